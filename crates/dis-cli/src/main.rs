@@ -1,0 +1,2 @@
+//! The `dis` command.
+fn main() {}

@@ -1,0 +1,11 @@
+//! The Differentiated Intent Scheduler.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod api;
+pub mod intent;
+pub mod policy;

@@ -1,0 +1,124 @@
+//! Policies: which ready task of a class goes next on one CPU.
+//!
+//! A policy *owns the order* of the ready tasks of one intent class on one CPU. It is told when a task begins to
+//! compete ([`on_ready`](SchedulingPolicy::on_ready)), how long it ran ([`on_tick`](SchedulingPolicy::on_tick)) and
+//! when it stops competing ([`on_block`](SchedulingPolicy::on_block), [`remove`](SchedulingPolicy::remove)), and it
+//! answers who goes next in O(log n). It never sees a task's context, reads no clock and holds no task: only the
+//! [`Entity`] that the core hands it, and the keys it has queued.
+//!
+//! ```text
+//!             on_ready                  select
+//!   (away) ------------> queued ---------------------> running
+//!      ^                   |  ^                           |
+//!      |      remove       |  |  on_ready(Yield/Preempt)  |
+//!      +-------------------+  +---------------------------+
+//!      |                        on_block                  |
+//!      +--------------------------------------------------+
+//! ```
+
+use crate::api::{Duration, TaskId, Timestamp};
+
+/// A task's index on the CPU that owns it. Keys are small and dense, so policies keep side tables by key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskKey(pub u32);
+
+impl TaskKey {
+    /// The key as a table index.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a policy sees of a task.
+#[derive(Debug, Clone, Copy)]
+pub struct Entity {
+    /// The task's key on this CPU.
+    pub key: TaskKey,
+    /// The task's id; breaks ties, so that equal tasks have a documented total order.
+    pub id: TaskId,
+    /// Effective priority, 0..=255, lower first (inheritance and boosts included).
+    pub priority: u8,
+    /// Effective absolute deadline; [`Timestamp::MAX`] without one.
+    pub deadline: Timestamp,
+    /// The intent's own time slice (for Realtime: the wcet).
+    pub slice: Duration,
+    /// Scratch numbers of the policy that travel with the task.
+    pub virt: VirtualTime,
+}
+
+/// A task's position in virtual time; the Fair policy alone writes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VirtualTime {
+    /// Service received, in weighted nanoseconds of the queue's virtual clock.
+    pub vruntime: i64,
+    /// When the current request should be served, on the same clock.
+    pub vdeadline: i64,
+    /// Service owed (positive) or overdrawn (negative) when the task last stopped competing.
+    pub lag: i64,
+}
+
+/// Why a task enters a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// Its first time.
+    Spawn,
+    /// After blocking or sleeping.
+    Wake,
+    /// It ran and gave up the CPU of its own will.
+    Yield,
+    /// It ran and was made to give up the CPU before its slice ended: it keeps its place.
+    Preempt,
+    /// It ran to the end of its slice.
+    SliceEnd,
+    /// It comes from another CPU, class or policy.
+    Migrate,
+}
+
+/// The order of one class's ready tasks on one CPU.
+pub trait SchedulingPolicy: Send {
+    /// The policy's name as `--policy` takes it.
+    fn name(&self) -> &'static str;
+
+    /// `task` is ready: queue it. Except for [`Arrival::Yield`], [`Arrival::Preempt`] and [`Arrival::SliceEnd`]
+    /// (where it was running here) it begins to compete.
+    fn on_ready(&mut self, task: &mut Entity, why: Arrival, now: Timestamp);
+
+    /// Takes the next task out of the queue; it is now running and still competes.
+    fn select(&mut self, now: Timestamp) -> Option<TaskKey>;
+
+    /// The task that [`select`](Self::select) would take.
+    fn peek(&mut self, now: Timestamp) -> Option<TaskKey>;
+
+    /// The running task stops competing: it blocks, sleeps, ends, moves away or changes class.
+    fn on_block(&mut self, task: &mut Entity, now: Timestamp);
+
+    /// A queued task stops competing. False if it was not queued here.
+    fn remove(&mut self, task: &mut Entity, now: Timestamp) -> bool;
+
+    /// A queued or running task gets another priority and deadline; a queued one moves to its new place.
+    fn update(&mut self, task: &mut Entity, priority: u8, deadline: Timestamp, now: Timestamp);
+
+    /// The running task has used `ran` of CPU time since the last call.
+    fn on_tick(&mut self, task: &mut Entity, ran: Duration, now: Timestamp);
+
+    /// How long `task` may run before its peers get their turn.
+    fn time_slice(&self, task: &Entity) -> Duration;
+
+    /// Whether `ready`, which has just been queued, should take the CPU from `running` at once.
+    fn preempts(&self, ready: &Entity, running: &Entity) -> bool;
+
+    /// Shows queued tasks to `visit`, last to be served first as far as that is cheap, until it returns true.
+    /// Used to find a task that may move to another CPU; a policy may show fewer than all, but at least 16.
+    fn visit(&self, visit: &mut dyn FnMut(TaskKey) -> bool);
+
+    /// Number of queued tasks.
+    fn len(&self) -> usize;
+
+    /// Whether nothing is queued.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes room for keys below `keys`, so that later calls do not allocate.
+    fn reserve(&mut self, keys: usize);
+}
