@@ -1,0 +1,155 @@
+//! One task of a workload.
+
+use dis_core::api::{CpuMask, Duration};
+use dis_core::intent::Intent;
+
+use super::Step;
+
+/// One `[[task]]` of the file: a declaration of intent and a body. It stands for [`TaskSpec::instances`] tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// Its name in the file; unique in the workload.
+    pub name: String,
+    /// How many tasks run this body; at least 1.
+    pub instances: usize,
+    /// What the task is for; validated.
+    pub intent: Intent,
+    /// Priority within the class, 0..=255, lower first; `None` takes the class's default.
+    pub priority: Option<u8>,
+    /// Time from the start of the workload to the task's first release.
+    pub offset: Duration,
+    /// When a pass may begin.
+    pub release: Release,
+    /// The body. Never empty, and neither is any phase.
+    pub phases: Vec<Phase>,
+    /// How many passes the task makes before it exits.
+    pub repeat: Repeat,
+    /// Asks for a thread identity of the task's own, shared with no other task.
+    pub dedicated: bool,
+    /// Constraints that a host may leave unenforced (with a note) instead of refusing the task.
+    pub best_effort: Vec<Constraint>,
+    /// Line of the task in the file, from 1; 0 for a task made in code.
+    pub line: usize,
+}
+
+impl TaskSpec {
+    /// A task of one instance that repeats `body` forever; Realtime intents are released periodically.
+    pub fn new(name: impl Into<String>, intent: Intent, body: Vec<Step>) -> Self {
+        let release = Release::of(&intent);
+        Self {
+            name: name.into(),
+            instances: 1,
+            intent,
+            priority: None,
+            offset: Duration::ZERO,
+            release,
+            phases: vec![Phase { name: None, repeat: 1, affinity: None, steps: body }],
+            repeat: Repeat::Forever,
+            dedicated: false,
+            best_effort: Vec::new(),
+            line: 0,
+        }
+    }
+
+    /// Every step of the body in order, each phase once.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.phases.iter().flat_map(|phase| &phase.steps)
+    }
+}
+
+/// A run of steps with a loop count of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phase {
+    /// Its name, where the format names phases.
+    pub name: Option<String>,
+    /// How many times the steps run before the next phase begins; at least 1.
+    pub repeat: u64,
+    /// The CPUs the task may use in this phase; `None` means those of the intent.
+    pub affinity: Option<CpuMask>,
+    /// The steps; never empty.
+    pub steps: Vec<Step>,
+}
+
+/// When a pass through the body may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// At `start + offset + k * period`: one pass is one job.
+    Periodic(Duration),
+    /// When the pass before has ended. The body's own steps (sleep, timer, wait) pace it.
+    Free,
+}
+
+impl Release {
+    /// What the format means by an intent: Realtime is periodic, all else is free.
+    pub const fn of(intent: &Intent) -> Release {
+        match intent.class {
+            dis_core::intent::IntentClass::Realtime { period_us, .. } => {
+                Release::Periodic(Duration::from_micros(period_us))
+            }
+            _ => Release::Free,
+        }
+    }
+}
+
+/// How often the whole body runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Repeat {
+    /// Until the workload ends.
+    #[default]
+    Forever,
+    /// This many passes, at least 1; then the task exits.
+    Times(u64),
+}
+
+/// A constraint by name, as `best_effort` lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Constraint {
+    /// `affinity`
+    Affinity,
+    /// `memory`
+    Memory,
+    /// `numa_node`
+    NumaNode,
+    /// `io_priority`
+    IoPriority,
+    /// `net_priority`
+    NetPriority,
+    /// `cpu_min`
+    CpuMin,
+    /// `cpu_max`
+    CpuMax,
+    /// `mem_bandwidth`
+    MemBandwidth,
+    /// `io_bandwidth`
+    IoBandwidth,
+}
+
+impl Constraint {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Constraint; 9] = [
+        Constraint::Affinity,
+        Constraint::Memory,
+        Constraint::NumaNode,
+        Constraint::IoPriority,
+        Constraint::NetPriority,
+        Constraint::CpuMin,
+        Constraint::CpuMax,
+        Constraint::MemBandwidth,
+        Constraint::IoBandwidth,
+    ];
+
+    /// The key's name in the file.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Constraint::Affinity => "affinity",
+            Constraint::Memory => "memory",
+            Constraint::NumaNode => "numa_node",
+            Constraint::IoPriority => "io_priority",
+            Constraint::NetPriority => "net_priority",
+            Constraint::CpuMin => "cpu_min",
+            Constraint::CpuMax => "cpu_max",
+            Constraint::MemBandwidth => "mem_bandwidth",
+            Constraint::IoBandwidth => "io_bandwidth",
+        }
+    }
+}
