@@ -1,0 +1,100 @@
+//! Runs the built `dis` as a user would.
+
+use crate::context::Context;
+use crate::process;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const SCHEMA: &str = "dis-report/1";
+const BUILD_LIMIT: Duration = Duration::from_secs(600);
+/// Far above the few seconds that a run is asked to take: it decides only between slow and hung.
+const RUN_LIMIT: Duration = Duration::from_secs(60);
+
+const RT_APP_EXAMPLES: [&str; 3] =
+    [RT_APP_PROBE, "/usr/share/doc/rt-app/examples/video-short.json", "/usr/share/doc/rt-app/examples/mp3-short.json"];
+/// One of the examples, to see whether they are installed.
+pub const RT_APP_PROBE: &str = "/usr/share/doc/rt-app/examples/browser-short.json";
+
+/// The mixed example of this repository.
+pub fn mixed(context: &Context) -> Result<(), String> {
+    run_all(context, &["examples/mixed.toml"], "3s")
+}
+
+/// The examples that rt-app, the workload generator of the Linux scheduler's developers, comes with: files that
+/// were not written for this scheduler.
+pub fn rt_app(context: &Context) -> Result<(), String> {
+    run_all(context, &RT_APP_EXAMPLES, "2s")
+}
+
+fn run_all(context: &Context, workloads: &[&str], duration: &str) -> Result<(), String> {
+    let dis = build(context)?;
+    for workload in workloads {
+        println!("dis run {workload} --duration {duration} --json -");
+        let mut command = context.command(&dis);
+        command.args(["run", workload, "--duration", duration, "--json", "-"]);
+        let (output, result) = process::capture(&mut command, RUN_LIMIT);
+        let checked = result.and_then(|()| check_report(&output));
+        if let Err(why) = checked {
+            println!("{}", String::from_utf8_lossy(&output));
+            return Err(format!("{workload}: {why}"));
+        }
+        println!("{} bytes of {SCHEMA}", output.len());
+    }
+    Ok(())
+}
+
+/// Builds the command and asks cargo where it is: the target folder can be set in many ways.
+fn build(context: &Context) -> Result<PathBuf, String> {
+    let arguments =
+        ["build", "--release", "--package", "dis-cli", "--bin", "dis", "--message-format=json-render-diagnostics"];
+    let (output, result) = process::capture(&mut context.cargo(&arguments), BUILD_LIMIT);
+    result.map_err(|why| format!("building dis: {why}"))?;
+    executable(&String::from_utf8_lossy(&output)).ok_or("cargo did not say where it put dis".into())
+}
+
+/// The path of `dis` in cargo's messages, one JSON object in a line.
+fn executable(messages: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "dis")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+}
+
+/// Standard output must be one JSON document of the right schema and nothing else, so that it can be piped.
+fn check_report(output: &[u8]) -> Result<(), String> {
+    let report: Value =
+        serde_json::from_slice(output).map_err(|error| format!("standard output is not a JSON document: {error}"))?;
+    match &report["schema"] {
+        Value::String(schema) if schema == SCHEMA => Ok(()),
+        other => Err(format!("the report's schema is {other}, not {SCHEMA:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_one_document_of_the_schema() {
+        assert_eq!(check_report(b"{\"schema\": \"dis-report/1\", \"tasks\": []}\n"), Ok(()));
+        assert!(check_report(b"{\"schema\": \"dis-report/2\"}").unwrap_err().contains("dis-report/2"));
+        assert!(check_report(b"{}").unwrap_err().contains("null"));
+        assert!(check_report(b"[1]").unwrap_err().contains("null"));
+        assert!(check_report(b"").is_err());
+        assert!(check_report(b"done\n{\"schema\": \"dis-report/1\"}").is_err());
+        assert!(check_report(b"{\"schema\": \"dis-report/1\"}{}").is_err());
+    }
+
+    #[test]
+    fn cargo_says_where_the_command_is() {
+        let messages = "\
+{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"libc\"},\"executable\":null}
+{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"dis\"},\"executable\":\"/t/release/dis\"}
+{\"reason\":\"build-finished\",\"success\":true}
+";
+        assert_eq!(executable(messages), Some(PathBuf::from("/t/release/dis")));
+        assert_eq!(executable("{}\nnot json"), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! The table of checks, in the order in which they run: those that fail soonest come first.
+//!
+//! To add one, add an entry. A cargo command needs nothing else; a check with logic is a function of a file
+//! of its own beside this one. What a step needs (a Debian package, a file that is not written yet) goes
+//! into `.needs(..)`: it is installed when that is possible, and else the step is skipped, which is a failure
+//! in continuous integration.
+
+use crate::needs::Need;
+use crate::step::{Step, Suite};
+use crate::{end_to_end, hygiene, licences};
+
+const NO_STD_TARGET: &str = "x86_64-unknown-none";
+
+/// All checks.
+pub const STEPS: &[Step] = &[
+    Step::function("hygiene", "no unfinished code, no disabled test, no path of one machine", hygiene::check),
+    Step::function(
+        "licences",
+        "dependencies are permissive and from crates.io, the lock file is current",
+        licences::check,
+    ),
+    Step::cargo("fmt", "the code is formatted", &["fmt", "--all", "--check"])
+        .needs(&[Need::Component("rustfmt")])
+        .suite(Suite::Both),
+    Step::cargo(
+        "clippy",
+        "no warning in any target",
+        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    )
+    .needs(&[Need::Component("clippy")])
+    .suite(Suite::Both),
+    Step::cargo(
+        "no-std",
+        "dis-core builds for a target that has no std",
+        &["build", "--package", "dis-core", "--lib", "--no-default-features", "--target", NO_STD_TARGET],
+    )
+    .needs(&[Need::Target(NO_STD_TARGET)]),
+    Step::cargo("unit", "unit tests", &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"])
+        .suite(Suite::Quick),
+    Step::cargo(
+        "tests",
+        "unit, integration, property and golden tests, with debug assertions",
+        &["test", "--workspace", "--tests", "--no-fail-fast"],
+    ),
+    Step::cargo(
+        "doc-tests",
+        "the examples in the documentation run",
+        &["test", "--workspace", "--doc", "--no-fail-fast"],
+    ),
+    Step::cargo("docs", "the documentation builds without warnings", &["doc", "--workspace", "--no-deps"])
+        .env(&[("RUSTDOCFLAGS", "-D warnings")]),
+    // Timing and races differ when the code is optimised, and so does what the compiler makes of unsafe code.
+    Step::cargo(
+        "release-tests",
+        "tests of the context switch and of the runtime, optimised",
+        &["test", "--release", "--package", "dis-context", "--package", "dis-runtime", "--tests", "--no-fail-fast"],
+    ),
+    Step::cargo(
+        "models",
+        "concurrency models: the interleavings of the lock-free parts",
+        &["test", "--release", "--package", "dis-core", "--features", "shuttle", "--test", "model_*", "--no-fail-fast"],
+    )
+    .needs(&[Need::File { folder: "crates/dis-core/tests", prefix: "model_", suffix: ".rs" }]),
+    Step::function("end-to-end", "dis run examples/mixed.toml reports as dis-report/1", end_to_end::mixed)
+        .needs(&[MIXED]),
+    Step::function("rt-app", "dis runs the examples of Debian's rt-app", end_to_end::rt_app)
+        .needs(&[MIXED, Need::Package { name: "rt-app", provides: end_to_end::RT_APP_PROBE }]),
+];
+
+/// The example also tells that `dis run` exists.
+const MIXED: Need = Need::File { folder: "examples", prefix: "mixed", suffix: ".toml" };
+
+#[cfg(test)]
+mod tests {
+    use super::STEPS;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_can_be_typed() {
+        let names: HashSet<_> = STEPS.iter().map(|step| step.name).collect();
+        assert_eq!(names.len(), STEPS.len());
+        for name in names {
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_step_says_what_it_is() {
+        for step in STEPS {
+            assert!(!step.about.is_empty() && !step.about.contains('\n'), "{}", step.name);
+        }
+    }
+}
