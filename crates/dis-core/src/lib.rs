@@ -9,3 +9,4 @@ extern crate std;
 pub mod api;
 pub mod intent;
 pub mod policy;
+pub mod queues;

@@ -16,6 +16,20 @@
 //!      +--------------------------------------------------+
 //! ```
 
+mod edf;
+mod fair;
+mod names;
+mod priority;
+mod round_robin;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use edf::EdfPolicy;
+pub use fair::FairPolicy;
+pub use names::{NAMES, PolicyFactory, by_name};
+pub use priority::PriorityPolicy;
+pub use round_robin::RoundRobinPolicy;
+
 use crate::api::{Duration, TaskId, Timestamp};
 
 /// A task's index on the CPU that owns it. Keys are small and dense, so policies keep side tables by key.

@@ -1,0 +1,127 @@
+//! The virtual clock of a fair queue: the weighted mean of its members' virtual runtimes, in exact integers.
+
+use core::cmp::Ordering;
+
+use crate::api::Duration;
+
+/// Virtual units that a task of weight 1 gains in a nanosecond. With weight 256, the highest, a nanosecond is 256
+/// units, so rounding one charge down loses less than 1/256 ns of any task's service.
+const SCALE_BITS: u32 = 16;
+
+/// The longest request, 4.3 s; longer ones count as this long. It keeps a request's virtual length below 2^48.
+pub(super) const MAX_REQUEST: Duration = Duration::from_nanos(1 << 32);
+
+/// How far a virtual runtime may be from the clock's base. Far below 2^63, so that differences never wrap.
+const LIMIT: i64 = 1 << 60;
+
+/// An instant of virtual time. The numbers wrap around; instants less than 2^63 apart compare rightly all the same,
+/// and those of one clock are less than 2^61 apart ([`VirtualClock::headroom`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Instant(pub(super) i64);
+
+impl Instant {
+    /// Virtual time from `earlier` to here; negative if `earlier` is later.
+    pub(super) fn since(self, earlier: Instant) -> i64 {
+        self.0.wrapping_sub(earlier.0)
+    }
+
+    pub(super) fn after(self, span: i64) -> Instant {
+        Instant(self.0.wrapping_add(span))
+    }
+}
+
+impl Ord for Instant {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.since(*other).cmp(&0)
+    }
+}
+
+impl PartialOrd for Instant {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The virtual time in which a task of `weight` gains `service`, rounded down; at most [`LIMIT`].
+pub(super) fn virtual_length(service: Duration, weight: u16) -> i64 {
+    let service = service.as_nanos().min(LIMIT as u64 >> SCALE_BITS);
+    ((service << SCALE_BITS) / u64::from(weight)) as i64
+}
+
+/// The shortest service for which a task of `weight` gains at least `length` of virtual time.
+pub(super) fn service(length: i64, weight: u16) -> Duration {
+    let wide = length.max(0) as u128 * u128::from(weight);
+    Duration::from_nanos(wide.div_ceil(1 << SCALE_BITS) as u64)
+}
+
+/// Virtual time `V`: the mean of the members' virtual runtimes `v`, weighted by their weights `w`.
+///
+/// Kept as sums relative to a base: `V = base + moment / weight`, `moment = Σ w·(v − base)`. A member's service,
+/// arrival or leave changes the sums by its own term alone, and comparing `v` with `V` needs no division:
+/// `v <= V` if and only if `(v − base)·weight <= moment`. The sums are exact. With fewer than 2^32 members of weight
+/// at most 2^16, each within 2^62 of the base, `|moment|` stays below 2^110.
+#[derive(Debug, Default)]
+pub(super) struct VirtualClock {
+    base: i64,
+    weight: i64,
+    moment: i128,
+}
+
+impl VirtualClock {
+    /// `V`, rounded down. Moves the base there, which keeps the numbers small.
+    pub(super) fn now(&mut self) -> Instant {
+        if self.weight > 0 {
+            let whole = match i64::try_from(self.moment) {
+                Ok(moment) => moment.div_euclid(self.weight),
+                Err(_) => self.moment.div_euclid(i128::from(self.weight)) as i64,
+            };
+            self.base = self.base.wrapping_add(whole);
+            self.moment -= i128::from(whole) * i128::from(self.weight);
+        }
+        Instant(self.base)
+    }
+
+    /// Whether a task at `v` is eligible: it has had no more than its share, `v <= V`.
+    pub(super) fn reached(&self, v: Instant) -> bool {
+        i128::from(v.since(Instant(self.base))) * i128::from(self.weight) <= self.moment
+    }
+
+    /// Where a task of `weight` has to join so that its lag is `lag` *after* it has joined. As the mean follows the
+    /// newcomer, its distance from the present mean is that much greater (the mean moves by `lag·weight/total`).
+    pub(super) fn place(&mut self, lag: i64, weight: u16) -> Instant {
+        let now = self.now();
+        if self.weight == 0 || lag == 0 {
+            return now;
+        }
+        let total = self.weight + i64::from(weight);
+        let distance = match lag.checked_mul(total) {
+            Some(product) => product / self.weight,
+            None => (i128::from(lag) * i128::from(total) / i128::from(self.weight)) as i64,
+        };
+        now.after(-distance)
+    }
+
+    pub(super) fn join(&mut self, v: Instant, weight: u16) {
+        self.weight += i64::from(weight);
+        self.moment += i128::from(v.since(Instant(self.base))) * i128::from(weight);
+    }
+
+    pub(super) fn leave(&mut self, v: Instant, weight: u16) {
+        self.weight -= i64::from(weight);
+        self.moment -= i128::from(v.since(Instant(self.base))) * i128::from(weight);
+    }
+
+    /// A member of `weight` has gone forward by `length`.
+    pub(super) fn advance(&mut self, length: i64, weight: u16) {
+        self.moment += i128::from(length) * i128::from(weight);
+    }
+
+    /// How far a member at `v` may go forward. Never the limit in practice: it takes a task that runs for
+    /// 2^60 units, five hours at weight 1 and two months at 256, while another of its queue waits.
+    pub(super) fn headroom(&mut self, v: Instant) -> i64 {
+        if v.since(Instant(self.base)) > LIMIT / 2 {
+            self.now();
+        }
+        LIMIT.saturating_sub(v.since(Instant(self.base))).max(0)
+    }
+}

@@ -1,0 +1,244 @@
+//! Weighted fair shares with latency bounds: earliest eligible virtual deadline first.
+//!
+//! EEVDF (Stoica and Abdel-Wahab, "Earliest Eligible Virtual Deadline First: A Flexible and Accurate Mechanism for
+//! Proportional Share Resource Allocation", Old Dominion University TR-95-22, 1995). Every task has a *weight* w and
+//! asks for CPU time in *requests* of length r. Its *virtual runtime* v advances by (time run)/w; the queue's *virtual
+//! time* V is the weighted mean of v over all that compete, the running task included. V − v is the task's *lag*: the
+//! service it is owed, divided by its weight. The rule:
+//!
+//! 1. a task is *eligible* if it is owed something or nothing: v <= V;
+//! 2. of the eligible tasks, the one with the earliest *virtual deadline* runs, where a request's deadline is the v
+//!    at which it began + r/w; ties in order of arrival;
+//! 3. it runs to the end of its request.
+//!
+//! While nobody joins or leaves, no task's lag leaves the bounds ± the longest request (in virtual time), so each has its
+//! share within a request's length. Short requests bring service early and often, not more of it.
+//!
+//! **Who joins and leaves.** A task that stops competing takes its lag along, at most one request either way: a
+//! sleeper hoards no credit, and one who has overdrawn does not get rid of it by a nap. A new task starts with lag 0:
+//! it takes nothing from the old ones but its share from now on.
+//!
+//! **Cost.** Two heaps: tasks not yet eligible by v, eligible ones by deadline; tasks change over as V passes their v.
+//! As V falls when a task leaves that had run ahead, an eligible task may become ineligible again. This is noticed
+//! when it would be chosen, and at most [`RECHECKS`] tasks are put back for one choice; then the earliest deadline is
+//! taken as it is. So all calls are O(log n) amortised: each task changes over once for each time it was queued or
+//! put back.
+//!
+//! **Precision.** See [`clock`]: V is exact, a charge loses less than 1/256 ns, a saved lag less than one unit.
+
+mod clock;
+mod queue;
+
+use self::clock::{MAX_REQUEST, VirtualClock, service, virtual_length};
+use self::queue::{Member, Queued, VirtualQueue};
+use super::{Arrival, Entity, SchedulingPolicy, TaskKey, VirtualTime};
+use crate::api::{Duration, Timestamp};
+
+/// The earliest eligible virtual deadline first; see the [module](self).
+#[derive(Debug)]
+pub struct FairPolicy {
+    requests: Requests,
+    min_granularity: Duration,
+    clock: VirtualClock,
+    queue: VirtualQueue,
+    /// CPU time that the running task has had since it was selected.
+    served: Duration,
+    /// Numbers arrivals.
+    turns: u32,
+}
+
+/// How long requests are.
+#[derive(Debug, Clone, Copy)]
+enum Requests {
+    /// This at weight 256, in proportion for others.
+    ByWeight(Duration),
+    /// What the intent says.
+    ByIntent,
+}
+
+/// The weight of a priority, 1..=256.
+const fn weight(priority: u8) -> u16 {
+    256 - priority as u16
+}
+
+impl FairPolicy {
+    /// Requests of 20 ms · weight / 256, at least 1 ms.
+    pub fn new() -> Self {
+        Self::with_requests(Requests::ByWeight(Duration::from_millis(20)), Duration::from_millis(1))
+    }
+
+    /// Requests as long as the intents' own slices ([`Entity::slice`]), at least `min_granularity`, at most 4.3 s.
+    pub fn with_intent_slices(min_granularity: Duration) -> Self {
+        Self::with_requests(Requests::ByIntent, min_granularity)
+    }
+
+    fn with_requests(requests: Requests, min_granularity: Duration) -> Self {
+        let (clock, queue) = (VirtualClock::default(), VirtualQueue::default());
+        FairPolicy { requests, min_granularity, clock, queue, served: Duration::ZERO, turns: 0 }
+    }
+
+    /// The length of `task`'s requests.
+    fn request(&self, task: &Entity) -> Duration {
+        let request = match self.requests {
+            Requests::ByWeight(full) => full.mul_div(u64::from(weight(task.priority)), 256),
+            Requests::ByIntent => task.slice,
+        };
+        request.max(self.min_granularity).clamp(Duration::from_nanos(1), MAX_REQUEST)
+    }
+
+    /// The same in virtual time.
+    fn request_length(&self, task: &Entity, weight: u16) -> i64 {
+        virtual_length(self.request(task), weight)
+    }
+
+    fn next_turn(&mut self) -> u32 {
+        self.turns = self.turns.wrapping_add(1);
+        self.turns
+    }
+
+    /// Places `task`, which does not compete yet, and begins its first request.
+    fn begin(&mut self, task: &Entity, lag: i64) -> Member {
+        let weight = weight(task.priority);
+        let length = self.request_length(task, weight);
+        let vruntime = self.clock.place(lag.clamp(-length, length), weight);
+        self.clock.join(vruntime, weight);
+        Member { vruntime, vdeadline: vruntime.after(length), turn: self.next_turn(), weight, queued: Queued::No }
+    }
+
+    /// Ends `task`'s competing and saves its lag. Whether it was queued.
+    fn end(&mut self, task: &mut Entity) -> bool {
+        let Some(member) = self.queue.member(task.key) else { return false };
+        let queued = self.queue.take(task.key);
+        let length = self.request_length(task, member.weight);
+        task.virt.lag = self.clock.now().since(member.vruntime).clamp(-length, length);
+        self.clock.leave(member.vruntime, member.weight);
+        self.queue.forget(task.key);
+        queued
+    }
+}
+
+impl Default for FairPolicy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Shows a member's numbers to whoever looks at the task; the policy itself trusts its own.
+fn show(task: &mut Entity, member: &Member) {
+    task.virt = VirtualTime { vruntime: member.vruntime.0, vdeadline: member.vdeadline.0, ..task.virt };
+}
+
+impl SchedulingPolicy for FairPolicy {
+    fn name(&self) -> &'static str {
+        "fair"
+    }
+
+    fn on_ready(&mut self, task: &mut Entity, why: Arrival, _now: Timestamp) {
+        self.queue.take(task.key);
+        let member = match self.queue.member(task.key) {
+            None => self.begin(task, if why == Arrival::Spawn { 0 } else { task.virt.lag }),
+            Some(member) => match why {
+                Arrival::Preempt => member,
+                Arrival::Yield => {
+                    // A fresh request, which begins now: behind every eligible task whose requests are as long.
+                    let fresh = self.clock.now().after(self.request_length(task, member.weight));
+                    Member { vdeadline: fresh.max(member.vdeadline), turn: self.next_turn(), ..member }
+                }
+                // A request that was consumed has been renewed by the last charge.
+                _ => Member { turn: self.next_turn(), ..member },
+            },
+        };
+        show(task, &member);
+        self.queue.insert(task.key, member, &self.clock);
+    }
+
+    fn select(&mut self, _now: Timestamp) -> Option<TaskKey> {
+        let key = self.queue.first(&self.clock)?;
+        self.queue.take(key);
+        self.served = Duration::ZERO;
+        Some(key)
+    }
+
+    fn peek(&mut self, _now: Timestamp) -> Option<TaskKey> {
+        self.queue.first(&self.clock)
+    }
+
+    fn on_block(&mut self, task: &mut Entity, _now: Timestamp) {
+        self.end(task);
+    }
+
+    fn remove(&mut self, task: &mut Entity, _now: Timestamp) -> bool {
+        self.queue.is_queued(task.key) && self.end(task)
+    }
+
+    /// A task keeps the service that it is owed (w · lag) and the rest of its request (in CPU time). Then V stays
+    /// where it is: w'·(V − v') = w·(V − v).
+    fn update(&mut self, task: &mut Entity, priority: u8, deadline: Timestamp, _now: Timestamp) {
+        (task.priority, task.deadline) = (priority, deadline);
+        let Some(old) = self.queue.member(task.key) else { return };
+        let weight = weight(priority);
+        if weight == old.weight {
+            return;
+        }
+        let rescaled = |span: i64| (i128::from(span) * i128::from(old.weight) / i128::from(weight)) as i64;
+        let now = self.clock.now();
+        let vruntime = now.after(-rescaled(now.since(old.vruntime)));
+        let vdeadline = vruntime.after(rescaled(old.vdeadline.since(old.vruntime)));
+        self.clock.leave(old.vruntime, old.weight);
+        self.clock.join(vruntime, weight);
+        let member = Member { vruntime, vdeadline, weight, ..old };
+        show(task, &member);
+        if self.queue.take(task.key) {
+            self.queue.insert(task.key, member, &self.clock);
+        } else {
+            self.queue.set(task.key, member);
+        }
+    }
+
+    fn on_tick(&mut self, task: &mut Entity, ran: Duration, _now: Timestamp) {
+        let Some(mut member) = self.queue.member(task.key) else { return };
+        let length = virtual_length(ran, member.weight).min(self.clock.headroom(member.vruntime));
+        self.clock.advance(length, member.weight);
+        self.served += ran;
+        member.vruntime = member.vruntime.after(length);
+        if member.vruntime >= member.vdeadline {
+            // The request is consumed, the next one begins where it ended; late charges may have used that up as well.
+            let request = self.request_length(task, member.weight);
+            member.vdeadline = member.vdeadline.after(request);
+            if member.vruntime >= member.vdeadline {
+                member.vdeadline = member.vruntime.after(request);
+            }
+        }
+        show(task, &member);
+        self.queue.set(task.key, member);
+    }
+
+    /// The rest of the task's request, but at least the minimum granularity.
+    fn time_slice(&self, task: &Entity) -> Duration {
+        let request = self.request(task);
+        let Some(member) = self.queue.member(task.key) else { return request };
+        let rest = service(member.vdeadline.since(member.vruntime), member.weight);
+        rest.clamp(self.min_granularity.min(request), request)
+    }
+
+    /// A newcomer takes the CPU if the rule would choose it, and if the running task has had the minimum granularity
+    /// since it was selected. So a request is interrupted only by one that is more urgent: shorter, or owed more.
+    fn preempts(&self, ready: &Entity, running: &Entity) -> bool {
+        let (Some(new), Some(old)) = (self.queue.member(ready.key), self.queue.member(running.key)) else {
+            return false;
+        };
+        self.served >= self.min_granularity && new.vdeadline < old.vdeadline && self.clock.reached(new.vruntime)
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(TaskKey) -> bool) {
+        let _ = self.queue.iter_late_first().any(visit);
+    }
+
+    fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn reserve(&mut self, keys: usize) {
+        self.queue.reserve(keys);
+    }
+}

@@ -1,0 +1,113 @@
+//! Doubly-linked lists that share one table of links.
+
+use alloc::vec::Vec;
+
+use super::QueueItem;
+
+/// End of a list.
+const NIL: u32 = u32::MAX;
+
+/// The links of all items, by item index. An item is in at most one list of the table.
+#[derive(Debug, Clone)]
+pub(super) struct Links<T>(Vec<Link<T>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Link<T> {
+    /// The item that is linked here; [`QueueItem::NONE`] if none is.
+    item: T,
+    prev: u32,
+    next: u32,
+}
+
+/// The two ends of a list.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct List {
+    head: u32,
+    tail: u32,
+}
+
+impl List {
+    pub(super) const EMPTY: List = List { head: NIL, tail: NIL };
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.head == NIL
+    }
+}
+
+impl<T> Default for Links<T> {
+    fn default() -> Self {
+        Links(Vec::new())
+    }
+}
+
+impl<T: QueueItem> Links<T> {
+    const FREE: Link<T> = Link { item: T::NONE, prev: NIL, next: NIL };
+
+    pub(super) fn reserve(&mut self, indices: usize) {
+        if indices > self.0.len() {
+            self.0.resize(indices, Self::FREE);
+        }
+    }
+
+    pub(super) fn contains(&self, item: T) -> bool {
+        self.0.get(item.index()).is_some_and(|link| link.item == item)
+    }
+
+    /// Whichever item is linked under `index`.
+    pub(super) fn at(&self, index: usize) -> Option<T> {
+        self.0.get(index).map(|link| link.item).filter(|&item| item != T::NONE)
+    }
+
+    pub(super) fn front(&self, list: &List) -> Option<T> {
+        self.0.get(list.head as usize).map(|link| link.item)
+    }
+
+    /// Appends an item that is in no list.
+    pub(super) fn push_back(&mut self, list: &mut List, item: T) {
+        self.reserve(item.index() + 1);
+        let at = item.index() as u32;
+        self.0[item.index()] = Link { item, prev: list.tail, next: NIL };
+        match self.0.get_mut(list.tail as usize) {
+            Some(last) => last.next = at,
+            None => list.head = at,
+        }
+        list.tail = at;
+    }
+
+    /// Prepends an item that is in no list.
+    pub(super) fn push_front(&mut self, list: &mut List, item: T) {
+        self.reserve(item.index() + 1);
+        let at = item.index() as u32;
+        self.0[item.index()] = Link { item, prev: NIL, next: list.head };
+        match self.0.get_mut(list.head as usize) {
+            Some(first) => first.prev = at,
+            None => list.tail = at,
+        }
+        list.head = at;
+    }
+
+    /// Takes `item`, which must be in `list`, out of it.
+    pub(super) fn unlink(&mut self, list: &mut List, item: T) {
+        let Link { prev, next, .. } = core::mem::replace(&mut self.0[item.index()], Self::FREE);
+        match self.0.get_mut(prev as usize) {
+            Some(link) => link.next = next,
+            None => list.head = next,
+        }
+        match self.0.get_mut(next as usize) {
+            Some(link) => link.prev = prev,
+            None => list.tail = prev,
+        }
+    }
+
+    pub(super) fn pop_front(&mut self, list: &mut List) -> Option<T> {
+        let item = self.front(list)?;
+        self.unlink(list, item);
+        Some(item)
+    }
+
+    /// The items of `list` from the last to the first.
+    pub(super) fn iter_back(&self, list: &List) -> impl Iterator<Item = T> + '_ {
+        core::iter::successors(self.0.get(list.tail as usize), |link| self.0.get(link.prev as usize))
+            .map(|link| link.item)
+    }
+}
