@@ -32,6 +32,9 @@
 //! `switch` is inline assembly that declares every register clobbered, so the compiler saves exactly what is live at that
 //! place, often nothing. Two registers cannot be declared (LLVM keeps rbx and rbp for itself) and are pushed by hand.
 //! The resume address is reached by an indirect jump, not by `ret`, which the return predictor would get wrong.
+//! Unwinding works from any suspended or running context and ends at its entry; only a profiler's signal that hits the
+//! few instructions of the switch itself may see a wrong caller.
+//!
 //! What belongs to a context and what does not:
 //!
 //! | state | with the context? |
@@ -39,7 +42,7 @@
 //! | general, vector, mask, tile and x87 data registers | yes, as far as they are live |
 //! | direction flag | clear on both sides: the ABI says so at every call, and the kernel clears it for a signal handler |
 //! | red zone below the stack pointer | not used by a function that contains a `switch` (the assembly may push) |
-//! | mxcsr, x87 control word | no; [`switch_with_fp`] saves them, at 4–7 ns |
+//! | mxcsr, x87 control word | no; [`switch_with_fp`] saves them, about 2 ns more |
 //! | thread-local storage, fs base, `errno` | no: they belong to the thread, see below |
 //! | signal mask, alternate signal stack | no: they belong to the kernel thread |
 //! | shadow stack (CET) | no: a process that runs with user shadow stacks enabled must not use this crate |
@@ -62,6 +65,34 @@
 //!
 //! [`overflow::install`] turns the SIGSEGV of a hit guard into a message that names the task. It needs an alternate
 //! signal stack on each thread that runs tasks: [`overflow::AltStack`].
+//!
+//! # Example
+//!
+//! ```
+//! use dis_context::{Context, StackConfig, StackPool, jump, switch};
+//!
+//! /// Adds what it gets to `data`, gives way once, and ends.
+//! unsafe extern "C" fn entry(data: usize, arg: usize) -> ! {
+//!     let pair = data as *mut [Context; 2];
+//!     // SAFETY: the host is suspended below whenever this runs, and `pair` outlives this context.
+//!     unsafe {
+//!         let next = switch(&raw mut (*pair)[1], (*pair)[0], arg + 1);
+//!         jump((*pair)[0], next * 2)
+//!     }
+//! }
+//!
+//! let pool = StackPool::new(StackConfig { max_stacks: 10, ..StackConfig::default() })?;
+//! let stack = pool.alloc()?;
+//! let mut pair = [Context::empty(); 2];
+//! let p = &raw mut pair;
+//! // SAFETY: the stack and the pair outlive the new context, which is resumed once after each suspension.
+//! unsafe {
+//!     (*p)[1] = Context::new(stack.top(), entry, p as usize);
+//!     assert_eq!(switch(&raw mut (*p)[0], (*p)[1], 5), 6);
+//!     assert_eq!(switch(&raw mut (*p)[0], (*p)[1], 21), 42);
+//! }
+//! # Ok::<(), dis_context::StackError>(())
+//! ```
 #![warn(missing_docs)]
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux", target_pointer_width = "64")))]

@@ -59,14 +59,26 @@ pub(crate) unsafe fn switch(save: *mut usize, to: usize, arg: usize) -> usize {
 /// See [`crate::switch_with_fp`].
 #[inline(always)]
 pub(crate) unsafe fn switch_with_fp(save: *mut usize, to: usize, arg: usize) -> usize {
-    // SAFETY: as for `switch`; the control words lie in the eight bytes made below rbx and are restored from there.
+    // As at a call, the status bits of mxcsr (0x3F) are nobody's; to load them needlessly costs 75 ns on a Zen 4, so
+    // mxcsr is loaded only if a control bit differs.
+    // SAFETY: as for `switch`; the control words lie in the 16 bytes made below rbx and are restored from there.
     unsafe {
         switch_asm!(
             save,
             to,
             arg,
-            ["sub rsp, 8", "stmxcsr dword ptr [rsp]", "fnstcw word ptr [rsp + 4]"],
-            ["ldmxcsr dword ptr [rsp]", "fldcw word ptr [rsp + 4]", "add rsp, 8"]
+            ["sub rsp, 16", "stmxcsr dword ptr [rsp]", "fnstcw word ptr [rsp + 4]"],
+            [
+                "stmxcsr dword ptr [rsp + 8]",
+                "mov eax, dword ptr [rsp + 8]",
+                "xor eax, dword ptr [rsp]",
+                "test eax, 0xFFC0",
+                "jz 3f",
+                "ldmxcsr dword ptr [rsp]",
+                "3:",
+                "fldcw word ptr [rsp + 4]",
+                "add rsp, 16"
+            ]
         )
     }
 }

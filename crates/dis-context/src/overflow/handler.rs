@@ -3,17 +3,19 @@
 use std::mem;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use libc::{c_int, c_void, siginfo_t, ucontext_t};
 
 use super::message::{self, NAME};
 use super::{Callback, OverflowConfig, OverflowError, Verdict};
 use crate::Fault;
-use crate::stack::registry;
+use crate::stack::{map, registry};
 
 const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
+/// What a signal takes on the interrupted stack at most: the frame, the red zone, alignment. In bytes.
+static FRAME: AtomicUsize = AtomicUsize::new(0);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 static CALLBACK: OnceLock<Callback> = OnceLock::new();
 /// What was installed before, in the order of `SIGNALS`. Reading a `OnceLock` that is set is one atomic load.
@@ -24,6 +26,7 @@ pub(super) fn install(config: OverflowConfig<'_>) -> Result<(), OverflowError> {
     if INSTALLED.swap(true, Ordering::AcqRel) {
         return Err(OverflowError::AlreadyInstalled);
     }
+    FRAME.store(map::min_signal_stack() + 256, Ordering::Relaxed);
     if let Some(callback) = config.callback {
         let _ = CALLBACK.set(callback);
     }
@@ -63,13 +66,18 @@ fn action(block: &[c_int]) -> Result<libc::sigaction, OverflowError> {
 unsafe extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes a valid siginfo. Positive codes come from the kernel and carry an address (0 if unknown).
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
+    // SAFETY: with SA_SIGINFO the third argument is the ucontext of the interrupted code.
+    let interrupted = unsafe { &*context.cast::<ucontext_t>() };
     if code > 0
-        && let Some(fault) = registry::locate(address)
-        && fault.guard
+        && let Some(fault) = registry::locate(address).filter(|fault| fault.guard)
     {
-        // SAFETY: with SA_SIGINFO the third argument is the ucontext of the interrupted code.
-        let context = unsafe { &*context.cast::<ucontext_t>() };
-        report(&fault, context);
+        report(&fault, interrupted);
+    }
+    if code == libc::SI_KERNEL
+        && address == 0
+        && let Some(fault) = no_room_for_frame(interrupted)
+    {
+        report(&fault, interrupted);
     }
     // SAFETY: the kernel's arguments, passed on unchanged.
     unsafe { chain(signal, info, context) }
@@ -97,6 +105,20 @@ fn report(fault: &Fault, context: &ucontext_t) -> ! {
     }
     // SAFETY: abort is async-signal-safe and has no preconditions.
     unsafe { libc::abort() }
+}
+
+/// A signal that finds no room for its frame on a task's stack arrives as a SIGSEGV without an address. So does a general
+/// protection fault, which is told apart by its trap number.
+fn no_room_for_frame(context: &ucontext_t) -> Option<Fault> {
+    const GENERAL_PROTECTION: i64 = 13;
+    let fault = registry::locate(stack_pointer(context))?;
+    let room = fault.address.saturating_sub(fault.bottom);
+    let protection = context.uc_mcontext.gregs[libc::REG_TRAPNO as usize] == GENERAL_PROTECTION;
+    (!protection && room < FRAME.load(Ordering::Relaxed)).then_some(fault)
+}
+
+fn stack_pointer(context: &ucontext_t) -> usize {
+    context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize
 }
 
 /// Whether the access came from code that was not on the stack above this guard. A frame larger than the guard may have

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn text(name: &[u8], size: usize, stray: bool) -> String {
-        let fault = Fault { index: 7, guard: true, address: 0xbeef, pool: 0, size };
+        let fault = Fault { index: 7, guard: true, address: 0xbeef, bottom: 0xc000, pool: 0, size };
         String::from_utf8(compose(&fault, name, stray).bytes().to_vec()).unwrap()
     }
 

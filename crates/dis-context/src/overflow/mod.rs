@@ -1,8 +1,8 @@
 //! Stack overflow: from a SIGSEGV in a guard to a message that names the task.
 //!
 //! [`install`] puts a handler for SIGSEGV and SIGBUS in front of those that exist (the standard library has one for the
-//! stacks of its own threads). A fault in the guard of a stack of any [`StackPool`](crate::StackPool) is ours: the handler
-//! asks the registered [`Callback`] for the name of the task, writes one line to standard error and aborts with SIGABRT:
+//! stacks of its own threads). A fault in the guard of a stack of any [`StackPool`](crate::StackPool) is ours, and so is
+//! a signal (such as one that preempts) that finds too little room for its frame on such a stack: the handler asks the registered [`Callback`] for the name of the task, writes one line to standard error and aborts with SIGABRT:
 //!
 //! ```text
 //! task 'render' overflowed its stack (64 KiB); recurse less, or spawn it with a larger stack

@@ -3,8 +3,8 @@
 use super::error::StackError;
 use super::map;
 
-/// The most stacks one pool can hold: 16,777,215. (Free-list heads keep an index in 24 bits.)
-pub const MAX_STACKS: usize = (1 << 24) - 1 - super::shared::BATCH;
+/// The most stacks one pool can hold: 16,776,703. (Free-list heads keep an index in 24 bits.)
+pub const MAX_STACKS: usize = (1 << 24) - 1 - super::shared::SPARE;
 
 /// The largest stack: 1 GiB.
 pub(super) const MAX_SIZE: usize = 1 << 30;

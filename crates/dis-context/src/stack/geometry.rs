@@ -59,6 +59,7 @@ impl Geometry {
             index,
             guard: offset % self.stride() < self.guard,
             address,
+            bottom: self.base + self.bottom(index),
             pool: self.base,
             size: self.size,
         })
@@ -75,6 +76,8 @@ pub struct Fault {
     pub guard: bool,
     /// The address itself.
     pub address: usize,
+    /// The lowest usable address of that stack.
+    pub bottom: usize,
     /// Which pool: equals [`StackPool::id`](super::StackPool::id).
     pub pool: usize,
     /// The size of the pool's stacks, in bytes.

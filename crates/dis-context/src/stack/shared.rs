@@ -12,9 +12,9 @@
 //! order surplus, hot is last in, first out.
 
 use std::hint;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::config::{MAX_STACKS, StackConfig};
+use super::config::StackConfig;
 use super::error::StackError;
 use super::freelist::{Links, List};
 use super::geometry::Geometry;
@@ -22,9 +22,12 @@ use super::guard::{self, GuardKind};
 use super::map::Region;
 use super::registry;
 
-/// How many surplus stacks give their memory back together. Slots in this many places are on no list meanwhile, so
-/// the pool has as many more than it may lend.
-pub(super) const BATCH: usize = 64;
+/// How many surplus stacks give their memory back together.
+const BATCH: usize = 64;
+/// How many threads may do that at a time.
+const TRIMMERS: usize = 8;
+/// So many slots may be on no list meanwhile; the pool has as many more than it may lend.
+pub(super) const SPARE: usize = BATCH * TRIMMERS;
 
 /// In `Shared::users`: the pool's own handle exists. The bits below count the stacks lent.
 pub(super) const HANDLE: usize = 1 << 63;
@@ -40,7 +43,7 @@ pub(super) struct Shared {
     cold: List,
     bare: List,
     fresh: AtomicUsize,
-    trimming: AtomicBool,
+    trimmers: AtomicUsize,
     pub(super) unguarded: AtomicUsize,
     mprotected: AtomicUsize,
     pub(super) kind: GuardKind,
@@ -54,7 +57,7 @@ impl Shared {
     /// A pool without stacks, with its handle counted.
     pub(super) fn new(config: &StackConfig) -> Result<Self, StackError> {
         let size = config.checked_size()?;
-        let mut geometry = Geometry::new(size, config.max_stacks + BATCH);
+        let mut geometry = Geometry::new(size, config.max_stacks + SPARE);
         let no_room = |bytes, errno| StackError::Reserve { bytes, errno };
         let len = geometry.len().ok_or(no_room(usize::MAX, libc::ENOMEM))?;
         let region = Region::new(len).map_err(|errno| no_room(len, errno))?;
@@ -73,11 +76,11 @@ impl Shared {
             cold: List::new(),
             bare: List::new(),
             fresh: AtomicUsize::new(0),
-            trimming: AtomicBool::new(false),
+            trimmers: AtomicUsize::new(0),
             unguarded: AtomicUsize::new(0),
             mprotected: AtomicUsize::new(0),
             kind,
-            max_stacks: config.max_stacks.min(MAX_STACKS),
+            max_stacks: config.max_stacks,
             cache: config.cache,
             allow_unguarded: config.allow_unguarded,
             place,
@@ -146,7 +149,8 @@ impl Shared {
     /// Gives the memory of up to `BATCH` surplus stacks back, with one call per run of neighbours.
     #[cold]
     fn trim(&self) {
-        if self.trimming.swap(true, Ordering::Acquire) {
+        if self.trimmers.fetch_add(1, Ordering::AcqRel) >= TRIMMERS {
+            self.trimmers.fetch_sub(1, Ordering::AcqRel);
             return;
         }
         let mut batch = [0; BATCH];
@@ -168,7 +172,7 @@ impl Shared {
         for &index in batch.iter().rev() {
             let _ = self.cold.push(&self.links, index, usize::MAX);
         }
-        self.trimming.store(false, Ordering::Release);
+        self.trimmers.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
