@@ -19,7 +19,7 @@ mod step;
 mod task;
 mod workload;
 
-pub use check::{BodyProblem, check_body};
+pub use check::{Finding, FindingKind, check};
 pub use cursor::{Action, Cursor};
 pub use instances::{Instance, MAX_INSTANCES};
 pub use objects::{Barrier, Event, EventKind, Mutex, Objects, Scope, Timer};

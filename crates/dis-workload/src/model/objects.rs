@@ -105,3 +105,13 @@ impl Objects {
         self.events.get(id.0).map_or("", |e| &e.name)
     }
 }
+
+impl Objects {
+    /// Sets every barrier's parties to the number of tasks, counted by instances, that name it.
+    pub fn count_parties(&mut self, tasks: &[super::TaskSpec]) {
+        for (index, barrier) in self.barriers.iter_mut().enumerate() {
+            let names = |step: &super::Step| matches!(step, super::Step::Barrier(id) if id.0 == index);
+            barrier.parties = tasks.iter().filter(|task| task.steps().any(names)).map(|task| task.instances).sum();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+use super::*;
+use crate::report::{Noise, QueueReport, SchedulerReport};
+
+fn summary(p50: u64, p99: u64, max: u64) -> Option<Summary> {
+    Some(Summary { min: p50 / 2, p50, p99, p999: p99 + (max - p99) / 2, max, mean: p50 })
+}
+
+fn task(name: &str, class: &str, wake: Option<Summary>, response: Option<Summary>, share: f64) -> TaskReport {
+    TaskReport {
+        name: name.into(),
+        class: class.into(),
+        jobs: 1_000,
+        wake_latency_ns: wake,
+        response_ns: response,
+        cpu_ns: (share * 10e9) as u64,
+        share,
+        voluntary: 1_000,
+        preemptions: 3,
+        ..TaskReport::default()
+    }
+}
+
+fn sample() -> Report {
+    let mut report = Report::new("linux", 2, 10_000_000_000);
+    report.tasks = vec![
+        task("control", "realtime", summary(4_100, 18_300, 92_000), summary(1_810_000, 1_990_000, 2_400_000), 0.18),
+        task("ui", "interactive", summary(5_020, 21_900, 130_000), summary(812_000, 900_000, 1_200_000), 0.047),
+        TaskReport { jobs: 31, preemptions: 4_321, ..task("encode/0", "batch", None, None, 0.88) },
+    ];
+    report.tasks[0].overruns = 2;
+    let queue = QueueReport { length: 1, max_length: 4, enqueued: 5_000, dequeued: 4_999, avg_wait_time: 41_500 };
+    let mut scheduler = SchedulerReport {
+        tasks_created: 3,
+        context_switches: 12_345,
+        voluntary_switches: 8_000,
+        involuntary_switches: 4_345,
+        total_cpu_time: 11_070_000_000,
+        ..SchedulerReport::default()
+    };
+    scheduler.queue_stats.realtime = queue.clone();
+    scheduler.queue_stats.batch = queue;
+    report.scheduler = Some(scheduler);
+    report.noise = Noise { steal_ns: 12_000_000, load1: 2.31 };
+    report
+}
+
+const PLAIN: &str = "\
+Tasks (linux, 2 CPUs, 10.0 s)
+  task      class         jobs  missed  wake p50  wake p99  wake p99.9  wake max  resp p50  resp p99  resp max     CPU   share  yielded  preempted  moved  overruns
+  control   realtime     1 000       0   4.10 µs   18.3 µs     55.1 µs   92.0 µs   1.81 ms   1.99 ms   2.40 ms  1.80 s  18.0 %    1 000          3      0         2
+  ui        interactive  1 000       -   5.02 µs   21.9 µs     76.0 µs    130 µs    812 µs    900 µs   1.20 ms  470 ms   4.7 %    1 000          3      0         -
+  encode/0  batch           31       -         -         -           -         -         -         -         -  8.80 s  88.0 %    1 000      4 321      0         -
+
+Scheduler
+  tasks: 3 created, 0 exited, 0 killed
+  switches: 12 345 (8 000 voluntary, 4 345 preemptions)
+  deadline misses: 0, CPU time: 11.1 s
+  queue        in    out  now  longest  average wait
+  realtime  5 000  4 999    1        4       41.5 µs
+  batch     5 000  4 999    1        4       41.5 µs
+
+Noise
+  linux: steal 12.0 ms (0.1 %), load average 2.31
+";
+
+#[test]
+fn a_wide_terminal_shows_everything() {
+    let text = render(&sample(), false, 200);
+    assert_eq!(text, PLAIN, "\n{text}");
+}
+
+const COMPARED: &str = "\
+Tasks (linux, 2 CPUs, 10.0 s)
+  task      class         jobs  missed  wake p50  wake p99  wake max   share
+  control   realtime     1 000       0   4.10 µs   18.3 µs   92.0 µs  18.0 %
+  ui        interactive  1 000       -   5.02 µs   21.9 µs    130 µs   4.7 %
+  encode/0  batch           31       -         -         -         -  88.0 %
+
+Comparison: wake-up latency, 99th percentile (ratio: the other scheduler's to DIS's)
+  task      class            DIS  missed  linux-eevdf  ratio  missed
+  control   realtime     18.3 µs       0      4.20 ms   230x      17
+  ui        interactive  21.9 µs       -      20.0 µs  0.91x       -
+  encode/0  batch              -       -            -      -       -
+
+Noise
+  linux: steal 300 ms (1.5 %), load average 9.90
+  WARNING: do not trust the tails (p99 and above): a hypervisor took 1.5 % of the CPU time; load average 9.9 where at most 4.0 is explained
+  linux-eevdf: steal 0 ns (0.0 %), load average 0.00
+";
+
+#[test]
+fn a_comparison_and_a_busy_machine() {
+    let mut report = sample();
+    report.scheduler = None;
+    report.noise = Noise { steal_ns: 300_000_000, load1: 9.9 };
+    let mut baseline = Report::new("linux-eevdf", 2, 10_000_000_000);
+    baseline.tasks = vec![
+        TaskReport {
+            deadline_misses: 17,
+            ..task("control", "realtime", summary(3_000_000, 4_200_000, 8_000_000), None, 0.1)
+        },
+        task("ui", "interactive", summary(10_000, 20_000, 30_000), None, 0.1),
+    ];
+    report.baselines.push(baseline);
+    let text = render(&report, false, 80);
+    assert_eq!(text, COMPARED, "\n{text}");
+}
+
+#[test]
+fn colours_change_no_column() {
+    let coloured = render(&sample(), true, 120);
+    let mut plain = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, after)) = rest.split_once("\x1b[") {
+        plain.push_str(before);
+        rest = after.split_once('m').map_or("", |(_, rest)| rest);
+    }
+    plain.push_str(rest);
+    assert_eq!(plain, render(&sample(), false, 120));
+    assert_ne!(plain, coloured);
+}
+
+#[test]
+fn many_tasks_and_no_task_are_fine() {
+    let mut report = Report::new("sim", 1, 0);
+    assert!(render(&report, false, 0).starts_with("Tasks (sim, 1 CPU, 0 ns)\n"));
+    report.tasks = (0..100).map(|n| task(&format!("t/{n}"), "batch", None, None, 0.0)).collect();
+    assert!(render(&report, false, 80).contains("and 40 more tasks"));
+}

@@ -1,0 +1,212 @@
+//! The report's schema.
+
+use serde::{Deserialize, Serialize};
+
+use super::Summary;
+
+/// The schema's name and version.
+pub const SCHEMA: &str = "dis-report/1";
+
+/// The result of one run on one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// What ran the workload: `linux`, `sim`, `kernel`; for baselines `linux-eevdf`, `linux-fifo`, `linux-deadline`.
+    pub host: String,
+    /// CPUs used.
+    pub cpus: usize,
+    /// Length of the measurement, ns.
+    pub duration_ns: u64,
+    /// One entry for each instance of each task, in the workload's order.
+    pub tasks: Vec<TaskReport>,
+    /// The scheduler's counters; `None` for a baseline, whose scheduler is the operating system's.
+    pub scheduler: Option<SchedulerReport>,
+    /// How undisturbed the machine was.
+    pub noise: Noise,
+    /// The same workload on other schedulers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baselines: Vec<Report>,
+}
+
+impl Report {
+    /// An empty report.
+    pub fn new(host: impl Into<String>, cpus: usize, duration_ns: u64) -> Self {
+        Self {
+            schema: SCHEMA.into(),
+            host: host.into(),
+            cpus,
+            duration_ns,
+            tasks: Vec::new(),
+            scheduler: None,
+            noise: Noise::default(),
+            baselines: Vec::new(),
+        }
+    }
+}
+
+/// What one task got.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TaskReport {
+    /// The task's name, with its instance where there are several: `encode/0`.
+    pub name: String,
+    /// `system`, `realtime`, `interactive`, `batch` or `background`.
+    pub class: String,
+    /// Passes through the body that were completed.
+    pub jobs: u64,
+    /// Realtime jobs that were completed after their deadline, or were not completed when the run ended later than it.
+    pub deadline_misses: u64,
+    /// From becoming ready to running, ns.
+    pub wake_latency_ns: Option<Summary>,
+    /// From the release (Realtime) or the wake-up (others) to the end of the job or the next block, ns.
+    pub response_ns: Option<Summary>,
+    /// CPU time used, ns.
+    pub cpu_ns: u64,
+    /// CPU time used as part of one CPU over the run: 1.0 is a whole CPU.
+    pub share: f64,
+    /// Times the task gave up the CPU by itself.
+    pub voluntary: u64,
+    /// Times it was preempted.
+    pub preemptions: u64,
+    /// Times it continued on another CPU.
+    pub migrations: u64,
+    /// Jobs that used more than the declared wcet.
+    pub overruns: u64,
+}
+
+/// The scheduler's counters.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SchedulerReport {
+    /// Tasks created.
+    pub tasks_created: u64,
+    /// Tasks that ended by themselves.
+    pub tasks_exited: u64,
+    /// Tasks that were killed.
+    pub tasks_killed: u64,
+    /// All context switches.
+    pub context_switches: u64,
+    /// Switches that the task asked for.
+    pub voluntary_switches: u64,
+    /// Preemptions.
+    pub involuntary_switches: u64,
+    /// Realtime deadlines missed.
+    pub deadline_misses: u64,
+    /// CPU time of all tasks, ns.
+    pub total_cpu_time: u64,
+    /// Statistics of each class's queue.
+    pub queue_stats: QueuesReport,
+}
+
+/// Statistics of the five queues.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct QueuesReport {
+    pub system: QueueReport,
+    pub realtime: QueueReport,
+    pub interactive: QueueReport,
+    pub batch: QueueReport,
+    pub background: QueueReport,
+}
+
+impl QueuesReport {
+    /// The queues with their names, highest class first.
+    pub fn named(&self) -> [(&'static str, &QueueReport); 5] {
+        [
+            ("system", &self.system),
+            ("realtime", &self.realtime),
+            ("interactive", &self.interactive),
+            ("batch", &self.batch),
+            ("background", &self.background),
+        ]
+    }
+}
+
+/// Statistics of one queue.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct QueueReport {
+    /// Tasks queued at the end.
+    pub length: u64,
+    /// Most tasks queued at once.
+    pub max_length: u64,
+    /// Tasks that went in.
+    pub enqueued: u64,
+    /// Tasks that came out.
+    pub dequeued: u64,
+    /// Average wait, ns.
+    pub avg_wait_time: u64,
+}
+
+/// How undisturbed the machine was during the run.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Noise {
+    /// Time that a hypervisor took from this machine's CPUs, ns, all CPUs together.
+    pub steal_ns: u64,
+    /// Load average of the last minute at the end of the run.
+    pub load1: f64,
+}
+
+impl Noise {
+    /// Why tails of this run are not to be trusted, if so: more than 1 % of the CPU time stolen, or a load above
+    /// what the CPUs and the workload's own demand (`demand`, in CPUs) explain by more than one task.
+    pub fn warnings(&self, cpus: usize, duration_ns: u64, demand: f64) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let available = duration_ns as f64 * cpus.max(1) as f64;
+        let stolen = if available > 0.0 { self.steal_ns as f64 / available * 100.0 } else { 0.0 };
+        if stolen > 1.0 {
+            warnings.push(format!("a hypervisor took {stolen:.1} % of the CPU time"));
+        }
+        let expected = cpus as f64 + 1.0 + (demand - cpus as f64).max(0.0);
+        if self.load1 > expected {
+            warnings.push(format!("load average {:.1} where at most {expected:.1} is explained", self.load1));
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Latencies;
+
+    #[test]
+    fn the_json_has_the_fields_of_the_schema() {
+        let mut report = Report::new("linux", 2, 10);
+        let mut latencies = Latencies::new();
+        latencies.record(5);
+        report.tasks.push(TaskReport {
+            name: "encode/0".into(),
+            class: "batch".into(),
+            wake_latency_ns: latencies.summary(),
+            ..TaskReport::default()
+        });
+        report.scheduler = Some(SchedulerReport::default());
+        let json = serde_json::to_value(&report).unwrap();
+        let keys = |value: &serde_json::Value| {
+            let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+            keys.sort();
+            keys.join(" ")
+        };
+        assert_eq!(keys(&json), "cpus duration_ns host noise scheduler schema tasks");
+        assert_eq!(
+            keys(&json["tasks"][0]),
+            "class cpu_ns deadline_misses jobs migrations name overruns preemptions response_ns share voluntary \
+             wake_latency_ns"
+        );
+        assert_eq!(keys(&json["tasks"][0]["wake_latency_ns"]), "max mean min p50 p99 p999");
+        assert!(json["tasks"][0]["response_ns"].is_null());
+        assert_eq!(keys(&json["noise"]), "load1 steal_ns");
+        assert_eq!(json["schema"], "dis-report/1");
+        report.baselines.push(Report::new("linux-eevdf", 2, 10));
+        let text = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
+    }
+
+    #[test]
+    fn a_busy_machine_is_warned_of() {
+        let noise = Noise { steal_ns: 30, load1: 2.9 };
+        assert_eq!(noise.warnings(2, 1_000, 1.0), ["a hypervisor took 1.5 % of the CPU time"]);
+        let noise = Noise { steal_ns: 20, load1: 7.6 };
+        assert_eq!(noise.warnings(2, 1_000, 6.0), ["load average 7.6 where at most 7.0 is explained"]);
+        assert_eq!(noise.warnings(0, 0, 9.0), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,122 @@
+//! One `[[task]]`.
+
+use dis_core::api::Duration;
+use toml::de::DeTable;
+
+use super::class::read_class;
+use super::constraints::{CONSTRAINT_KEYS, read_best_effort, read_constraints};
+use super::fields::Fields;
+use super::steps::read_loop;
+use crate::model::{MAX_INSTANCES, Objects, Phase, Release, Repeat, Step, TaskSpec};
+use crate::text::{Context, shorten};
+use dis_core::intent::{Intent, IntentClass};
+
+const OWN_KEYS: [&str; 13] = [
+    "name",
+    "intent",
+    "period",
+    "deadline",
+    "wcet",
+    "latency",
+    "priority",
+    "offset",
+    "instances",
+    "dedicated",
+    "repeat",
+    "loop",
+    "best_effort",
+];
+
+/// A name taken by an earlier task, and its offset.
+pub(super) type Names = Vec<(String, usize)>;
+
+/// The task and the offset of each of its steps; `None` if it is too broken to be checked further.
+pub(super) fn read(
+    cx: &mut Context<'_>,
+    table: &DeTable<'_>,
+    at: usize,
+    index: usize,
+    names: &mut Names,
+    objects: &mut Objects,
+) -> Option<(TaskSpec, Vec<usize>)> {
+    let allowed: Vec<&str> = OWN_KEYS.into_iter().chain(CONSTRAINT_KEYS).collect();
+    let label = match table.get("name").and_then(|name| name.get_ref().as_str()) {
+        Some(name) if !name.is_empty() => format!("task \"{}\"", shorten(name)),
+        _ => format!("task #{}", index + 1),
+    };
+    let fields = Fields::new(cx, table, at, label, &allowed);
+    let name = read_name(cx, &fields, names);
+    let class = read_class(cx, &fields);
+    let priority = fields.integer(cx, "priority", 0..=255).map(|priority| priority as u8);
+    let offset = fields.duration(cx, "offset").unwrap_or(Duration::ZERO);
+    let instances = fields.integer(cx, "instances", 1..=MAX_INSTANCES as u64).map_or(1, |count| count as usize);
+    let dedicated = fields.boolean(cx, "dedicated").unwrap_or(false);
+    let repeat = fields.integer(cx, "repeat", 1..=u64::MAX / 2).map_or(Repeat::Forever, Repeat::Times);
+    let best_effort = read_best_effort(cx, &fields);
+    let mut intent = class.map(|class| Intent { class, constraints: Default::default(), qos: Default::default() });
+    // The constraints are read even where the class is wrong, to report their problems too.
+    let mut scratch = Intent::batch();
+    read_constraints(cx, &fields, intent.as_mut().unwrap_or(&mut scratch));
+    let body = read_loop(cx, &fields, name.unwrap_or(""), objects);
+    let (steps, places) = match (body, class) {
+        (Some(body), _) => body,
+        (None, Some(IntentClass::Realtime { wcet_us, .. })) if fields.get("loop").is_none() => {
+            (vec![Step::Run(Duration::from_micros(wcet_us))], vec![at])
+        }
+        (None, class) => {
+            if fields.get("loop").is_none() && class.is_some() {
+                let example = "loop = [ { run = \"5ms\" }, { sleep = \"10ms\" } ]";
+                fields.problem(cx, "loop", format!("is missing; say what the task does, for instance {example}"));
+            }
+            (Vec::new(), Vec::new())
+        }
+    };
+    let intent = intent?;
+    if let Err(reason) = intent.validate() {
+        // Where a parameter could not be read, its problem is reported already.
+        cx.problem(at, fields.field("intent"), reason.to_string());
+    }
+    if steps.is_empty() {
+        return None;
+    }
+    let phases = vec![Phase { name: None, repeat: 1, affinity: None, steps }];
+    let spec = TaskSpec {
+        name: name?.to_string(),
+        instances,
+        release: Release::of(&intent),
+        intent,
+        priority,
+        offset,
+        phases,
+        repeat,
+        dedicated,
+        best_effort,
+        line: cx.line(at),
+    };
+    Some((spec, places))
+}
+
+fn read_name<'a>(cx: &mut Context<'_>, fields: &Fields<'a, '_>, names: &mut Names) -> Option<&'a str> {
+    if fields.get("name").is_none() {
+        fields.problem(cx, "name", "is missing; every task needs a name, such as \"encode\"");
+        return None;
+    }
+    let name = fields.text(cx, "name", "a string such as \"encode\"")?;
+    let complaint = if name.is_empty() {
+        "is empty; every task needs a name, such as \"encode\"".to_string()
+    } else if name.contains('/') {
+        "contains `/`, which separates a task from its instance (`encode/0`); use another character".to_string()
+    } else if name.chars().any(char::is_control) {
+        "contains a control character; use printable ones".to_string()
+    } else if name.chars().count() > 64 {
+        "is longer than 64 characters; shorten it".to_string()
+    } else if let Some((_, earlier)) = names.iter().find(|(other, _)| other == name) {
+        let line = cx.line(*earlier);
+        format!("is taken by the task in line {line}; names must be unique (for copies of one task use `instances`)")
+    } else {
+        names.push((name.to_string(), fields.at));
+        return Some(name);
+    };
+    fields.problem(cx, "name", complaint);
+    None
+}
