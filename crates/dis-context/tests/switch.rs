@@ -130,6 +130,39 @@ fn tasks_may_resume_tasks() {
     assert_eq!(pool.in_use(), 0);
 }
 
+unsafe extern "C" fn scribbles_and_returns(data: usize, mut arg: usize) -> ! {
+    let pair = data as *mut [Context; 2];
+    loop {
+        // SAFETY: the host is suspended in `leaf`.
+        arg = unsafe { switch(&raw mut (*pair)[1], (*pair)[0], arg + 1) };
+    }
+}
+
+/// Has locals in memory and calls nothing but `switch`, so the compiler would like to put them into the red zone.
+#[inline(never)]
+fn leaf(pair: *mut [Context; 2], seed: usize) -> bool {
+    let mut locals = [0usize; 12];
+    for (i, local) in locals.iter_mut().enumerate() {
+        // SAFETY: a local.
+        unsafe { std::ptr::write_volatile(local, seed ^ i) };
+    }
+    // SAFETY: the task is suspended: fresh, or in `scribbles_and_returns`.
+    let got = unsafe { switch(&raw mut (*pair)[0], (*pair)[1], seed) };
+    // SAFETY: locals.
+    got == seed + 1 && (0..12).all(|i| unsafe { std::ptr::read_volatile(&locals[i]) } == seed ^ i)
+}
+
+#[test]
+fn the_red_zone_of_the_caller_is_not_touched() {
+    let pool = pool(1);
+    let stack = pool.alloc().unwrap();
+    let mut pair = [Context::empty(); 2];
+    let p = &raw mut pair;
+    // SAFETY: stack and pair outlive the task.
+    unsafe { (*p)[1] = Context::new(stack.top(), scribbles_and_returns, p as usize) };
+    assert!((0..1000).all(|seed| leaf(p, seed)));
+}
+
 static mut HOST: Context = Context::empty();
 
 /// Reads mxcsr and the x87 control word.

@@ -35,6 +35,7 @@ fn limit() -> usize {
 
 /// Finds out which kind works, by making the guard at `offset`.
 pub(super) fn choose(policy: GuardPolicy, region: &Region, offset: usize, len: usize) -> Result<GuardKind, StackError> {
+    limit(); // Reads a file the first time, which `make` must not do: it may run in a signal handler.
     match policy {
         GuardPolicy::Mprotect => Ok(GuardKind::Mprotect),
         GuardPolicy::None => Ok(GuardKind::None),
