@@ -7,6 +7,11 @@ extern crate alloc;
 extern crate std;
 
 pub mod api;
+pub mod executor;
 pub mod intent;
+pub mod optimizer;
 pub mod policy;
 pub mod queues;
+pub mod scheduler;
+pub mod stats;
+mod sync;

@@ -1,0 +1,282 @@
+//! The task control block.
+
+use alloc::string::String;
+use core::fmt;
+
+use super::{CpuMask, Duration, SchedError, SchedResult, TaskId, Timestamp};
+use crate::intent::Intent;
+
+/// Where a task stands between its birth and its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskState {
+    /// Waits for a CPU.
+    Ready,
+    /// Has a CPU.
+    Running,
+    /// Waits for an event.
+    Blocked,
+    /// Waits for an instant.
+    Sleeping,
+    /// Ended and collected; its id is stale from now on.
+    Terminated,
+    /// Ended; its exit status waits to be collected.
+    Zombie,
+}
+
+impl TaskState {
+    /// Whether a task may go from `self` to `next`.
+    pub const fn may_become(self, next: TaskState) -> bool {
+        use TaskState::*;
+        matches!(
+            (self, next),
+            (Ready, Running | Zombie | Terminated)
+                | (Running, Ready | Blocked | Sleeping | Zombie | Terminated)
+                | (Blocked | Sleeping, Ready | Zombie | Terminated)
+                | (Ready, Blocked)
+                | (Zombie, Terminated)
+        )
+    }
+
+    /// Whether the task has ended.
+    pub const fn has_ended(self) -> bool {
+        matches!(self, TaskState::Terminated | TaskState::Zombie)
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TaskState::Ready => "ready",
+            TaskState::Running => "running",
+            TaskState::Blocked => "blocked",
+            TaskState::Sleeping => "sleeping",
+            TaskState::Terminated => "terminated",
+            TaskState::Zombie => "zombie",
+        })
+    }
+}
+
+/// What a blocked task waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BlockReason {
+    /// An I/O operation.
+    Io,
+    /// A mutex, or another resource with one owner.
+    Mutex,
+    /// A semaphore.
+    Semaphore,
+    /// An event.
+    Event,
+    /// The end of a child.
+    ChildExit,
+    /// A message.
+    Ipc,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExitStatus {
+    /// By itself, with this code.
+    Exited(i32),
+    /// Somebody killed it.
+    Killed,
+}
+
+/// What a task has used and undergone. Times in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TaskStats {
+    /// CPU time used, ns.
+    pub cpu_time: u64,
+    /// The part of it spent in user mode, ns; reported by the host (see `TaskManager::account`).
+    pub user_time: u64,
+    /// The part of it spent in system mode, ns; reported by the host.
+    pub system_time: u64,
+    /// Times it was switched to.
+    pub context_switches: u64,
+    /// Times it gave up the CPU by yielding.
+    pub voluntary_yields: u64,
+    /// Times it lost the CPU without wanting to.
+    pub preemptions: u64,
+    /// Times it blocked (sleeping included).
+    pub blocks: u64,
+    /// Times it was woken.
+    pub wakes: u64,
+    /// Page faults; reported by the host.
+    pub page_faults: u64,
+    /// Times it moved to another CPU.
+    pub migrations: u64,
+    /// Times a Realtime task used up its budget before its job was finished.
+    pub overruns: u64,
+    /// Realtime jobs finished, or skipped, after their deadlines.
+    pub deadline_misses: u64,
+    /// When it last began to run.
+    pub last_scheduled: Timestamp,
+    /// Rest of its time slice, ns.
+    pub time_slice: u64,
+}
+
+/// The task control block: all that is known of a task. `C` is the host's part (a saved context or a handle to one).
+#[derive(Debug, Clone)]
+pub struct Task<C = ()> {
+    /// Its id.
+    pub id: TaskId,
+    /// Who spawned it; [`TaskId::INVALID`] for tasks from outside.
+    pub parent: TaskId,
+    /// Its name, for people.
+    pub name: String,
+    pub(crate) state: TaskState,
+    /// What it is for.
+    pub intent: Intent,
+    /// The host's part.
+    pub context: C,
+    /// Priority within its class, lower first.
+    pub priority: u8,
+    /// CPUs it may run on.
+    pub affinity: CpuMask,
+    /// Counters.
+    pub stats: TaskStats,
+    /// Absolute deadline of the current job (Realtime) or of the first instruction after a wake-up (Interactive).
+    pub deadline: Option<Timestamp>,
+    /// When it was spawned.
+    pub created: Timestamp,
+    /// Execution times seen so far.
+    pub history: crate::intent::TaskHistory,
+    pub(crate) sched: crate::scheduler::SchedState,
+}
+
+impl<C> Task<C> {
+    /// Where it stands.
+    pub fn state(&self) -> TaskState {
+        self.state
+    }
+
+    /// Why it is blocked, while it is.
+    pub fn block_reason(&self) -> Option<BlockReason> {
+        self.sched.block_reason.filter(|_| self.state == TaskState::Blocked)
+    }
+
+    /// How it ended, once it has.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.sched.exit
+    }
+
+    /// The current job of a Realtime task.
+    pub fn job(&self) -> crate::executor::Job {
+        self.sched.job
+    }
+
+    /// Goes to `next` if the state machine allows it.
+    ///
+    /// # Errors
+    /// [`SchedError::InvalidState`] for a transition that does not exist; the state stays.
+    pub(crate) fn transition(&mut self, next: TaskState) -> SchedResult<()> {
+        if !self.state.may_become(next) {
+            return Err(SchedError::InvalidState);
+        }
+        self.state = next;
+        Ok(())
+    }
+}
+
+/// What a spawn needs beside the intent.
+#[derive(Debug, Clone)]
+pub struct TaskSpec<C> {
+    /// Name for people.
+    pub name: String,
+    /// What the task is for.
+    pub intent: Intent,
+    /// The host's part.
+    pub context: C,
+    /// Who spawns it; [`TaskId::INVALID`] from outside.
+    pub parent: TaskId,
+    /// Whether its exit status will be collected; otherwise it is gone the moment it ends.
+    pub joinable: bool,
+    /// First release of a Realtime task or first instant a task of another class is ready; `None`: now.
+    pub start: Option<Timestamp>,
+}
+
+impl<C> TaskSpec<C> {
+    /// A detached task that is ready at once.
+    pub fn new(name: impl Into<String>, intent: Intent, context: C) -> Self {
+        TaskSpec { name: name.into(), intent, context, parent: TaskId::INVALID, joinable: false, start: None }
+    }
+
+    /// The same, with an exit status that waits to be collected.
+    pub fn joinable(mut self) -> Self {
+        self.joinable = true;
+        self
+    }
+}
+
+/// The calls a task makes, and those that one task makes on another; the reference's task API. A host's view of one
+/// CPU at one instant implements it ([`crate::executor::CpuView`]), so `current` and `now` are implicit.
+pub trait TaskApi {
+    /// The host's part of a task.
+    type Context;
+    /// What the host does next on this CPU after a call that may give it up.
+    type Outcome;
+
+    /// Spawns a task.
+    ///
+    /// # Errors
+    /// An invalid intent, no CPU with room, or no slot.
+    fn spawn(&mut self, entry: Self::Context, intent: Intent) -> SchedResult<TaskId>;
+    /// Spawns a task with a name.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    fn spawn_named(&mut self, name: &str, entry: Self::Context, intent: Intent) -> SchedResult<TaskId>;
+    /// The task that runs here, or this CPU's idle task.
+    fn current(&self) -> TaskId;
+    /// A copy of a task's control block.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`] for a stale id.
+    fn get_task(&self, id: TaskId) -> SchedResult<Task<Self::Context>>;
+    /// The running task lets its peers go first.
+    ///
+    /// # Errors
+    /// [`SchedError::InvalidState`] if nothing runs here.
+    fn yield_now(&mut self) -> SchedResult<Self::Outcome>;
+    /// The running task sleeps.
+    ///
+    /// # Errors
+    /// [`SchedError::InvalidState`] if nothing runs here.
+    fn sleep(&mut self, duration: Duration) -> SchedResult<Self::Outcome>;
+    /// The running task blocks until it is woken.
+    ///
+    /// # Errors
+    /// [`SchedError::InvalidState`] if nothing runs here.
+    fn block(&mut self, reason: BlockReason) -> SchedResult<Self::Outcome>;
+    /// Wakes a blocked or sleeping task.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`]; [`SchedError::InvalidState`] if it is neither blocked nor sleeping.
+    fn wake(&mut self, id: TaskId) -> SchedResult<()>;
+    /// The running task ends.
+    ///
+    /// # Errors
+    /// [`SchedError::InvalidState`] if nothing runs here.
+    fn exit(&mut self, code: i32) -> SchedResult<Self::Outcome>;
+    /// Ends a task, whatever it is doing.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`]; [`SchedError::InvalidState`] if it has ended.
+    fn kill(&mut self, id: TaskId) -> SchedResult<()>;
+    /// Waits for the end of a joinable task and collects its exit status: `Ok(Ok(status))` if it has ended, else the
+    /// running task blocks with [`BlockReason::ChildExit`] and asks again when it is woken.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`] for a task that is gone or detached.
+    fn join(&mut self, id: TaskId) -> SchedResult<Result<ExitStatus, Self::Outcome>>;
+    /// Changes the priority within the class, queued or not.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`].
+    fn set_priority(&mut self, id: TaskId, priority: u8) -> SchedResult<()>;
+    /// Changes the allowed CPUs; a task on a forbidden CPU moves at once.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`]; [`SchedError::NoCpu`] if the mask holds none of this machine.
+    fn set_affinity(&mut self, id: TaskId, mask: CpuMask) -> SchedResult<()>;
+}

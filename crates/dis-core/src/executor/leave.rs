@@ -1,0 +1,241 @@
+//! How the running task leaves, or stays.
+
+use lock_api::RawMutex;
+
+use super::{Executor, Leave, Turn};
+use crate::api::{BlockReason, Duration, ExitStatus, TaskId, TaskState, Timestamp};
+use crate::intent::{IntentClass, QueueType};
+use crate::policy::{Arrival, TaskKey};
+use crate::scheduler::state::CpuState;
+
+/// How often, at most, a CPU looks for another to share its load with.
+const BALANCE_INTERVAL: Duration = Duration::from_millis(20);
+
+impl<C: Copy, R: RawMutex> Executor<C, R> {
+    /// Carries out `leave`. Afterwards the CPU has a current task only if that one goes on. Answers a joiner to tell.
+    pub(super) fn leave(
+        &self,
+        state: &mut CpuState<C>,
+        leave: Leave,
+        turn: &mut Turn,
+        now: Timestamp,
+    ) -> Option<TaskId> {
+        let key = state.current?;
+        let task = state.task(key);
+        if task.sched.killed {
+            return self.finish(state, key, ExitStatus::Killed, now);
+        }
+        match leave {
+            Leave::Exit(code) => return self.finish(state, key, ExitStatus::Exited(code), now),
+            Leave::Block(reason, until) => {
+                if !core::mem::take(&mut task.sched.token) {
+                    self.block(state, key, Some(reason), until, now);
+                    return None;
+                }
+                self.stay(state, key, turn, now);
+            }
+            Leave::Declined => {
+                if core::mem::take(&mut task.sched.token) {
+                    self.requeue(state, key, Arrival::Preempt, now);
+                } else {
+                    self.block(state, key, Some(BlockReason::Mutex), None, now);
+                }
+            }
+            Leave::Sleep(until) if until > now => self.block(state, key, None, Some(until), now),
+            Leave::NextPeriod if matches!(task.intent.class, IntentClass::Realtime { .. }) => {
+                self.next_period(state, key, now);
+            }
+            // A sleep that is over already, and a job without a period, let the peers go first.
+            Leave::Yield | Leave::Sleep(_) | Leave::NextPeriod => {
+                task.stats.voluntary_yields += 1;
+                state.stats.voluntary_switches += 1;
+                if state.task(key).wants_attention() {
+                    self.stay(state, key, turn, now);
+                } else {
+                    self.requeue(state, key, Arrival::Yield, now);
+                }
+            }
+            Leave::Ask => self.stay(state, key, turn, now),
+        }
+        None
+    }
+
+    /// The task would go on; may it?
+    fn stay(&self, state: &mut CpuState<C>, key: TaskKey, turn: &mut Turn, now: Timestamp) {
+        let cpu = state.cpu;
+        let task = state.task(key);
+        let class = task.sched.class;
+        let why = if core::mem::take(&mut task.sched.dirty) {
+            if !task.affinity.contains(cpu) {
+                self.preempted(state, key);
+                self.stop_competing(state, key, TaskState::Ready, now);
+                self.evict(state, key);
+                return;
+            }
+            Arrival::Migrate
+        } else if task.sched.server.is_some_and(|server| server.is_exhausted()) {
+            // Requeuing finds the budget empty, and lets it wait for the next.
+            task.stats.overruns += u64::from(task.sched.reserved_ppm > 0);
+            Arrival::Migrate
+        } else if class == QueueType::Interactive && task.urgency().class != class {
+            Arrival::Migrate
+        } else {
+            let chosen = state.arbiter.choose(state.ready.with(class), now).map(|(class, _)| class);
+            let slice_over = state.task(key).stats.time_slice == 0;
+            if chosen != Some(class) {
+                Arrival::Preempt
+            } else if !state.ready.contains(class) {
+                if slice_over {
+                    self.refill_slice(state, key);
+                }
+                return;
+            } else if slice_over {
+                self.share_load(state, turn, now);
+                Arrival::SliceEnd
+            } else if self.peer_preempts(state, key, now) {
+                Arrival::Preempt
+            } else {
+                return;
+            }
+        };
+        self.preempted(state, key);
+        turn.surplus = true;
+        if why == Arrival::Migrate {
+            self.stop_competing(state, key, TaskState::Ready, now);
+            self.admit_to_queue(state, key, Arrival::Migrate, now);
+        } else {
+            self.requeue(state, key, why, now);
+        }
+    }
+
+    fn preempted(&self, state: &mut CpuState<C>, key: TaskKey) {
+        state.task(key).stats.preemptions += 1;
+        state.stats.involuntary_switches += 1;
+    }
+
+    /// Whether the first of the running task's class should take its place.
+    fn peer_preempts(&self, state: &mut CpuState<C>, key: TaskKey, now: Timestamp) -> bool {
+        let class = state.task(key).sched.class;
+        let Some(first) = state.classes[class.rank()].policy.peek(now) else { return false };
+        let (Some(first), running) = (state.get(first).map(|t| t.sched.entity), state.task(key).sched.entity) else {
+            return false;
+        };
+        state.classes[class.rank()].policy.preempts(&first, &running)
+    }
+
+    /// The running task is ready again, in the class it ran in.
+    fn requeue(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, now: Timestamp) {
+        state.current = None;
+        let task = state.task(key);
+        task.state = TaskState::Ready;
+        // Its turn is over: an Interactive task that runs on gets a new deadline behind those who wait already.
+        if why != Arrival::Preempt
+            && let IntentClass::Interactive { target_latency_us } = task.intent.class
+        {
+            task.deadline = Some(now + Duration::from_micros(target_latency_us));
+            task.sched.entity.deadline = task.urgency().deadline;
+        }
+        if why != Arrival::Preempt {
+            task.stats.time_slice = 0;
+        }
+        let class = task.sched.class;
+        state.enqueue(key, why, now);
+        state.arbiter.begin_wait(class, now);
+    }
+
+    /// The running task leaves its policy's care.
+    fn stop_competing(&self, state: &mut CpuState<C>, key: TaskKey, next: TaskState, now: Timestamp) {
+        state.current = None;
+        let (task, policy) = state.task_and_policy(key);
+        policy.on_block(&mut task.sched.entity, now);
+        let class = task.sched.class;
+        let legal = task.transition(next);
+        debug_assert!(legal.is_ok(), "a running task may become {next}");
+        state.arbiter.begin_wait(class, now);
+    }
+
+    fn block(
+        &self,
+        state: &mut CpuState<C>,
+        key: TaskKey,
+        reason: Option<BlockReason>,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        let next = if reason.is_some() { TaskState::Blocked } else { TaskState::Sleeping };
+        self.stop_competing(state, key, next, now);
+        state.stats.voluntary_switches += 1;
+        let task = state.task(key);
+        task.sched.block_reason = reason;
+        task.stats.blocks += 1;
+        task.stats.time_slice = 0;
+        let burst = core::mem::take(&mut task.sched.burst);
+        if task.sched.reserved_ppm == 0 {
+            task.history.record(burst, false);
+        } else {
+            // A Realtime execution is a whole job, blocking included.
+            task.sched.burst = burst;
+        }
+        if let Some(at) = until {
+            state.set_timer(key, at);
+        }
+    }
+
+    /// A Realtime job is finished: the task sleeps until the next release, or goes on if that has come.
+    fn next_period(&self, state: &mut CpuState<C>, key: TaskKey, now: Timestamp) {
+        let task = state.task(key);
+        let IntentClass::Realtime { period_us, deadline_us, .. } = task.intent.class else { return };
+        let (period, deadline) = (Duration::from_micros(period_us), Duration::from_micros(deadline_us));
+        let job = &mut task.sched.job;
+        let missed = now > job.deadline;
+        job.release += period;
+        // Releases whose deadlines have passed too are skipped: their jobs could only be late.
+        let late = now.since(job.release + deadline).as_nanos();
+        let skipped = late.div_ceil(period.as_nanos().max(1));
+        job.release += period.mul_div(skipped, 1);
+        job.missed = missed;
+        job.skipped = skipped;
+        let release = job.release;
+        let misses = skipped + u64::from(missed);
+        let burst = core::mem::take(&mut task.sched.burst);
+        task.history.record(burst, missed);
+        task.stats.deadline_misses += misses;
+        task.sched.pending_release = true;
+        state.stats.deadline_misses += misses;
+        if release > now {
+            self.block(state, key, None, Some(release), now);
+        } else {
+            self.stop_competing(state, key, TaskState::Ready, now);
+            state.stats.voluntary_switches += 1;
+            let task = state.task(key);
+            task.stats.voluntary_yields += 1;
+            task.stats.time_slice = 0;
+            self.make_ready(state, key, Arrival::Migrate, now);
+        }
+    }
+
+    fn finish(&self, state: &mut CpuState<C>, key: TaskKey, status: ExitStatus, now: Timestamp) -> Option<TaskId> {
+        let missed = {
+            let task = state.task(key);
+            let late = task.sched.reserved_ppm > 0 && now > task.sched.job.deadline;
+            task.stats.deadline_misses += u64::from(late);
+            u64::from(late)
+        };
+        state.stats.deadline_misses += missed;
+        state.stats.voluntary_switches += 1;
+        self.stop_competing(state, key, TaskState::Zombie, now);
+        self.end_task(state, key, status)
+    }
+
+    /// Asks a CPU with at least two tasks less to take one over.
+    fn share_load(&self, state: &mut CpuState<C>, turn: &mut Turn, now: Timestamp) {
+        if now < state.balanced + BALANCE_INTERVAL {
+            return;
+        }
+        state.balanced = now;
+        if let Some(taker) = self.less_loaded(state) {
+            self.ask_to_look_around(taker);
+            turn.interrupt = turn.interrupt.or(Some(taker));
+        }
+    }
+}

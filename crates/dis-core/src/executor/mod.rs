@@ -1,0 +1,198 @@
+//! What a CPU does for itself: choose, account, steal, idle.
+//!
+//! A host asks one question, [`Executor::schedule`]: "the running task leaves like this (or time has passed): what
+//! now?". The [`Decision`] says which task runs, why, and until when the CPU need not ask again; a CPU with one task
+//! and nothing due has no timer at all.
+//!
+//! Leaving a CPU takes two steps. After a decision that switches, the task that ran before is *unsaved*: nobody may
+//! run or move it until the host has stored its registers and says so with [`Executor::switched`]. A CPU whose task
+//! has not been saved gets [`SchedError::InvalidState`](crate::api::SchedError::InvalidState) instead of another switch.
+
+mod charge;
+mod decision;
+mod leave;
+mod pick;
+mod steal;
+mod view;
+
+use alloc::sync::Arc;
+use core::ops::Deref;
+
+use lock_api::{MutexGuard, RawMutex};
+
+use crate::api::{SchedError, SchedResult, TaskId, Timestamp};
+use crate::scheduler::state::CpuState;
+use crate::scheduler::{Config, ConfigError, TaskManager};
+use crate::sync::Ordering;
+pub use decision::{Decision, Job, Kill, Leave, Next, Placement, Reason, Wake};
+pub use view::CpuView;
+
+/// Runs tasks on CPUs. Derefs to the [`TaskManager`] it shares.
+pub struct Executor<C, R> {
+    tasks: Arc<TaskManager<C, R>>,
+}
+
+impl<C, R> Clone for Executor<C, R> {
+    fn clone(&self) -> Self {
+        Executor { tasks: self.tasks.clone() }
+    }
+}
+
+impl<C, R> Deref for Executor<C, R> {
+    type Target = TaskManager<C, R>;
+    fn deref(&self) -> &Self::Target {
+        &self.tasks
+    }
+}
+
+/// What a decision takes with it from one step to the next.
+struct Turn {
+    /// The task whose registers are still in the CPU: it ran, or the CPU idles on its stack.
+    live: TaskId,
+    /// Whether the queues here may hold something that another CPU should take.
+    surplus: bool,
+    interrupt: Option<usize>,
+}
+
+impl<C: Copy, R: RawMutex> Executor<C, R> {
+    /// An executor with a machine of its own.
+    ///
+    /// # Errors
+    /// As [`TaskManager::new`].
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        Ok(Self::with_tasks(Arc::new(TaskManager::new(config)?)))
+    }
+
+    /// An executor for a machine that is there already.
+    pub fn with_tasks(tasks: Arc<TaskManager<C, R>>) -> Self {
+        Executor { tasks }
+    }
+
+    /// CPU `cpu` at `now`, for calls in the manner of the reference's task API.
+    pub fn on(&self, cpu: usize, now: Timestamp) -> CpuView<'_, C, R> {
+        CpuView::new(self, cpu, now)
+    }
+
+    /// The question: the running task leaves so, what now? One lock if a task is ready here; stealing takes two more.
+    /// O(log n) in the ready tasks of the classes involved; no allocation.
+    ///
+    /// # Errors
+    /// [`SchedError::NoCpu`] for a CPU that is not there; [`SchedError::InvalidState`] if the task that ran before has
+    /// not been saved yet, or if `leave` needs a running task and there is none. Nothing has changed then.
+    pub fn schedule(&self, cpu: usize, now: Timestamp, leave: Leave) -> SchedResult<Decision<C>> {
+        let shared = self.tasks.cpus.get(cpu).ok_or(SchedError::NoCpu)?;
+        let mut interrupt = None;
+        if shared.look_around.load(Ordering::Relaxed) && shared.look_around.swap(false, Ordering::AcqRel) {
+            self.pull(cpu, now);
+        }
+        let mut state = self.lock(cpu);
+        if state.evict.is_some() {
+            drop(state);
+            interrupt = self.flush_evicted(cpu, now);
+            state = self.lock(cpu);
+        }
+        let live = self.check(&state, leave)?;
+        let mut turn = Turn { live, surplus: false, interrupt };
+        self.charge(&mut state, now);
+        self.fire_timers(&mut state, &mut turn, now);
+        let joiner = self.leave(&mut state, leave, &mut turn, now);
+        if joiner.is_some() {
+            // The joiner may live on any CPU, so its lock is taken on its own.
+            drop(state);
+            let woken = self.notify(now, joiner).filter(|&other| other != cpu);
+            turn.interrupt = turn.interrupt.or(woken);
+            state = self.lock(cpu);
+        }
+        let mut reason = self.pick(&mut state, now);
+        if state.current.is_none() {
+            self.publish(&mut state);
+            drop(state);
+            let stolen = self.pull(cpu, now);
+            state = self.lock(cpu);
+            reason = self.pick(&mut state, now);
+            if stolen && state.current.is_some() {
+                reason = Reason::Stolen;
+            }
+        }
+        Ok(self.conclude(state, turn, reason, now))
+    }
+
+    /// The host has saved the registers of the task that ran before the last decision. True: something waited for
+    /// that, so ask again at once. Takes no lock.
+    pub fn switched(&self, cpu: usize) -> bool {
+        let Some(shared) = self.tasks.cpus.get(cpu) else { return false };
+        shared.unsaved.store(TaskId::INVALID.0, Ordering::Release);
+        shared.waits_for_save.load(Ordering::Relaxed) && shared.waits_for_save.swap(false, Ordering::AcqRel)
+    }
+
+    /// For hosts with a periodic tick instead of a timer: asks whether the running task may go on. Equals
+    /// [`schedule`](Self::schedule) with [`Leave::Ask`]; any period will do, as time is measured, not counted.
+    ///
+    /// # Errors
+    /// As [`schedule`](Self::schedule).
+    pub fn tick(&self, cpu: usize, now: Timestamp) -> SchedResult<Decision<C>> {
+        self.schedule(cpu, now, Leave::Ask)
+    }
+
+    /// The task that runs on `cpu`, or its idle task.
+    pub fn current(&self, cpu: usize) -> TaskId {
+        let state = self.lock(cpu);
+        state.current.and_then(|key| state.get(key)).map_or(TaskId::idle(cpu), |task| task.id)
+    }
+
+    /// Which task's registers are live; refuses a question that would lose a task's registers.
+    fn check(&self, state: &CpuState<C>, leave: Leave) -> SchedResult<TaskId> {
+        let unsaved = TaskId(self.tasks.cpus[state.cpu].unsaved.load(Ordering::Relaxed));
+        let Some(current) = state.current.and_then(|key| state.get(key)).map(|task| task.id) else {
+            return if leave == Leave::Ask { Ok(unsaved) } else { Err(SchedError::InvalidState) };
+        };
+        if leave == Leave::Declined {
+            return Ok(unsaved);
+        }
+        if unsaved != TaskId::INVALID && unsaved != current {
+            return Err(SchedError::InvalidState);
+        }
+        Ok(current)
+    }
+
+    /// The answer, from the state that the steps before have brought about.
+    fn conclude(
+        &self,
+        mut state: MutexGuard<'_, R, CpuState<C>>,
+        turn: Turn,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Decision<C> {
+        let cpu = state.cpu;
+        let mut interrupt = turn.interrupt;
+        if turn.surplus && state.ready_count > 0 && interrupt.is_none() {
+            interrupt = self.find_taker(&state);
+        }
+        let until = self.horizon(&state, now);
+        state.until = until;
+        let until = (until != Timestamp::MAX).then_some(until);
+        let lost = state.ready.first();
+        let mut next = None;
+        if let Some(key) = state.current {
+            let task = state.task(key);
+            let switch = task.id != turn.live;
+            let mut waited = crate::api::Duration::ZERO;
+            if switch {
+                task.stats.context_switches += 1;
+                waited = now.since(task.sched.ready_since);
+            }
+            next = Some(Next { id: task.id, context: task.context, class: task.sched.class, switch, waited });
+        }
+        let unsaved = match &next {
+            Some(next) if !next.switch => TaskId::INVALID,
+            _ => turn.live,
+        };
+        if let Some(Next { switch: true, .. }) = next {
+            state.stats.context_switches += 1;
+        }
+        let vacate = next.is_none() && state.evict.is_some();
+        self.tasks.cpus[cpu].unsaved.store(unsaved.0, Ordering::Release);
+        self.publish(&mut state);
+        Decision { next, until, reason, lost, interrupt, vacate }
+    }
+}

@@ -1,0 +1,192 @@
+//! How much CPU time a single task may use: constant-bandwidth servers and the credit of Interactive tasks.
+
+use crate::api::{Duration, Timestamp};
+
+/// A hard constant-bandwidth server: at most `budget` of CPU time in each period (Abeni and Buttazzo, "Integrating
+/// multimedia applications in hard real-time systems", RTSS 1998; the wake-up rule as the Linux kernel's
+/// Documentation/scheduler/sched-deadline.rst, section 2.1, states it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server {
+    /// CPU time per period.
+    pub budget: Duration,
+    /// Deadline relative to the start of a period.
+    pub relative_deadline: Duration,
+    /// Length of a period.
+    pub period: Duration,
+    /// When the current period began.
+    pub start: Timestamp,
+    /// What is left of the budget, ns; negative if a late timer let the task overrun: the debt is carried over.
+    remaining: i64,
+}
+
+impl Server {
+    /// A server whose first period begins at its first use.
+    pub fn new(budget: Duration, relative_deadline: Duration, period: Duration) -> Self {
+        Server { budget, relative_deadline, period, start: Timestamp::ZERO, remaining: nanos(budget) }
+    }
+
+    /// Absolute deadline of the current period.
+    pub fn deadline(&self) -> Timestamp {
+        self.start + self.relative_deadline
+    }
+
+    /// End of the current period, when a throttled task gets its next budget.
+    pub fn replenishment(&self) -> Timestamp {
+        self.start + self.period
+    }
+
+    /// CPU time left in this period.
+    pub fn remaining(&self) -> Duration {
+        Duration::from_nanos(self.remaining.max(0) as u64)
+    }
+
+    /// Whether the budget is used up.
+    pub fn is_exhausted(&self) -> bool {
+        self.remaining <= 0
+    }
+
+    /// Uses up `ran`.
+    pub fn charge(&mut self, ran: Duration) {
+        self.remaining = self.remaining.saturating_sub(nanos(ran));
+    }
+
+    /// A job released at `release` begins: a period of its own, unless one that began no earlier is under way already
+    /// (an overrun borrowed from it).
+    pub fn release(&mut self, release: Timestamp) {
+        if release > self.start || self.start == Timestamp::ZERO {
+            self.begin(release);
+        }
+    }
+
+    /// The task wakes up in mid-period: it keeps deadline and budget if it cannot exceed its bandwidth with them, else
+    /// a new period begins now.
+    pub fn wake(&mut self, now: Timestamp) {
+        let left = self.deadline().since(now).as_nanos();
+        let too_much = u128::from(self.remaining().as_nanos()) * u128::from(self.relative_deadline.as_nanos())
+            > u128::from(left) * u128::from(self.budget.as_nanos());
+        if left == 0 || too_much {
+            self.begin(now);
+        }
+    }
+
+    /// The throttled task gets the budget of the period that contains `now`, less its debt.
+    pub fn replenish(&mut self, now: Timestamp) {
+        while self.is_exhausted() && self.replenishment() <= now {
+            self.start = self.replenishment();
+            self.remaining = self.remaining.saturating_add(nanos(self.budget)).min(nanos(self.budget));
+            // After a long absence, skip what lies behind instead of counting through it.
+            let behind = now.since(self.replenishment()).as_nanos() / self.period.as_nanos().max(1);
+            if behind > 1 {
+                self.start += self.period.mul_div(behind, 1);
+                self.remaining = nanos(self.budget);
+            }
+        }
+    }
+
+    fn begin(&mut self, at: Timestamp) {
+        self.start = at;
+        // A debt is owed whatever begins.
+        self.remaining = self.remaining.min(0).saturating_add(nanos(self.budget));
+    }
+}
+
+/// The head start of an Interactive task: a bucket of CPU time that refills at the class's share of real time.
+/// Empty, the task is treated as Batch until it has slept enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credit {
+    nanos: i64,
+    updated: Timestamp,
+}
+
+impl Credit {
+    /// A full bucket.
+    pub fn full(burst: Duration, now: Timestamp) -> Self {
+        Credit { nanos: nanos(burst), updated: now }
+    }
+
+    /// Refills for the time since the last update and takes `ran` out.
+    pub fn charge(&mut self, ran: Duration, share: u16, burst: Duration, now: Timestamp) {
+        let refill = now.since(self.updated).mul_div(share.into(), 1000);
+        self.updated = self.updated.max(now);
+        self.nanos = self.nanos.saturating_add(nanos(refill)).min(nanos(burst));
+        // Debt is bounded by one burst, so a hog can behave itself out of it in bounded time.
+        self.nanos = self.nanos.saturating_sub(nanos(ran)).max(-nanos(burst));
+    }
+
+    /// Whether nothing is left.
+    pub fn is_exhausted(&self) -> bool {
+        self.nanos <= 0
+    }
+
+    /// How long the task can run on before the bucket is empty.
+    pub fn lasts(&self, share: u16) -> Duration {
+        Duration::from_nanos(self.nanos.max(0) as u64).mul_div(1000, 1000 - u64::from(share.min(999)))
+    }
+}
+
+fn nanos(d: Duration) -> i64 {
+    i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(n: u64) -> Timestamp {
+        Timestamp::from_nanos(n)
+    }
+
+    fn d(n: u64) -> Duration {
+        Duration::from_nanos(n)
+    }
+
+    #[test]
+    fn a_wake_up_keeps_what_does_not_exceed_the_bandwidth() {
+        // (4, 8) from 100 on: 2 used by 102; waking at 104 leaves 2 until 108: 2/4 <= 4/8, kept.
+        let mut s = Server::new(d(4), d(8), d(8));
+        s.release(at(100));
+        s.charge(d(2));
+        s.wake(at(104));
+        assert_eq!((s.deadline(), s.remaining()), (at(108), d(2)));
+        // One later it would be too much: a new period.
+        s.wake(at(105));
+        assert_eq!((s.deadline(), s.remaining()), (at(113), d(4)));
+    }
+
+    #[test]
+    fn an_overrun_waits_for_the_next_period_and_pays_its_debt() {
+        let mut s = Server::new(d(4), d(8), d(8));
+        s.release(at(100));
+        s.charge(d(5));
+        assert!(s.is_exhausted());
+        assert_eq!(s.replenishment(), at(108));
+        s.replenish(at(108));
+        assert_eq!((s.deadline(), s.remaining()), (at(116), d(3)));
+        // The next job's release is the period that the overrun borrowed from: no second budget.
+        s.release(at(108));
+        assert_eq!(s.remaining(), d(3));
+    }
+
+    #[test]
+    fn a_long_absence_is_skipped_in_one_step() {
+        let mut s = Server::new(d(1), d(1), d(1));
+        s.release(at(1));
+        s.charge(d(1));
+        s.replenish(at(u64::MAX / 2));
+        assert!(!s.is_exhausted());
+        assert!(s.replenishment() + d(2) > at(u64::MAX / 2));
+    }
+
+    #[test]
+    fn credit_runs_out_for_a_hog_and_comes_back_with_sleep() {
+        let mut c = Credit::full(d(100), at(0));
+        assert_eq!(c.lasts(500), d(200));
+        c.charge(d(200), 500, d(100), at(200));
+        assert!(c.is_exhausted());
+        c.charge(d(0), 500, d(100), at(202));
+        assert!(!c.is_exhausted());
+        c.charge(d(100_000), 500, d(100), at(100_202));
+        c.charge(d(0), 500, d(100), at(100_202 + 400));
+        assert_eq!(c.lasts(500), d(200));
+    }
+}

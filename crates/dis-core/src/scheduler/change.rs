@@ -1,0 +1,246 @@
+//! Changing a live task: priority, affinity, intent, inheritance.
+
+use lock_api::RawMutex;
+
+use super::TaskManager;
+use super::spawn::{reservation_ppm, server_for};
+use super::state::{CpuState, Urgency};
+use crate::api::{CpuMask, SchedError, SchedResult, TaskId, TaskState, Timestamp};
+use crate::executor::{Placement, Wake};
+use crate::intent::{Intent, QueueType};
+use crate::optimizer::{Credit, Wanted, choose_cpu};
+use crate::policy::{Arrival, TaskKey};
+
+impl<C: Copy, R: RawMutex> TaskManager<C, R> {
+    /// Changes a task's priority within its class (lower goes first), queued or not.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`].
+    pub fn set_priority(&self, now: Timestamp, id: TaskId, priority: u8) -> SchedResult<Wake> {
+        let (mut state, key) = self.lock_home(id)?;
+        state.task(key).priority = priority;
+        Ok(self.reapply(&mut state, key, now))
+    }
+
+    /// Lends a task the urgency of one that waits for it; `None` takes the loan back.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`].
+    pub fn inherit(&self, now: Timestamp, id: TaskId, lent: Option<Urgency>) -> SchedResult<Wake> {
+        let (mut state, key) = self.lock_home(id)?;
+        state.task(key).sched.inherited = lent;
+        Ok(self.reapply(&mut state, key, now))
+    }
+
+    /// Whether idle CPUs may steal the task. A wake-up may still place it elsewhere only if this is set; a change of
+    /// affinity always may.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`].
+    pub fn set_movable(&self, id: TaskId, movable: bool) -> SchedResult<()> {
+        let (mut state, key) = self.lock_home(id)?;
+        state.task(key).sched.movable = movable;
+        Ok(())
+    }
+
+    /// Adds what the host has measured of a task: time in user and in system mode, page faults.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`].
+    pub fn account(&self, id: TaskId, user_ns: u64, system_ns: u64, page_faults: u64) -> SchedResult<()> {
+        let (mut state, key) = self.lock_home(id)?;
+        let stats = &mut state.task(key).stats;
+        stats.user_time += user_ns;
+        stats.system_time += system_ns;
+        stats.page_faults += page_faults;
+        Ok(())
+    }
+
+    /// Declares a task to be for something else from now on.
+    ///
+    /// # Errors
+    /// As for a spawn; the task keeps its old intent then. A Realtime intent must fit on the task's present CPU.
+    pub fn set_intent(&self, now: Timestamp, id: TaskId, intent: &Intent) -> SchedResult<Wake> {
+        intent.validate()?;
+        if intent.qos.cpu_min != 0 {
+            return Err(SchedError::NotSupported("cpu_min: reservations by share are not enforced yet"));
+        }
+        let mask = intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL);
+        self.allowed(mask)?;
+        let (mut state, key) = self.lock_home(id)?;
+        let ppm = reservation_ppm(&intent.class);
+        let held = state.task(key).sched.reserved_ppm;
+        if ppm > 0 && state.realtime_ppm - held + ppm > u64::from(self.config.limits.realtime) * 1000 {
+            return Err(SchedError::NoCpu);
+        }
+        state.realtime_ppm = state.realtime_ppm - held + ppm;
+        let reserved = state.realtime_ppm;
+        state.arbiter.reserve(reserved);
+        let burst = state.limits.interactive_burst;
+        let queued = state.get(key).is_some_and(|task| task.is_queued());
+        if queued {
+            state.dequeue(key, now);
+        }
+        let task = state.task(key);
+        let throttled = core::mem::take(&mut task.sched.throttled);
+        task.intent = intent.clone();
+        task.priority = intent.class.to_priority();
+        task.sched.entity.slice = intent.class.time_quantum();
+        task.sched.reserved_ppm = ppm;
+        task.sched.server = server_for(intent);
+        task.sched.credit = (intent.class.queue() == QueueType::Interactive).then(|| Credit::full(burst, now));
+        task.sched.pending_release = ppm > 0 && task.state != TaskState::Running;
+        task.sched.job = crate::executor::Job { release: now, ..Default::default() };
+        let wake = match task.state {
+            TaskState::Ready if queued || throttled => {
+                self.make_ready(&mut state, key, Arrival::Migrate, now);
+                self.assess(&mut state, key, Placement::Bound, now)
+            }
+            TaskState::Running => {
+                if let Some(server) = &mut task.sched.server {
+                    server.release(now);
+                    if ppm > 0 {
+                        task.sched.job.number = 1;
+                        task.sched.job.deadline = server.deadline();
+                        task.deadline = Some(server.deadline());
+                    }
+                }
+                task.sched.dirty = true;
+                interrupt(state.cpu)
+            }
+            _ => Wake::remembered(state.cpu),
+        };
+        self.publish(&mut state);
+        drop(state);
+        match self.set_affinity(now, id, mask) {
+            Ok(moved) if moved.interrupt => Ok(moved),
+            _ => Ok(wake),
+        }
+    }
+
+    /// Brings a task's place in line with its present urgency.
+    fn reapply(&self, state: &mut CpuState<C>, key: TaskKey, now: Timestamp) -> Wake {
+        let task = state.task(key);
+        let urgency = task.urgency();
+        let same_class = urgency.class == task.sched.class;
+        let wake = match task.state {
+            TaskState::Ready if task.is_queued() => {
+                if same_class {
+                    let (task, policy) = state.task_and_policy(key);
+                    policy.update(&mut task.sched.entity, urgency.priority, urgency.deadline, now);
+                } else {
+                    state.dequeue(key, now);
+                    self.admit_to_queue(state, key, Arrival::Migrate, now);
+                }
+                self.assess(state, key, Placement::Bound, now)
+            }
+            TaskState::Running if same_class => {
+                let (task, policy) = state.task_and_policy(key);
+                policy.update(&mut task.sched.entity, urgency.priority, urgency.deadline, now);
+                // It may no longer be the first.
+                Wake { interrupt: state.ready.contains(urgency.class), ..interrupt(state.cpu) }
+            }
+            TaskState::Running => {
+                task.sched.dirty = true;
+                interrupt(state.cpu)
+            }
+            _ => Wake::remembered(state.cpu),
+        };
+        self.publish(state);
+        wake
+    }
+
+    /// Changes the CPUs on which a task may run. If its CPU is no longer among them, it moves at once: a waiting task
+    /// before this returns, a running one when its CPU, which must be interrupted, has saved its registers.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`]; [`SchedError::NoCpu`] if the mask names no CPU of this machine, or none with room
+    /// for the task's reservation.
+    pub fn set_affinity(&self, now: Timestamp, id: TaskId, mask: CpuMask) -> SchedResult<Wake> {
+        let allowed = self.allowed(mask)?;
+        loop {
+            let (mut state, key) = self.lock_home(id)?;
+            let home = state.cpu;
+            let unsaved = self.is_unsaved(home, id);
+            let task = state.task(key);
+            let ppm = task.sched.reserved_ppm;
+            if allowed.contains(home) || task.state.has_ended() {
+                task.affinity = mask;
+                return Ok(Wake::remembered(home));
+            }
+            if task.state == TaskState::Running || unsaved {
+                if ppm > 0 {
+                    return Err(SchedError::NotSupported("moving a realtime task while it runs; retry when it waits"));
+                }
+                task.affinity = mask;
+                if task.state == TaskState::Running {
+                    task.sched.dirty = true;
+                } else {
+                    if task.is_queued() {
+                        state.dequeue(key, now);
+                    }
+                    self.evict(&mut state, key);
+                }
+                return Ok(interrupt(home));
+            }
+            let wanted = Wanted { class: task.sched.class, allowed, previous: home };
+            drop(state);
+            let target = if ppm > 0 {
+                allowed.iter().find(|&cpu| self.has_room(&self.lock(cpu), ppm))
+            } else {
+                choose_cpu(wanted, self.cpu_count(), |cpu| self.load(cpu)).map(|(cpu, _)| cpu)
+            };
+            let target = target.ok_or(SchedError::NoCpu)?;
+            let (mut from, mut to) = self.lock_two(home, target);
+            let same = from.get(key).is_some_and(|task| task.id == id && task.state != TaskState::Running);
+            if !same || self.is_unsaved(home, id) || (ppm > 0 && !self.has_room(&to, ppm)) {
+                continue;
+            }
+            from.task(key).affinity = mask;
+            let wake = self.move_task(&mut from, &mut to, key, now)?;
+            self.publish(&mut from);
+            self.publish(&mut to);
+            return Ok(wake);
+        }
+    }
+
+    /// Moves a task that does not run, and whose registers are saved, with its place in queue or timer.
+    pub(crate) fn move_task(
+        &self,
+        from: &mut CpuState<C>,
+        to: &mut CpuState<C>,
+        key: TaskKey,
+        now: Timestamp,
+    ) -> SchedResult<Wake> {
+        let task = from.task(key);
+        let (queued, ready) = (task.is_queued(), task.state == TaskState::Ready);
+        let timer = task.sched.timed.then(|| from.timers.wake_time(key)).flatten();
+        if queued {
+            from.dequeue(key, now);
+        }
+        from.clear_timer(key);
+        let Some(moved) = self.rehome(from, to, key) else {
+            // The target is full: everything stays as it was.
+            if queued {
+                from.enqueue(key, Arrival::Migrate, now);
+            }
+            if let Some(at) = timer {
+                from.set_timer(key, at);
+            }
+            return Err(SchedError::ResourceExhausted);
+        };
+        if let Some(at) = timer {
+            to.set_timer(moved, at);
+            return Ok(self.sleeper_added(to, at, Placement::LeastLoaded));
+        }
+        if ready {
+            self.admit_to_queue(to, moved, Arrival::Migrate, now);
+            return Ok(self.assess(to, moved, Placement::LeastLoaded, now));
+        }
+        Ok(Wake::remembered(to.cpu))
+    }
+}
+
+fn interrupt(cpu: usize) -> Wake {
+    Wake { cpu, interrupt: true, until: None, placement: Placement::Bound }
+}

@@ -1,0 +1,128 @@
+//! Death of tasks: exit, kill, join.
+
+use lock_api::RawMutex;
+
+use super::TaskManager;
+use super::state::CpuState;
+use crate::api::{ExitStatus, SchedError, SchedResult, TaskId, TaskState, Timestamp};
+use crate::executor::Kill;
+use crate::policy::TaskKey;
+use crate::sync::Ordering;
+
+impl<C: Copy, R: RawMutex> TaskManager<C, R> {
+    /// Ends a task in any state. One that runs, or whose registers are not saved yet, ends when its CPU asks next.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`]; [`SchedError::InvalidState`] if it has ended or is ending.
+    pub fn kill(&self, now: Timestamp, id: TaskId) -> SchedResult<Kill> {
+        let (mut state, key) = self.lock_home(id)?;
+        let cpu = state.cpu;
+        let task = state.task(key);
+        if task.state.has_ended() || task.sched.killed {
+            return Err(SchedError::InvalidState);
+        }
+        if task.state == TaskState::Running {
+            task.sched.killed = true;
+            return Ok(Kill::Pending(cpu));
+        }
+        if task.is_queued() {
+            state.dequeue(key, now);
+        }
+        state.clear_timer(key);
+        let task = state.task(key);
+        task.sched.killed = true;
+        task.sched.throttled = false;
+        if self.is_unsaved(cpu, id) {
+            // Out of every queue, so nothing can run it; its memory must stay until the registers are off its stack.
+            task.state = TaskState::Blocked;
+            self.evict(&mut state, key);
+            return Ok(Kill::Pending(cpu));
+        }
+        let joiner = self.end_task(&mut state, key, ExitStatus::Killed);
+        self.publish(&mut state);
+        drop(state);
+        Ok(Kill::Done(self.notify(now, joiner)))
+    }
+
+    /// Marks a task to leave the CPU (or end) once its registers are saved.
+    pub(crate) fn evict(&self, state: &mut CpuState<C>, key: TaskKey) {
+        state.evict = Some(key);
+        self.cpus[state.cpu].waits_for_save.store(true, Ordering::Release);
+    }
+
+    /// The task, which is in no queue, has ended: it becomes a zombie if somebody will collect its status, else it is
+    /// gone. Answers who waits for it.
+    pub(crate) fn end_task(&self, state: &mut CpuState<C>, key: TaskKey, status: ExitStatus) -> Option<TaskId> {
+        match status {
+            ExitStatus::Exited(_) => state.stats.tasks_exited += 1,
+            ExitStatus::Killed => state.stats.tasks_killed += 1,
+        }
+        let task = state.task(key);
+        let ppm = core::mem::take(&mut task.sched.reserved_ppm);
+        task.sched.exit = Some(status);
+        let joiner = (task.sched.joiner != TaskId::INVALID).then_some(task.sched.joiner);
+        if task.sched.joinable {
+            task.state = TaskState::Zombie;
+        } else {
+            self.forget(state, key);
+        }
+        state.realtime_ppm -= ppm;
+        state.arbiter.reserve(state.realtime_ppm);
+        joiner
+    }
+
+    /// Frees the slot; ids of this generation are stale from now on.
+    fn forget(&self, state: &mut CpuState<C>, key: TaskKey) {
+        let Some(task) = state.take(key) else { return };
+        self.homes.clear(task.id);
+        // A slot whose generations are used up is retired.
+        if let Some(generation) = task.id.generation().checked_add(1) {
+            state.free_slots.push(TaskId::from_parts(task.id.slot(), generation));
+        }
+    }
+
+    /// Tells the joiner, if any; answers the CPU to interrupt for it.
+    pub(crate) fn notify(&self, now: Timestamp, joiner: Option<TaskId>) -> Option<usize> {
+        let wake = self.unpark(now, joiner?).ok()?;
+        (wake.interrupt || wake.until.is_some()).then_some(wake.cpu)
+    }
+
+    /// Collects the exit status of a joinable task that has ended, or registers `joiner` to be unparked when it does.
+    /// The host then blocks the joiner with [`BlockReason::ChildExit`](crate::api::BlockReason::ChildExit) and asks
+    /// again.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`] for a task that is gone or detached; [`SchedError::InvalidState`] if another task
+    /// waits for it already, or the joiner is the task itself.
+    pub fn join(&self, id: TaskId, joiner: TaskId) -> SchedResult<Option<ExitStatus>> {
+        let (mut state, key) = self.lock_home(id)?;
+        let task = state.task(key);
+        if !task.sched.joinable {
+            return Err(SchedError::TaskNotFound);
+        }
+        if task.state == TaskState::Zombie {
+            let status = task.sched.exit;
+            self.forget(&mut state, key);
+            return Ok(status);
+        }
+        if id == joiner || (task.sched.joiner != TaskId::INVALID && task.sched.joiner != joiner) {
+            return Err(SchedError::InvalidState);
+        }
+        task.sched.joiner = joiner;
+        Ok(None)
+    }
+
+    /// Nobody will collect the task's exit status: it goes the moment it ends, or now if it has.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`].
+    pub fn detach(&self, id: TaskId) -> SchedResult<()> {
+        let (mut state, key) = self.lock_home(id)?;
+        let task = state.task(key);
+        task.sched.joinable = false;
+        if task.state == TaskState::Zombie {
+            self.forget(&mut state, key);
+        }
+        Ok(())
+    }
+}

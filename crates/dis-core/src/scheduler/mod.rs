@@ -1,0 +1,298 @@
+//! The tasks of a machine, spread over its CPUs.
+//!
+//! Each CPU *owns* some of the tasks: their control blocks, the queues they stand in and their timers lie behind that
+//! CPU's lock, and nothing else protects them. A task that moves to another CPU is moved as a value, under both locks
+//! (taken in the order of CPU numbers). Who owns a task is one atomic word, so finding it takes no lock; the word is
+//! checked again once the lock is held. There is no global lock.
+//!
+//! [`TaskManager`] is what one task does to another (spawn, wake, kill, change); what a CPU does for itself is the
+//! [`Executor`](crate::executor::Executor)'s part.
+
+mod change;
+mod end;
+mod homes;
+mod spawn;
+pub(crate) mod state;
+mod wake;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use lock_api::{Mutex, MutexGuard, RawMutex};
+
+use crate::api::{MAX_CPUS, SchedError, SchedResult, Task, TaskId, Timestamp};
+use crate::executor::{Placement, Wake};
+use crate::intent::{IntentAnalyzer, QueueType, SystemLoad};
+use crate::optimizer::{CpuLoad, IDLE_RANK, Limits, LimitsError};
+use crate::policy::{EdfPolicy, FairPolicy, PolicyFactory, PriorityPolicy, TaskKey};
+use crate::stats::SchedulerStats;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use homes::{Home, Homes};
+use state::CpuState;
+pub(crate) use state::SchedState;
+pub use state::Urgency;
+
+/// The product's policy for a class: priority, edf, edf, fair, fair.
+pub(crate) fn default_policy(class: QueueType) -> PolicyFactory {
+    match class {
+        QueueType::System => || Box::new(PriorityPolicy::default()),
+        QueueType::Realtime | QueueType::Interactive => || Box::new(EdfPolicy::default()),
+        QueueType::Batch | QueueType::Background => || Box::new(FairPolicy::default()),
+    }
+}
+
+/// How a machine is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Number of CPUs, 1..=[`MAX_CPUS`].
+    pub cpus: usize,
+    /// Most tasks alive at once. Default 4 million.
+    pub max_tasks: u32,
+    /// Caps, floors and waits.
+    pub limits: Limits,
+    /// The policy of each class, by rank. Default: priority, edf, edf, fair, fair.
+    pub policies: [PolicyFactory; 5],
+}
+
+impl Config {
+    /// `cpus` CPUs, all else default.
+    pub fn new(cpus: usize) -> Self {
+        Config { cpus, max_tasks: 1 << 22, limits: Limits::default(), policies: QueueType::ALL.map(default_policy) }
+    }
+}
+
+/// Why a machine cannot be set up so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigError {
+    /// Not 1..=[`MAX_CPUS`] CPUs.
+    Cpus(usize),
+    /// Room for no task.
+    NoTasks,
+    /// A limit out of range.
+    Limits(LimitsError),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Cpus(n) => write!(f, "{n} CPUs; it must be 1 to {MAX_CPUS}"),
+            ConfigError::NoTasks => f.write_str("max_tasks is 0; it must be at least 1"),
+            ConfigError::Limits(e) => e.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+/// A CPU as the others see it, and what its lock protects.
+pub(crate) struct Cpu<C, R> {
+    state: Mutex<R, CpuState<C>>,
+    /// The task whose registers are not saved yet, if any (its id).
+    pub unsaved: AtomicU64,
+    /// Something waits for those registers to be saved: the CPU should ask again right then.
+    pub waits_for_save: AtomicBool,
+    /// Somebody thinks that this CPU should take over a task from another.
+    pub look_around: AtomicBool,
+    load: AtomicU64,
+}
+
+/// All tasks and all CPUs. `C` is the host's part of a task, `R` the host's lock.
+pub struct TaskManager<C, R> {
+    pub(crate) cpus: Box<[Cpu<C, R>]>,
+    homes: Homes,
+    pub(crate) config: Config,
+}
+
+impl<C: Copy, R: RawMutex> TaskManager<C, R> {
+    /// An empty machine.
+    ///
+    /// # Errors
+    /// A number of CPUs or tasks, or a limit, that is out of range.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        if !(1..=MAX_CPUS).contains(&config.cpus) {
+            return Err(ConfigError::Cpus(config.cpus));
+        }
+        if config.max_tasks == 0 {
+            return Err(ConfigError::NoTasks);
+        }
+        config.limits.validate().map_err(ConfigError::Limits)?;
+        let cpus = (0..config.cpus)
+            .map(|cpu| Cpu {
+                state: Mutex::new(CpuState::new(cpu, config.limits, config.policies.map(|make| make()))),
+                unsaved: AtomicU64::new(TaskId::INVALID.0),
+                waits_for_save: AtomicBool::new(false),
+                look_around: AtomicBool::new(false),
+                load: AtomicU64::new(CpuLoad { running: IDLE_RANK, waiting: IDLE_RANK, ready: 0 }.pack()),
+            })
+            .collect();
+        Ok(TaskManager { cpus, homes: Homes::new(config.max_tasks), config })
+    }
+
+    /// Number of CPUs.
+    pub fn cpu_count(&self) -> usize {
+        self.cpus.len()
+    }
+
+    /// Calls `f` with a live task. Takes one lock.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`] for a stale id.
+    pub fn with_task<T>(&self, id: TaskId, f: impl FnOnce(&Task<C>) -> T) -> SchedResult<T> {
+        let (state, key) = self.lock_home(id)?;
+        state.get(key).map(f).ok_or(SchedError::TaskNotFound)
+    }
+
+    /// How urgent a task is now, inheritance included.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`] for a stale id.
+    pub fn urgency(&self, id: TaskId) -> SchedResult<Urgency> {
+        self.with_task(id, Task::urgency)
+    }
+
+    /// The CPU that owns the task: where it runs, waits, or last ran.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`] for a stale id.
+    pub fn cpu_of(&self, id: TaskId) -> SchedResult<usize> {
+        self.homes.get(id).map(|home| home.cpu).ok_or(SchedError::TaskNotFound)
+    }
+
+    /// The ids of all live tasks, CPU by CPU. O(tasks); for reports, not for decisions.
+    pub fn task_ids(&self) -> Vec<TaskId> {
+        let mut ids = Vec::new();
+        for cpu in 0..self.cpu_count() {
+            ids.extend(self.lock(cpu).tasks().map(|task| task.id));
+        }
+        ids
+    }
+
+    /// The counters of all CPUs together.
+    pub fn stats(&self) -> SchedulerStats {
+        let mut sum = SchedulerStats::default();
+        for cpu in 0..self.cpu_count() {
+            sum.merge(&self.lock(cpu).stats);
+        }
+        sum
+    }
+
+    /// The counters of one CPU.
+    pub fn cpu_stats(&self, cpu: usize) -> Option<SchedulerStats> {
+        (cpu < self.cpu_count()).then(|| self.lock(cpu).stats.clone())
+    }
+
+    /// How loaded the machine is: CPU time used between two calls gives `cpu_load`; `earlier` holds the busy times
+    /// and the instant of the call before.
+    pub fn system_load(&self, earlier: &mut LoadSample, now: Timestamp) -> SystemLoad {
+        let span = now.since(earlier.at).as_nanos().max(1);
+        earlier.busy.resize(self.cpu_count(), 0);
+        let mut load = SystemLoad { active_cpus: self.cpu_count() as u32, ..SystemLoad::default() };
+        for cpu in 0..self.cpu_count() {
+            let state = self.lock(cpu);
+            let busy = state.busy.as_nanos() + state.current.map_or(0, |_| now.since(state.charged).as_nanos());
+            let used = busy.saturating_sub(core::mem::replace(&mut earlier.busy[cpu], busy));
+            load.cpu_load.push((u128::from(used) * 100 / u128::from(span)).min(100) as u8);
+            load.runqueue_length += state.ready_count;
+        }
+        earlier.at = now;
+        load
+    }
+
+    /// An analyzer that knows the present load.
+    pub fn analyzer(&self, earlier: &mut LoadSample, now: Timestamp) -> IntentAnalyzer {
+        let mut analyzer = IntentAnalyzer::new();
+        analyzer.update_load(self.system_load(earlier, now));
+        analyzer
+    }
+
+    pub(crate) fn lock(&self, cpu: usize) -> MutexGuard<'_, R, CpuState<C>> {
+        self.cpus[cpu].state.lock()
+    }
+
+    /// Locks the CPU that owns `id`.
+    pub(crate) fn lock_home(&self, id: TaskId) -> SchedResult<(MutexGuard<'_, R, CpuState<C>>, TaskKey)> {
+        loop {
+            let home = self.homes.get(id).ok_or(SchedError::TaskNotFound)?;
+            let state = self.lock(home.cpu);
+            if state.get(home.key).is_some_and(|task| task.id == id) {
+                return Ok((state, home.key));
+            }
+            // It moved or ended between the two looks; the word says which by now.
+        }
+    }
+
+    /// Locks two different CPUs in the order of their numbers; the guards come in the order asked for.
+    pub(crate) fn lock_two(
+        &self,
+        a: usize,
+        b: usize,
+    ) -> (MutexGuard<'_, R, CpuState<C>>, MutexGuard<'_, R, CpuState<C>>) {
+        if a < b {
+            let first = self.lock(a);
+            let second = self.lock(b);
+            (first, second)
+        } else {
+            let first = self.lock(b);
+            let second = self.lock(a);
+            (second, first)
+        }
+    }
+
+    /// Moves a task that is in no queue and has no timer from one CPU's slab to another's.
+    pub(crate) fn rehome(&self, from: &mut CpuState<C>, to: &mut CpuState<C>, key: TaskKey) -> Option<TaskKey> {
+        if to.live_keys() >= homes::MAX_KEYS {
+            return None;
+        }
+        let mut task = from.take(key)?;
+        let id = task.id;
+        task.stats.migrations += 1;
+        from.realtime_ppm -= task.sched.reserved_ppm;
+        from.arbiter.reserve(from.realtime_ppm);
+        to.realtime_ppm += task.sched.reserved_ppm;
+        to.arbiter.reserve(to.realtime_ppm);
+        let key = to.insert(task);
+        self.homes.set(id, Home { cpu: to.cpu, key });
+        Some(key)
+    }
+
+    pub(crate) fn load(&self, cpu: usize) -> CpuLoad {
+        CpuLoad::unpack(self.cpus[cpu].load.load(Ordering::Relaxed))
+    }
+
+    /// Publishes what others may know of the CPU; nothing is written if nothing changed.
+    pub(crate) fn publish(&self, state: &mut CpuState<C>) {
+        let load = state.summary();
+        if load != state.load {
+            state.load = load;
+            // Sequentially consistent: an idle CPU that looks for work after this either sees the work, or is seen idle.
+            self.cpus[state.cpu].load.store(load.pack(), Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn is_unsaved(&self, cpu: usize, id: TaskId) -> bool {
+        self.cpus[cpu].unsaved.load(Ordering::Acquire) == id.0
+    }
+
+    /// Some idle CPU of those that `allowed` names, other than `except`.
+    pub(crate) fn idle_cpu(&self, allowed: &crate::api::CpuMask, except: usize) -> Option<usize> {
+        (0..self.cpu_count()).find(|&cpu| {
+            let load = self.load(cpu);
+            cpu != except && load.running == IDLE_RANK && load.ready == 0 && allowed.contains(cpu)
+        })
+    }
+}
+
+/// What [`TaskManager::system_load`] remembers between two calls.
+#[derive(Debug, Clone, Default)]
+pub struct LoadSample {
+    busy: Vec<u64>,
+    at: Timestamp,
+}
+
+impl Wake {
+    /// Nothing to do: the task was not blocked.
+    pub(crate) fn remembered(cpu: usize) -> Wake {
+        Wake { cpu, interrupt: false, until: None, placement: Placement::Remembered }
+    }
+}

@@ -1,0 +1,182 @@
+//! Birth of tasks, and the utilisation test for those that reserve.
+
+use lock_api::RawMutex;
+
+use super::TaskManager;
+use super::homes::{Home, MAX_KEYS};
+use super::state::{CpuState, SchedState};
+use crate::api::{CpuMask, Duration, SchedError, SchedResult, Task, TaskId, TaskSpec, TaskState, TaskStats, Timestamp};
+use crate::executor::{Job, Placement, Wake};
+use crate::intent::{Intent, IntentClass, QueueType, TaskHistory};
+use crate::optimizer::{Credit, Server, Wanted, choose_cpu};
+use crate::policy::{Entity, TaskKey, VirtualTime};
+
+/// Utilisation that a Realtime intent reserves, per million of one CPU, rounded up; 0 for the other classes.
+///
+/// Density: wcet over the shorter of deadline and period, so that utilisations up to the limit are schedulable under
+/// EDF on one CPU (Liu and Layland 1973 for deadline = period; sufficient, not necessary, for shorter deadlines).
+pub(super) fn reservation_ppm(class: &IntentClass) -> u64 {
+    match *class {
+        IntentClass::Realtime { period_us, deadline_us, wcet_us } => {
+            (u128::from(wcet_us) * 1_000_000).div_ceil(u128::from(deadline_us.min(period_us).max(1))) as u64
+        }
+        _ => 0,
+    }
+}
+
+/// The bandwidth server an intent asks for: wcet every period, or `cpu_max` of each 10 ms.
+pub(super) fn server_for(intent: &Intent) -> Option<Server> {
+    const CAP_PERIOD: Duration = Duration::from_millis(10);
+    match intent.class {
+        IntentClass::Realtime { period_us, deadline_us, wcet_us } => Some(Server::new(
+            Duration::from_micros(wcet_us),
+            Duration::from_micros(deadline_us),
+            Duration::from_micros(period_us),
+        )),
+        _ if (1..1000).contains(&intent.qos.cpu_max) => {
+            Some(Server::new(CAP_PERIOD.mul_div(intent.qos.cpu_max.into(), 1000), CAP_PERIOD, CAP_PERIOD))
+        }
+        _ => None,
+    }
+}
+
+impl<C: Copy, R: RawMutex> TaskManager<C, R> {
+    /// Spawns a task from CPU `from` (`None`: from outside). Realtime goes to the first CPU whose utilisation has room
+    /// for it (first fit) and stays there; others go where [`Placement`] says. O(CPUs).
+    ///
+    /// # Errors
+    /// [`SchedError::InvalidIntent`]; [`SchedError::NoCpu`] if the affinity names no CPU of this machine, or no CPU has
+    /// room for the reservation; [`SchedError::ResourceExhausted`] beyond `max_tasks`.
+    pub fn spawn(&self, now: Timestamp, from: Option<usize>, spec: TaskSpec<C>) -> SchedResult<(TaskId, Wake)> {
+        spec.intent.validate()?;
+        if spec.intent.qos.cpu_min != 0 {
+            return Err(SchedError::NotSupported("cpu_min: reservations by share are not enforced yet"));
+        }
+        let allowed = self.allowed(spec.intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL))?;
+        let ppm = reservation_ppm(&spec.intent.class);
+        if ppm > 0 {
+            for cpu in allowed.iter() {
+                let mut state = self.lock(cpu);
+                if self.has_room(&state, ppm) {
+                    return self.spawn_on(&mut state, now, spec, Placement::Bound);
+                }
+            }
+            return Err(SchedError::NoCpu);
+        }
+        let class = spec.intent.class.queue();
+        let previous = from.unwrap_or_else(|| self.least_loaded(&allowed));
+        let (cpu, placement) = choose_cpu(Wanted { class, allowed, previous }, self.cpu_count(), |cpu| self.load(cpu))
+            .ok_or(SchedError::NoCpu)?;
+        let mut state = self.lock(cpu);
+        self.spawn_on(&mut state, now, spec, placement)
+    }
+
+    fn spawn_on(
+        &self,
+        state: &mut CpuState<C>,
+        now: Timestamp,
+        spec: TaskSpec<C>,
+        placement: Placement,
+    ) -> SchedResult<(TaskId, Wake)> {
+        if state.live_keys() >= MAX_KEYS {
+            return Err(SchedError::ResourceExhausted);
+        }
+        let id = match state.free_slots.pop() {
+            Some(id) => id,
+            None => TaskId::from_parts(self.homes.fresh_slot().ok_or(SchedError::ResourceExhausted)?, 1),
+        };
+        let start = spec.start.unwrap_or(now).max(now);
+        let key = state.insert(new_task(id, spec, &self.config.limits, now));
+        self.homes.set(id, Home { cpu: state.cpu, key });
+        let ppm = state.task(key).sched.reserved_ppm;
+        state.realtime_ppm += ppm;
+        state.arbiter.reserve(state.realtime_ppm);
+        state.stats.tasks_created += 1;
+        let wake = if start > now {
+            let task = state.task(key);
+            task.state = TaskState::Sleeping;
+            task.sched.job.release = start;
+            task.sched.pending_release = matches!(task.intent.class, IntentClass::Realtime { .. });
+            state.set_timer(key, start);
+            self.sleeper_added(state, start, placement)
+        } else {
+            let task = state.task(key);
+            task.sched.job.release = now;
+            task.sched.pending_release = true;
+            self.make_ready(state, key, crate::policy::Arrival::Spawn, now);
+            self.assess(state, key, placement, now)
+        };
+        self.publish(state);
+        Ok((id, wake))
+    }
+
+    /// The CPUs of `mask` that this machine has.
+    pub(super) fn allowed(&self, mask: CpuMask) -> SchedResult<CpuMask> {
+        let allowed = mask.intersection(&CpuMask::first(self.cpu_count()));
+        if allowed.is_empty() { Err(SchedError::NoCpu) } else { Ok(allowed) }
+    }
+
+    /// Whether `ppm` more fits under the CPU's cap.
+    pub(super) fn has_room(&self, state: &CpuState<C>, ppm: u64) -> bool {
+        state.realtime_ppm + ppm <= u64::from(self.config.limits.realtime) * 1000
+    }
+
+    fn least_loaded(&self, allowed: &CpuMask) -> usize {
+        allowed.iter().min_by_key(|&cpu| self.load(cpu).tasks()).unwrap_or(0)
+    }
+
+    /// Realtime utilisation reserved on each CPU, per million.
+    pub fn reserved_ppm(&self) -> alloc::vec::Vec<u64> {
+        (0..self.cpu_count()).map(|cpu| self.lock(cpu).realtime_ppm).collect()
+    }
+}
+
+fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &crate::optimizer::Limits, now: Timestamp) -> Task<C> {
+    let class = spec.intent.class.queue();
+    let priority = spec.intent.class.to_priority();
+    let slice = spec.intent.class.time_quantum();
+    Task {
+        id,
+        parent: spec.parent,
+        name: spec.name,
+        state: TaskState::Blocked,
+        context: spec.context,
+        priority,
+        affinity: spec.intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL),
+        stats: TaskStats::default(),
+        deadline: None,
+        created: now,
+        history: TaskHistory::default(),
+        sched: SchedState {
+            entity: Entity {
+                key: TaskKey(0),
+                id,
+                priority,
+                deadline: Timestamp::MAX,
+                slice,
+                virt: VirtualTime::default(),
+            },
+            class,
+            block_reason: None,
+            exit: None,
+            token: false,
+            timed: false,
+            queued: false,
+            throttled: false,
+            killed: false,
+            dirty: false,
+            movable: true,
+            joinable: spec.joinable,
+            joiner: TaskId::INVALID,
+            ready_since: now,
+            burst: Duration::ZERO,
+            server: server_for(&spec.intent),
+            credit: (class == QueueType::Interactive).then(|| Credit::full(limits.interactive_burst, now)),
+            inherited: None,
+            job: Job::default(),
+            pending_release: false,
+            reserved_ppm: reservation_ppm(&spec.intent.class),
+        },
+        intent: spec.intent,
+    }
+}

@@ -1,0 +1,275 @@
+//! What a CPU's lock protects: the tasks that the CPU owns, their queues, and the CPU's clockwork.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::api::{BlockReason, Duration, ExitStatus, Task, TaskId, TaskState, Timestamp};
+use crate::executor::Job;
+use crate::intent::{IntentClass, QueueType};
+use crate::optimizer::{Arbiter, ClassSet, CpuLoad, Credit, IDLE_RANK, Limits, Server};
+use crate::policy::{Arrival, Entity, SchedulingPolicy, TaskKey};
+use crate::queues::SleepQueue;
+use crate::stats::SchedulerStats;
+
+/// How urgent a task is: what a waiting task lends to the one that holds what it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Urgency {
+    /// Effective class.
+    pub class: QueueType,
+    /// Effective priority within it.
+    pub priority: u8,
+    /// Effective deadline; [`Timestamp::MAX`] without one.
+    pub deadline: Timestamp,
+}
+
+impl Urgency {
+    /// Whether `self` goes before `other`.
+    pub fn exceeds(&self, other: &Urgency) -> bool {
+        (self.class, self.deadline, self.priority) < (other.class, other.deadline, other.priority)
+    }
+}
+
+/// The scheduler's own part of a task.
+#[derive(Debug, Clone)]
+pub(crate) struct SchedState {
+    pub entity: Entity,
+    /// The class whose queue it uses now: its own, Batch for a demoted Interactive task, or an inherited one.
+    pub class: QueueType,
+    pub block_reason: Option<BlockReason>,
+    pub exit: Option<ExitStatus>,
+    /// A wake-up came before the block it was meant for.
+    pub token: bool,
+    /// It has an entry in the timer queue (sleep, time-out, or replenishment).
+    pub timed: bool,
+    /// It stands in its class's queue.
+    pub queued: bool,
+    /// It is ready but out of its budget.
+    pub throttled: bool,
+    /// It ends when its CPU asks next.
+    pub killed: bool,
+    /// Its class, priority, deadline or affinity changed while it ran.
+    pub dirty: bool,
+    /// Other CPUs may steal it.
+    pub movable: bool,
+    pub joinable: bool,
+    pub joiner: TaskId,
+    pub ready_since: Timestamp,
+    /// CPU time since the last wake-up, for the history.
+    pub burst: Duration,
+    pub server: Option<Server>,
+    pub credit: Option<Credit>,
+    pub inherited: Option<Urgency>,
+    pub job: Job,
+    /// The next time it becomes ready is the release of a job.
+    pub pending_release: bool,
+    /// Realtime utilisation it holds on its CPU, per million.
+    pub reserved_ppm: u64,
+}
+
+/// One class on one CPU.
+pub(crate) struct ClassQueue {
+    pub policy: Box<dyn SchedulingPolicy>,
+    /// How often the policy was replaced because its answers were wrong.
+    pub replaced: u64,
+}
+
+/// Everything of one CPU.
+pub(crate) struct CpuState<C> {
+    pub cpu: usize,
+    slab: Vec<Option<Task<C>>>,
+    free: Vec<TaskKey>,
+    pub free_slots: Vec<TaskId>,
+    pub classes: [ClassQueue; 5],
+    pub ready: ClassSet,
+    pub ready_count: u32,
+    pub timers: SleepQueue<TaskKey>,
+    pub current: Option<TaskKey>,
+    /// Up to when the running task's time has been accounted.
+    pub charged: Timestamp,
+    /// The `until` of the last decision.
+    pub until: Timestamp,
+    /// A task that must leave this CPU (or end) as soon as its registers are saved.
+    pub evict: Option<TaskKey>,
+    pub arbiter: Arbiter,
+    pub limits: Limits,
+    pub stats: SchedulerStats,
+    pub realtime_ppm: u64,
+    pub busy: Duration,
+    pub load: CpuLoad,
+    pub balanced: Timestamp,
+}
+
+impl<C> CpuState<C> {
+    pub fn new(cpu: usize, limits: Limits, policies: [Box<dyn SchedulingPolicy>; 5]) -> Self {
+        CpuState {
+            cpu,
+            slab: Vec::new(),
+            free: Vec::new(),
+            free_slots: Vec::new(),
+            classes: policies.map(|policy| ClassQueue { policy, replaced: 0 }),
+            ready: ClassSet::default(),
+            ready_count: 0,
+            timers: SleepQueue::new(),
+            current: None,
+            charged: Timestamp::ZERO,
+            until: Timestamp::MAX,
+            evict: None,
+            arbiter: Arbiter::new(limits),
+            limits,
+            stats: SchedulerStats::default(),
+            realtime_ppm: 0,
+            busy: Duration::ZERO,
+            load: CpuLoad { running: IDLE_RANK, waiting: IDLE_RANK, ready: 0 },
+            balanced: Timestamp::ZERO,
+        }
+    }
+
+    /// Takes a task into the slab. Reserves queue room, so that no later call allocates.
+    pub fn insert(&mut self, mut task: Task<C>) -> TaskKey {
+        let key = self.free.pop().unwrap_or(TaskKey(self.slab.len() as u32));
+        task.sched.entity.key = key;
+        if key.index() == self.slab.len() {
+            self.slab.push(Some(task));
+            let room = self.slab.capacity();
+            self.free.reserve(room.saturating_sub(self.free.len()));
+            self.free_slots.reserve(room.saturating_sub(self.free_slots.len()));
+            self.timers.reserve(room);
+            for class in &mut self.classes {
+                class.policy.reserve(room);
+            }
+        } else {
+            self.slab[key.index()] = Some(task);
+        }
+        key
+    }
+
+    /// Takes a task out of the slab.
+    pub fn take(&mut self, key: TaskKey) -> Option<Task<C>> {
+        let task = self.slab.get_mut(key.index())?.take()?;
+        self.free.push(key);
+        Some(task)
+    }
+
+    pub fn live_keys(&self) -> usize {
+        self.slab.len() - self.free.len()
+    }
+
+    pub fn get(&self, key: TaskKey) -> Option<&Task<C>> {
+        self.slab.get(key.index())?.as_ref()
+    }
+
+    pub fn get_mut(&mut self, key: TaskKey) -> Option<&mut Task<C>> {
+        self.slab.get_mut(key.index())?.as_mut()
+    }
+
+    pub fn tasks(&self) -> impl Iterator<Item = &Task<C>> {
+        self.slab.iter().flatten()
+    }
+
+    /// A task that the core itself knows to be here.
+    ///
+    /// # Panics
+    /// If it is not: the queues name a task that the slab does not hold, which no host and no policy can bring about
+    /// (answers of policies are checked before they are used).
+    pub fn task(&mut self, key: TaskKey) -> &mut Task<C> {
+        self.slab[key.index()].as_mut().expect("a queued task is in the slab")
+    }
+
+    /// The task and the policy of its class.
+    pub fn task_and_policy(&mut self, key: TaskKey) -> (&mut Task<C>, &mut dyn SchedulingPolicy) {
+        let task = self.slab[key.index()].as_mut().expect("a queued task is in the slab");
+        let policy = &mut *self.classes[task.sched.class.rank()].policy;
+        (task, policy)
+    }
+
+    /// Puts a task whose state is Ready into its class's queue.
+    pub fn enqueue(&mut self, key: TaskKey, why: Arrival, now: Timestamp) {
+        let (task, policy) = self.task_and_policy(key);
+        let class = task.sched.class;
+        task.sched.ready_since = now;
+        task.sched.queued = true;
+        policy.on_ready(&mut task.sched.entity, why, now);
+        self.stats.queue_stats[class].record_enqueue();
+        self.ready_count += 1;
+        if !self.ready.contains(class) {
+            self.ready.insert(class);
+            self.arbiter.begin_wait(class, now);
+        }
+    }
+
+    /// Takes a queued task out of its class's queue; it stops competing.
+    pub fn dequeue(&mut self, key: TaskKey, now: Timestamp) -> bool {
+        let (task, policy) = self.task_and_policy(key);
+        let (class, since) = (task.sched.class, task.sched.ready_since);
+        if !policy.remove(&mut task.sched.entity, now) {
+            return false;
+        }
+        self.left_queue(key, class, now.since(since));
+        true
+    }
+
+    /// Bookkeeping for a task that has left the queue of `class` after waiting `waited`.
+    pub fn left_queue(&mut self, key: TaskKey, class: QueueType, waited: Duration) {
+        self.task(key).sched.queued = false;
+        self.stats.queue_stats[class].record_dequeue(waited);
+        self.ready_count = self.ready_count.saturating_sub(1);
+        if self.classes[class.rank()].policy.is_empty() {
+            self.ready.remove(class);
+        }
+    }
+
+    /// Enters `at` for the task in the timer queue.
+    pub fn set_timer(&mut self, key: TaskKey, at: Timestamp) {
+        self.clear_timer(key);
+        self.timers.insert(key, at);
+        self.task(key).sched.timed = true;
+    }
+
+    /// Takes the task out of the timer queue.
+    pub fn clear_timer(&mut self, key: TaskKey) {
+        if core::mem::take(&mut self.task(key).sched.timed) {
+            self.timers.remove(key);
+        }
+    }
+
+    /// What others may know of this CPU.
+    pub fn summary(&self) -> CpuLoad {
+        let running = self.current.and_then(|key| self.get(key)).map_or(IDLE_RANK, |task| task.sched.class as u8);
+        let waiting = self.ready.first().map_or(IDLE_RANK, |class| class as u8);
+        CpuLoad { running, waiting, ready: self.ready_count }
+    }
+}
+
+impl<C> Task<C> {
+    /// How urgent the task is: its own urgency or what it has inherited, whichever is higher.
+    pub fn urgency(&self) -> Urgency {
+        let own = self.own_urgency();
+        match self.sched.inherited {
+            Some(lent) if lent.exceeds(&own) => lent,
+            _ => own,
+        }
+    }
+
+    fn own_urgency(&self) -> Urgency {
+        let class = match self.intent.class {
+            IntentClass::Interactive { .. } if self.sched.credit.is_some_and(|c| c.is_exhausted()) => QueueType::Batch,
+            class => class.queue(),
+        };
+        let deadline = match (class, &self.sched.server) {
+            (QueueType::Realtime, Some(server)) => server.deadline(),
+            (QueueType::Interactive, _) => self.deadline.unwrap_or(Timestamp::MAX),
+            _ => Timestamp::MAX,
+        };
+        Urgency { class, priority: self.priority, deadline }
+    }
+
+    /// Whether something is yet to be done about the task when its CPU asks next.
+    pub(crate) fn wants_attention(&self) -> bool {
+        self.sched.killed || self.sched.dirty
+    }
+
+    /// Whether the task is in its class's queue.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.sched.queued
+    }
+}

@@ -1,0 +1,219 @@
+//! Making tasks ready.
+
+use lock_api::RawMutex;
+
+use super::TaskManager;
+use super::state::CpuState;
+use crate::api::{Duration, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
+use crate::executor::{Placement, Wake};
+use crate::intent::{IntentClass, QueueType};
+use crate::optimizer::{Wanted, choose_cpu};
+use crate::policy::{Arrival, TaskKey};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Whoever is not blocked or asleep is an error.
+    Strict,
+    /// Whoever is not blocked keeps the wake-up for its next block.
+    Unpark,
+}
+
+impl<C: Copy, R: RawMutex> TaskManager<C, R> {
+    /// Wakes a blocked or sleeping task. O(log n) in the tasks of its class, O(CPUs) for the placement.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`]; [`SchedError::InvalidState`] if it is neither blocked nor sleeping.
+    pub fn wake(&self, now: Timestamp, id: TaskId) -> SchedResult<Wake> {
+        self.rouse(now, id, Manner::Strict)
+    }
+
+    /// Wakes a blocked task, or remembers the wake-up so that the task's next block returns at once; a plain sleep is
+    /// not cut short. With this, "check, then block" loses no wake-up that falls between the two.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`]; [`SchedError::InvalidState`] if it has ended.
+    pub fn unpark(&self, now: Timestamp, id: TaskId) -> SchedResult<Wake> {
+        self.rouse(now, id, Manner::Unpark)
+    }
+
+    fn rouse(&self, now: Timestamp, id: TaskId, manner: Manner) -> SchedResult<Wake> {
+        loop {
+            let (mut state, key) = self.lock_home(id)?;
+            let home = state.cpu;
+            let task = state.task(key);
+            match (task.state, manner) {
+                (TaskState::Blocked, _) | (TaskState::Sleeping, Manner::Strict) => {}
+                (TaskState::Ready | TaskState::Running | TaskState::Sleeping, Manner::Unpark) => {
+                    task.sched.token = true;
+                    return Ok(Wake::remembered(home));
+                }
+                _ => return Err(SchedError::InvalidState),
+            }
+            let (target, placement) = self.place(&state, key);
+            if target == home {
+                self.make_ready(&mut state, key, Arrival::Wake, now);
+                let wake = self.assess(&mut state, key, placement, now);
+                self.publish(&mut state);
+                return Ok(wake);
+            }
+            drop(state);
+            let (mut from, mut to) = self.lock_two(home, target);
+            // Between the locks it may have been woken, moved or ended: then look again.
+            let waits =
+                |task: &Task<C>| task.id == id && matches!(task.state, TaskState::Blocked | TaskState::Sleeping);
+            if !from.get(key).is_some_and(waits) || self.is_unsaved(home, id) {
+                continue;
+            }
+            from.clear_timer(key);
+            let Some(key) = self.rehome(&mut from, &mut to, key) else { return Err(SchedError::ResourceExhausted) };
+            drop(from);
+            self.make_ready(&mut to, key, Arrival::Wake, now);
+            let wake = self.assess(&mut to, key, placement, now);
+            self.publish(&mut to);
+            return Ok(wake);
+        }
+    }
+
+    /// Where a task that becomes ready should go.
+    fn place(&self, state: &CpuState<C>, key: TaskKey) -> (usize, Placement) {
+        let home = state.cpu;
+        let Some(task) = state.get(key) else { return (home, Placement::Bound) };
+        let bound = task.sched.reserved_ppm > 0 || !task.sched.movable;
+        if self.is_unsaved(home, task.id) || (bound && task.affinity.contains(home)) {
+            return (home, Placement::Bound);
+        }
+        // The common case without a look at other CPUs: nothing else is here.
+        if state.current.is_none() && state.ready.is_empty() && task.affinity.contains(home) {
+            return (home, Placement::Previous);
+        }
+        let class = task.urgency().class;
+        let wanted = Wanted { class, allowed: task.affinity, previous: home };
+        choose_cpu(wanted, self.cpu_count(), |cpu| self.load(cpu)).unwrap_or((home, Placement::Bound))
+    }
+
+    /// A blocked, sleeping or new task becomes ready on this CPU: its deadline and class are determined, and it is
+    /// queued, unless it must wait for its next budget.
+    pub(crate) fn make_ready(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, now: Timestamp) {
+        state.clear_timer(key);
+        let limits = state.limits;
+        let task = state.task(key);
+        task.state = TaskState::Ready;
+        task.sched.block_reason = None;
+        if why == Arrival::Wake {
+            task.stats.wakes += 1;
+        }
+        match task.intent.class {
+            IntentClass::Realtime { deadline_us, .. } => {
+                if core::mem::take(&mut task.sched.pending_release) {
+                    release_job(task, Duration::from_micros(deadline_us));
+                } else if let Some(server) = &mut task.sched.server {
+                    server.wake(now);
+                }
+                task.deadline = Some(task.sched.job.deadline);
+            }
+            IntentClass::Interactive { target_latency_us } => {
+                task.deadline = Some(now + Duration::from_micros(target_latency_us));
+                if let Some(credit) = &mut task.sched.credit {
+                    credit.charge(Duration::ZERO, limits.interactive_share, limits.interactive_burst, now);
+                }
+            }
+            _ => {}
+        }
+        self.admit_to_queue(state, key, why, now);
+    }
+
+    /// Queues a ready task under its present urgency, or lets it wait for its next budget.
+    pub(crate) fn admit_to_queue(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, now: Timestamp) {
+        let task = state.task(key);
+        if let Some(server) = &mut task.sched.server {
+            let realtime = task.sched.reserved_ppm > 0;
+            if !realtime && server.replenishment() <= now {
+                server.release(now);
+            } else {
+                server.replenish(now);
+            }
+            if server.is_exhausted() {
+                let at = server.replenishment();
+                task.sched.throttled = true;
+                state.set_timer(key, at);
+                return;
+            }
+        }
+        let urgency = task.urgency();
+        task.sched.class = urgency.class;
+        task.sched.entity.priority = urgency.priority;
+        task.sched.entity.deadline = urgency.deadline;
+        state.enqueue(key, why, now);
+    }
+
+    /// What the host has to do about a CPU in which `key` has just become ready.
+    pub(crate) fn assess(&self, state: &mut CpuState<C>, key: TaskKey, placement: Placement, now: Timestamp) -> Wake {
+        let cpu = state.cpu;
+        let mut wake = Wake { cpu, interrupt: false, until: None, placement };
+        if !state.get(key).is_some_and(Task::is_queued) {
+            // Throttled: its timer counts.
+            return self.sleeper_added(state, state.timers.next().unwrap_or(Timestamp::MAX), placement);
+        }
+        let Some(running) = state.current else {
+            wake.interrupt = true;
+            return wake;
+        };
+        let (newcomer, class) = (state.task(key).sched.entity, state.task(key).sched.class);
+        let (entity, running_class) = (state.task(running).sched.entity, state.task(running).sched.class);
+        let chosen = state.arbiter.choose(state.ready.with(running_class), now).map(|(class, _)| class);
+        wake.interrupt = if chosen == Some(running_class) {
+            class == running_class && state.classes[class.rank()].policy.preempts(&newcomer, &entity)
+        } else {
+            true
+        };
+        if !wake.interrupt {
+            let horizon = self.horizon(state, now);
+            if horizon < state.until {
+                state.until = horizon;
+                wake.until = Some(horizon);
+            }
+        }
+        wake
+    }
+
+    /// What the host has to do about a CPU in whose timer queue `at` has been entered.
+    pub(crate) fn sleeper_added(&self, state: &mut CpuState<C>, at: Timestamp, placement: Placement) -> Wake {
+        let sooner = at < state.until;
+        if sooner {
+            state.until = at;
+        }
+        Wake { cpu: state.cpu, interrupt: false, until: sooner.then_some(at), placement }
+    }
+
+    /// When this CPU must decide anew if nothing happens before.
+    pub(crate) fn horizon(&self, state: &CpuState<C>, now: Timestamp) -> Timestamp {
+        let mut horizon = state.timers.next().unwrap_or(Timestamp::MAX);
+        let Some(task) = state.current.and_then(|key| state.get(key)) else { return horizon };
+        let class = task.sched.class;
+        if let Some(server) = &task.sched.server {
+            horizon = horizon.min(now + server.remaining());
+        }
+        if !state.ready.is_empty() {
+            horizon = horizon.min(state.arbiter.horizon(class, state.ready, now).unwrap_or(Timestamp::MAX));
+            if state.ready.contains(class) {
+                horizon = horizon.min(now + Duration::from_nanos(task.stats.time_slice));
+            }
+            if let (QueueType::Interactive, Some(credit)) = (class, &task.sched.credit) {
+                horizon = horizon.min(now + credit.lasts(state.limits.interactive_share));
+            }
+        }
+        // Never "ask again now": the answer would be the same.
+        horizon.max(now + Duration::from_nanos(1))
+    }
+}
+
+/// The next job of a Realtime task begins at the release recorded in its job.
+fn release_job<C>(task: &mut Task<C>, deadline: Duration) {
+    let job = &mut task.sched.job;
+    job.number += 1 + job.skipped;
+    job.deadline = job.release + deadline;
+    let release = job.release;
+    if let Some(server) = &mut task.sched.server {
+        server.release(release);
+    }
+}
