@@ -42,7 +42,7 @@ impl TaskHistory {
 
     /// Mean execution time; zero without samples.
     pub fn mean(&self) -> Duration {
-        Duration::from_nanos((self.mean >> FRACTION) as u64)
+        Duration::from_nanos(((self.mean + (1 << (FRACTION - 1))) >> FRACTION) as u64)
     }
 
     /// Longest execution time.

@@ -108,9 +108,10 @@ impl Credit {
     pub fn charge(&mut self, ran: Duration, share: u16, burst: Duration, now: Timestamp) {
         let refill = now.since(self.updated).mul_div(share.into(), 1000);
         self.updated = self.updated.max(now);
-        self.nanos = self.nanos.saturating_add(nanos(refill)).min(nanos(burst));
-        // Debt is bounded by one burst, so a hog can behave itself out of it in bounded time.
-        self.nanos = self.nanos.saturating_sub(nanos(ran)).max(-nanos(burst));
+        // Net of both, so that time spent running refills too; debt is bounded by one burst, so a hog can behave itself
+        // out of it in bounded time.
+        let net = nanos(refill).saturating_sub(nanos(ran));
+        self.nanos = self.nanos.saturating_add(net).clamp(-nanos(burst), nanos(burst));
     }
 
     /// Whether nothing is left.
