@@ -9,6 +9,7 @@ extern crate std;
 pub mod api;
 pub mod executor;
 pub mod intent;
+pub mod modules;
 pub mod optimizer;
 pub mod policy;
 pub mod queues;

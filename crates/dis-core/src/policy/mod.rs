@@ -21,6 +21,7 @@ mod fair;
 mod names;
 mod priority;
 mod round_robin;
+mod scan;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -29,6 +30,7 @@ pub use fair::FairPolicy;
 pub use names::{NAMES, PolicyFactory, by_name};
 pub use priority::PriorityPolicy;
 pub use round_robin::RoundRobinPolicy;
+pub use scan::{ScanAdapter, ScanPolicy};
 
 use crate::api::{Duration, TaskId, Timestamp};
 

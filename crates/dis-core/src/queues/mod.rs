@@ -13,7 +13,9 @@
 //! | [`SleepQueue`] | (wake-up time, item) | O(log n) | O(1), O(log n) | O(log n) |
 //!
 //! The last two are an [`IndexedHeap`]. The orders are total, so the same calls give the same answers.
+//! [`SchedulerQueues`] puts them together to a plain strict-class scheduler for kernels that want no policies.
 
+mod class;
 mod deadline;
 mod fifo;
 mod heap;
@@ -21,6 +23,7 @@ mod links;
 mod priority;
 mod sleep;
 
+pub use class::SchedulerQueues;
 pub use deadline::DeadlineQueue;
 pub use fifo::FifoQueue;
 pub use heap::IndexedHeap;
