@@ -44,6 +44,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let legal = task.transition(TaskState::Running);
         debug_assert!(legal.is_ok(), "a queued task is ready");
         task.stats.last_scheduled = now;
+        task.sched.dirty = false;
         if task.stats.time_slice == 0 {
             self.refill_slice(state, key);
         }

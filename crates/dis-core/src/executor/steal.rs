@@ -3,7 +3,7 @@
 use lock_api::RawMutex;
 
 use super::Executor;
-use crate::api::{CpuMask, TaskId, Timestamp};
+use crate::api::{TaskId, Timestamp};
 use crate::intent::QueueType;
 use crate::optimizer::{CpuLoad, IDLE_RANK};
 use crate::policy::TaskKey;
@@ -45,14 +45,9 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             }
             let mut found: Option<TaskKey> = None;
             from.classes[class.rank()].policy.visit(&mut |key| {
-                let may_move = from.get(key).is_some_and(|task| {
-                    task.id != unsaved
-                        && task.is_queued()
-                        && task.sched.movable
-                        && task.sched.reserved_ppm == 0
-                        && task.sched.inherited.is_none()
-                        && task.affinity.contains(cpu)
-                });
+                let may_move = from
+                    .get(key)
+                    .is_some_and(|task| task.id != unsaved && task.may_be_stolen() && task.affinity.contains(cpu));
                 if may_move {
                     found = Some(key);
                 }
@@ -73,10 +68,16 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// less urgent. It is told to look around, and must be interrupted.
     pub(super) fn find_taker(&self, state: &CpuState<C>) -> Option<usize> {
         let waiting = state.ready.first()?;
-        let taker = self.idle_cpu(&CpuMask::ALL, state.cpu).or_else(|| {
+        let mut allowed = None;
+        state.classes[waiting.rank()].policy.visit(&mut |key| {
+            allowed = state.get(key).filter(|task| task.may_be_stolen()).map(|task| task.affinity);
+            allowed.is_some()
+        });
+        let allowed = allowed?;
+        let taker = self.idle_cpu(&allowed, state.cpu).or_else(|| {
             let urgent = waiting <= QueueType::Interactive;
             (0..self.cpu_count())
-                .filter(|&cpu| urgent && cpu != state.cpu)
+                .filter(|&cpu| urgent && cpu != state.cpu && allowed.contains(cpu))
                 .map(|cpu| (self.load(cpu), cpu))
                 .filter(|(load, _)| load.running.min(load.waiting) > waiting as u8)
                 .max_by_key(|&(load, cpu)| (load.running, usize::MAX - cpu))
@@ -128,9 +129,12 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             drop(state);
             return self.notify(now, joiner);
         }
-        let allowed = state.task(key).affinity;
+        let (allowed, ppm) = (state.task(key).affinity, state.task(key).sched.reserved_ppm);
         drop(state);
-        let target = allowed.iter().take_while(|&c| c < self.cpu_count()).min_by_key(|&c| self.load(c).tasks())?;
+        let here = || allowed.iter().take_while(|&c| c < self.cpu_count());
+        let target = here()
+            .find(|&c| ppm > 0 && c != cpu && self.has_room(&self.lock(c), ppm))
+            .or_else(|| here().min_by_key(|&c| self.load(c).tasks()))?;
         if target == cpu {
             // The affinity has changed back meanwhile.
             let mut state = self.lock(cpu);
@@ -143,32 +147,9 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         if !from.get(key).is_some_and(|task| task.id == id) {
             return None;
         }
-        let wake = self.move_evicted(&mut from, &mut to, key, now)?;
+        let wake = self.move_task(&mut from, &mut to, key, now).ok()?;
         self.publish(&mut to);
         (wake.interrupt || wake.until.is_some()).then_some(target)
-    }
-
-    fn move_evicted(
-        &self,
-        from: &mut CpuState<C>,
-        to: &mut CpuState<C>,
-        key: TaskKey,
-        now: Timestamp,
-    ) -> Option<super::Wake> {
-        let task = from.task(key);
-        let ready = task.state() == crate::api::TaskState::Ready;
-        let timer = task.sched.timed.then(|| from.timers.wake_time(key)).flatten();
-        from.clear_timer(key);
-        let moved = self.rehome(from, to, key)?;
-        if let Some(at) = timer {
-            to.set_timer(moved, at);
-            return Some(self.sleeper_added(to, at, super::Placement::LeastLoaded));
-        }
-        if !ready {
-            return None;
-        }
-        self.admit_to_queue(to, moved, crate::policy::Arrival::Migrate, now);
-        Some(self.assess(to, moved, super::Placement::LeastLoaded, now))
     }
 }
 

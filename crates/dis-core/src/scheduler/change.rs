@@ -170,7 +170,20 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             }
             if task.state == TaskState::Running || unsaved {
                 if ppm > 0 {
-                    return Err(SchedError::NotSupported("moving a realtime task while it runs; retry when it waits"));
+                    // Whether it fits is asked again when it moves; a reservation made in between may overcommit.
+                    drop(state);
+                    if !allowed.iter().any(|cpu| self.has_room(&self.lock(cpu), ppm)) {
+                        return Err(SchedError::NoCpu);
+                    }
+                    state = self.lock(home);
+                    if !state.get(key).is_some_and(|task| task.id == id) {
+                        continue;
+                    }
+                }
+                let unsaved = self.is_unsaved(home, id);
+                let task = state.task(key);
+                if task.state != TaskState::Running && !unsaved {
+                    continue;
                 }
                 task.affinity = mask;
                 if task.state == TaskState::Running {

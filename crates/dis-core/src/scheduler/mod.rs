@@ -257,7 +257,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 
     pub(crate) fn load(&self, cpu: usize) -> CpuLoad {
-        CpuLoad::unpack(self.cpus[cpu].load.load(Ordering::Relaxed))
+        CpuLoad::unpack(self.cpus[cpu].load.load(Ordering::SeqCst))
     }
 
     /// Publishes what others may know of the CPU; nothing is written if nothing changed.

@@ -117,7 +117,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 
     /// Whether `ppm` more fits under the CPU's cap.
-    pub(super) fn has_room(&self, state: &CpuState<C>, ppm: u64) -> bool {
+    pub(crate) fn has_room(&self, state: &CpuState<C>, ppm: u64) -> bool {
         state.realtime_ppm + ppm <= u64::from(self.config.limits.realtime) * 1000
     }
 

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::api::{BlockReason, Duration, ExitStatus, Task, TaskId, TaskState, Timestamp};
+use crate::api::{BlockReason, Duration, ExitStatus, Task, TaskId, Timestamp};
 use crate::executor::Job;
 use crate::intent::{IntentClass, QueueType};
 use crate::optimizer::{Arbiter, ClassSet, CpuLoad, Credit, IDLE_RANK, Limits, Server};
@@ -147,6 +147,9 @@ impl<C> CpuState<C> {
     pub fn take(&mut self, key: TaskKey) -> Option<Task<C>> {
         let task = self.slab.get_mut(key.index())?.take()?;
         self.free.push(key);
+        if self.evict == Some(key) {
+            self.evict = None;
+        }
         Some(task)
     }
 
@@ -156,10 +159,6 @@ impl<C> CpuState<C> {
 
     pub fn get(&self, key: TaskKey) -> Option<&Task<C>> {
         self.slab.get(key.index())?.as_ref()
-    }
-
-    pub fn get_mut(&mut self, key: TaskKey) -> Option<&mut Task<C>> {
-        self.slab.get_mut(key.index())?.as_mut()
     }
 
     pub fn tasks(&self) -> impl Iterator<Item = &Task<C>> {
@@ -266,6 +265,11 @@ impl<C> Task<C> {
     /// Whether something is yet to be done about the task when its CPU asks next.
     pub(crate) fn wants_attention(&self) -> bool {
         self.sched.killed || self.sched.dirty
+    }
+
+    /// Whether another CPU may take the task out of its queue, as far as its affinity allows.
+    pub(crate) fn may_be_stolen(&self) -> bool {
+        self.is_queued() && self.sched.movable && self.sched.reserved_ppm == 0 && self.sched.inherited.is_none()
     }
 
     /// Whether the task is in its class's queue.

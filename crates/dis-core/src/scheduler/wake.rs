@@ -122,8 +122,12 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         self.admit_to_queue(state, key, why, now);
     }
 
-    /// Queues a ready task under its present urgency, or lets it wait for its next budget.
+    /// Queues a ready task under its present urgency, or lets it wait for its next budget. One that must leave this CPU
+    /// is queued by the CPU it goes to.
     pub(crate) fn admit_to_queue(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, now: Timestamp) {
+        if state.evict == Some(key) {
+            return;
+        }
         let task = state.task(key);
         if let Some(server) = &mut task.sched.server {
             let realtime = task.sched.reserved_ppm > 0;
@@ -150,6 +154,10 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     pub(crate) fn assess(&self, state: &mut CpuState<C>, key: TaskKey, placement: Placement, now: Timestamp) -> Wake {
         let cpu = state.cpu;
         let mut wake = Wake { cpu, interrupt: false, until: None, placement };
+        if state.evict == Some(key) {
+            wake.interrupt = true;
+            return wake;
+        }
         if !state.get(key).is_some_and(Task::is_queued) {
             // Throttled: its timer counts.
             return self.sleeper_added(state, state.timers.next().unwrap_or(Timestamp::MAX), placement);
