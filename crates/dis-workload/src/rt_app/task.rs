@@ -63,6 +63,7 @@ impl Reader {
             let message = format!("is {}; a task is an object", member.value.value.kind());
             return cx.problem(member.value.at, path, message);
         };
+        let before = cx.problems();
         let keys = read_keys(cx, members, &path, self.global.default_policy);
         let mut events = Events { objects: &mut self.objects, task: &member.key, held: Vec::new() };
         let own_events = members.iter().any(|member| event_of(&member.key).is_some());
@@ -89,7 +90,7 @@ impl Reader {
             return cx.problem(member.at, path, format!("has no event; a task needs at least one{hint}"));
         }
         if phases.iter().all(|(phase, _)| phase.steps.is_empty()) {
-            if keys.phases.is_none() || !cx.failed() {
+            if cx.problems() == before {
                 cx.problem(member.at, path, "has no event that does anything; add a `run`, `sleep` or `timer`");
             }
             return;

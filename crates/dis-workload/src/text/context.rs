@@ -45,6 +45,11 @@ impl<'a> Context<'a> {
         self.notes.push((offset, Note { file: self.file.into(), line, path: path.into(), text: text.into() }));
     }
 
+    /// How many problems there are so far.
+    pub fn problems(&self) -> usize {
+        self.problems.len()
+    }
+
     /// Whether anything is wrong so far.
     pub fn failed(&self) -> bool {
         !self.problems.is_empty()
