@@ -48,7 +48,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             // A sleep that is over already, and a job without a period, let the peers go first.
             Leave::Yield | Leave::Sleep(_) | Leave::NextPeriod => {
                 task.stats.voluntary_yields += 1;
-                state.stats.voluntary_switches += 1;
+                state.left_voluntarily = true;
                 if state.task(key).wants_attention() {
                     self.stay(state, key, turn, now);
                 } else {
@@ -110,7 +110,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
     fn preempted(&self, state: &mut CpuState<C>, key: TaskKey) {
         state.task(key).stats.preemptions += 1;
-        state.stats.involuntary_switches += 1;
+        state.left_voluntarily = false;
     }
 
     /// Whether the first of the running task's class should take its place.
@@ -164,7 +164,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     ) {
         let next = if reason.is_some() { TaskState::Blocked } else { TaskState::Sleeping };
         self.stop_competing(state, key, next, now);
-        state.stats.voluntary_switches += 1;
+        state.left_voluntarily = true;
         let task = state.task(key);
         task.sched.block_reason = reason;
         task.stats.blocks += 1;
@@ -206,7 +206,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             self.block(state, key, None, Some(release), now);
         } else {
             self.stop_competing(state, key, TaskState::Ready, now);
-            state.stats.voluntary_switches += 1;
+            state.left_voluntarily = true;
             let task = state.task(key);
             task.stats.voluntary_yields += 1;
             task.stats.time_slice = 0;
@@ -222,7 +222,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             u64::from(late)
         };
         state.stats.deadline_misses += missed;
-        state.stats.voluntary_switches += 1;
+        state.left_voluntarily = matches!(status, ExitStatus::Exited(_));
         self.stop_competing(state, key, TaskState::Zombie, now);
         self.end_task(state, key, status)
     }

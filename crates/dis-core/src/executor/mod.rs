@@ -188,7 +188,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             _ => turn.live,
         };
         if let Some(Next { switch: true, .. }) = next {
-            state.stats.context_switches += 1;
+            let voluntary = state.left_voluntarily;
+            state.stats.record_switch(voluntary);
         }
         let vacate = next.is_none() && state.evict.is_some();
         self.tasks.cpus[cpu].unsaved.store(unsaved.0, Ordering::Release);

@@ -90,6 +90,8 @@ pub(crate) struct CpuState<C> {
     pub until: Timestamp,
     /// A task that must leave this CPU (or end) as soon as its registers are saved.
     pub evict: Option<TaskKey>,
+    /// Whether the task that ran last gave up the CPU by itself (nobody before the first).
+    pub left_voluntarily: bool,
     pub arbiter: Arbiter,
     pub limits: Limits,
     pub stats: SchedulerStats,
@@ -114,6 +116,7 @@ impl<C> CpuState<C> {
             charged: Timestamp::ZERO,
             until: Timestamp::MAX,
             evict: None,
+            left_voluntarily: true,
             arbiter: Arbiter::new(limits),
             limits,
             stats: SchedulerStats::default(),
