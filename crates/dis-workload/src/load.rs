@@ -8,7 +8,7 @@ use crate::error::{Problem, WorkloadError};
 use crate::model::Workload;
 
 /// Largest file read; the largest of rt-app's examples has 6 KB.
-const MAX_BYTES: u64 = 16 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The formats that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

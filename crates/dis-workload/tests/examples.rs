@@ -20,3 +20,11 @@ fn every_example_is_read_without_a_note() {
     }
     assert!(count >= 5);
 }
+
+#[test]
+fn the_example_of_the_documentation_is_valid() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/workload-format.md")).unwrap();
+    let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let workload = Workload::from_toml(text, "docs").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((workload.instances().count(), workload.notes.len()), (6, 0));
+}

@@ -88,7 +88,7 @@ fn mutate(text: &str, at: usize, length: usize, new: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn arbitrary_text(text in any::<String>()) {
@@ -138,4 +138,31 @@ fn deep_nesting_and_long_files_are_answered() {
     }
     let task = "[[task]]\nname = \"x\"\nintent = \"batch\"\n";
     read(&task.repeat(2_000));
+}
+
+#[test]
+fn the_largest_files_are_answered_in_seconds() {
+    let fill = |line: &dyn Fn(usize) -> String| {
+        let mut text = String::new();
+        (0..)
+            .map(line)
+            .take_while(|line| {
+                text.len() + line.len() < 1_000_000 && {
+                    text.push_str(line);
+                    true
+                }
+            })
+            .count();
+        text
+    };
+    let start = std::time::Instant::now();
+    read(&format!("{{\"tasks\":{{{}}}}}", fill(&|_| "\"t\":{\"run\":1},".into())));
+    read(&format!("{{\"tasks\":{{\"t\":{{{}}}}}}}", fill(&|n| format!("\"lock\":\"{n}\","))));
+    read(&format!("{{\"tasks\":{{\"t\":{{{}}}}}}}", fill(&|n| format!("\"suspend\":\"{n}\",\"resume\":\"{n}\","))));
+    read(&fill(&|n| {
+        format!("[[task]]\nname=\"{n}\"\nintent=\"batch\"\nloop=[{{wait=\"{n}\"}},{{barrier=\"{n}\"}}]\n")
+    }));
+    read(&fill(&|n| format!("k{n}=1\n")));
+    eprintln!("{:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }

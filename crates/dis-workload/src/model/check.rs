@@ -1,5 +1,7 @@
 //! Static checks of the tasks' bodies: what would hang or spin whatever the machine.
 
+use std::collections::{BTreeSet, HashSet};
+
 use super::{EventKind, Objects, Phase, Release, Repeat, Step, TaskSpec};
 
 /// Something a body does that cannot work, or looks odd.
@@ -58,8 +60,8 @@ type Add<'a> = &'a mut dyn FnMut(Option<(usize, usize)>, FindingKind, String);
 
 /// Follows one pass. A phase that repeats is followed twice, which is enough to see a lock left by the first round.
 fn check_mutexes(task: &TaskSpec, objects: &Objects, add: Add<'_>) {
-    let mut held = Vec::new();
-    let mut reported = Vec::new();
+    let mut held = BTreeSet::new();
+    let mut reported = HashSet::new();
     for (p, phase) in task.phases.iter().enumerate() {
         for _round in 0..phase.repeat.min(2) {
             for (s, step) in phase.steps.iter().enumerate() {
@@ -72,7 +74,7 @@ fn check_mutexes(task: &TaskSpec, objects: &Objects, add: Add<'_>) {
                         ),
                     ),
                     Step::Lock(mutex) => {
-                        held.push(mutex);
+                        held.insert(mutex);
                         continue;
                     }
                     Step::Unlock(mutex) if !held.contains(&mutex) => (
@@ -83,7 +85,7 @@ fn check_mutexes(task: &TaskSpec, objects: &Objects, add: Add<'_>) {
                         ),
                     ),
                     Step::Unlock(mutex) => {
-                        held.retain(|other| *other != mutex);
+                        held.remove(&mutex);
                         continue;
                     }
                     Step::Wait { event, mutex: Some(mutex) } if !held.contains(&mutex) => (
@@ -96,8 +98,7 @@ fn check_mutexes(task: &TaskSpec, objects: &Objects, add: Add<'_>) {
                     ),
                     _ => continue,
                 };
-                if !reported.contains(&(p, s)) {
-                    reported.push((p, s));
+                if reported.insert((p, s)) {
                     add(Some((p, s)), kind, text);
                 }
             }
@@ -130,22 +131,25 @@ fn check_progress(task: &TaskSpec, add: Add<'_>) {
 
 /// Every event that is waited for needs a signal, and the other way round.
 fn check_events(tasks: &[TaskSpec], objects: &Objects, findings: &mut Vec<Finding>) {
-    let places = |wanted: &dyn Fn(&Step) -> bool| {
-        let mut found = None;
-        for (t, task) in tasks.iter().enumerate() {
-            for (p, phase) in task.phases.iter().enumerate() {
-                if let Some(s) = phase.steps.iter().position(wanted) {
-                    found = found.or(Some((t, p, s)));
+    let mut waits = vec![None; objects.events.len()];
+    let mut signals = vec![None; objects.events.len()];
+    for (t, task) in tasks.iter().enumerate() {
+        for (p, phase) in task.phases.iter().enumerate() {
+            for (s, step) in phase.steps.iter().enumerate() {
+                let first = match step {
+                    Step::Wait { event, .. } => waits.get_mut(event.0),
+                    Step::Signal(event) | Step::Broadcast(event) => signals.get_mut(event.0),
+                    _ => None,
+                };
+                if let Some(first) = first {
+                    first.get_or_insert((t, p, s));
                 }
             }
         }
-        found
-    };
-    for (index, event) in objects.events.iter().enumerate() {
-        let is_signal = |step: &Step| matches!(step, Step::Signal(id) | Step::Broadcast(id) if id.0 == index);
-        let is_wait = |step: &Step| matches!(step, Step::Wait { event, .. } if event.0 == index);
+    }
+    for (event, places) in objects.events.iter().zip(waits.into_iter().zip(signals)) {
         let name = &event.name;
-        let (at, kind, text) = match (places(&is_wait), places(&is_signal)) {
+        let (at, kind, text) = match places {
             (Some(at), None) => {
                 let how = match event.kind {
                     EventKind::Latched => "add a step `signal` or `broadcast` to another task",
@@ -164,11 +168,13 @@ fn check_events(tasks: &[TaskSpec], objects: &Objects, findings: &mut Vec<Findin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TimerMode;
+    use crate::model::{Interner, TimerMode};
     use dis_core::api::Duration;
     use dis_core::intent::Intent;
 
-    fn kinds(bodies: &[&[Step]], objects: &Objects) -> Vec<(usize, Option<(usize, usize)>, FindingKind)> {
+    type Found = Vec<(usize, Option<(usize, usize)>, FindingKind)>;
+
+    fn kinds(bodies: &[&[Step]], objects: &Objects) -> Found {
         let tasks: Vec<_> = bodies.iter().map(|body| TaskSpec::new("t", Intent::batch(), body.to_vec())).collect();
         check(&tasks, objects).into_iter().map(|f| (f.task, f.at, f.kind)).collect()
     }
@@ -177,8 +183,9 @@ mod tests {
 
     #[test]
     fn mutexes_are_followed_through_the_pass() {
-        let mut objects = Objects::default();
-        let (m, n, e) = (objects.mutex("m"), objects.mutex("n"), objects.event("e", EventKind::Latched));
+        let mut names = Interner::default();
+        let (m, n, e) = (names.mutex("m"), names.mutex("n"), names.event("e", EventKind::Latched));
+        let objects = names.finish();
         let (lock, unlock) = (Step::Lock(m), Step::Unlock(m));
         let wait = Step::Wait { event: e, mutex: Some(n) };
         assert_eq!(kinds(&[&[lock, RUN, unlock]], &Objects { events: vec![], ..objects.clone() }), []);
@@ -200,8 +207,9 @@ mod tests {
 
     #[test]
     fn a_lock_left_by_one_round_is_seen_in_the_next() {
-        let mut objects = Objects::default();
-        let m = objects.mutex("m");
+        let mut names = Interner::default();
+        let m = names.mutex("m");
+        let objects = names.finish();
         let mut task = TaskSpec::new("t", Intent::batch(), vec![Step::Lock(m), RUN]);
         task.phases[0].repeat = 5;
         task.phases.push(Phase { name: None, repeat: 1, affinity: None, steps: vec![Step::Unlock(m)] });
@@ -216,8 +224,9 @@ mod tests {
 
     #[test]
     fn endless_loops_must_take_time() {
-        let mut objects = Objects::default();
-        let (m, t) = (objects.mutex("m"), objects.timer("t", crate::model::Scope::Instance));
+        let mut names = Interner::default();
+        let (m, t) = (names.mutex("m"), names.timer("t", crate::model::Scope::Instance));
+        let objects = names.finish();
         let timer = |ms| Step::Timer { timer: t, period: Duration::from_millis(ms), mode: TimerMode::Relative };
         let body = [Step::Lock(m), Step::Unlock(m), Step::Yield, timer(0), Step::Sleep(Duration::ZERO)];
         assert_eq!(kinds(&[&body, &[timer(1)]], &objects), [(0, None, FindingKind::NeverBlocks)]);
@@ -229,8 +238,9 @@ mod tests {
 
     #[test]
     fn events_need_both_ends() {
-        let mut objects = Objects::default();
-        let (a, b) = (objects.event("a", EventKind::Latched), objects.event("b", EventKind::Pulse));
+        let mut names = Interner::default();
+        let (a, b) = (names.event("a", EventKind::Latched), names.event("b", EventKind::Pulse));
+        let objects = names.finish();
         let wait = |event| Step::Wait { event, mutex: None };
         assert_eq!(kinds(&[&[wait(a)], &[wait(b)], &[RUN, Step::Signal(a), Step::Broadcast(b)]], &objects), []);
         assert_eq!(

@@ -14,6 +14,7 @@
 mod check;
 mod cursor;
 mod instances;
+mod interner;
 mod objects;
 mod step;
 mod task;
@@ -22,6 +23,7 @@ mod workload;
 pub use check::{Finding, FindingKind, check};
 pub use cursor::{Action, Cursor};
 pub use instances::{Instance, MAX_INSTANCES};
+pub(crate) use interner::Interner;
 pub use objects::{Barrier, Event, EventKind, Mutex, Objects, Scope, Timer};
 pub use step::{BarrierId, EventId, MutexId, Step, TimerId, TimerMode};
 pub use task::{Constraint, Phase, Release, Repeat, TaskSpec};

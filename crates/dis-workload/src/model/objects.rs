@@ -1,6 +1,6 @@
 //! What tasks share: mutexes, events, timers and barriers, each a row of a table that steps point into.
 
-use super::{BarrierId, EventId, MutexId, TimerId};
+use super::{BarrierId, EventId, MutexId, Step, TaskSpec};
 
 /// The name tables. The index of an entry is its id; names are unique within a table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,34 +67,7 @@ pub struct Barrier {
     pub parties: usize,
 }
 
-fn intern<T>(table: &mut Vec<T>, same: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> usize {
-    table.iter().position(same).unwrap_or_else(|| {
-        table.push(new());
-        table.len() - 1
-    })
-}
-
 impl Objects {
-    /// The mutex of that name, added if new.
-    pub fn mutex(&mut self, name: &str) -> MutexId {
-        MutexId(intern(&mut self.mutexes, |m| m.name == name, || Mutex { name: name.into() }))
-    }
-
-    /// The event of that name, added with `kind` if new.
-    pub fn event(&mut self, name: &str, kind: EventKind) -> EventId {
-        EventId(intern(&mut self.events, |e| e.name == name, || Event { name: name.into(), kind }))
-    }
-
-    /// The timer of that name, added with `scope` if new.
-    pub fn timer(&mut self, name: &str, scope: Scope) -> TimerId {
-        TimerId(intern(&mut self.timers, |t| t.name == name, || Timer { name: name.into(), scope }))
-    }
-
-    /// The barrier of that name, added with no party if new.
-    pub fn barrier(&mut self, name: &str) -> BarrierId {
-        BarrierId(intern(&mut self.barriers, |b| b.name == name, || Barrier { name: name.into(), parties: 0 }))
-    }
-
     /// The mutex's name; empty for an id of another workload.
     pub fn mutex_name(&self, id: MutexId) -> &str {
         self.mutexes.get(id.0).map_or("", |m| &m.name)
@@ -104,14 +77,26 @@ impl Objects {
     pub fn event_name(&self, id: EventId) -> &str {
         self.events.get(id.0).map_or("", |e| &e.name)
     }
+
+    /// Sets every barrier's parties to the number of tasks, counted by instances, that name it.
+    pub fn count_parties(&mut self, tasks: &[TaskSpec]) {
+        self.barriers.iter_mut().for_each(|barrier| barrier.parties = 0);
+        for task in tasks {
+            let mut named: Vec<_> = task.steps().filter_map(barrier_of).collect();
+            named.sort_unstable();
+            named.dedup();
+            for id in named {
+                if let Some(barrier) = self.barriers.get_mut(id.0) {
+                    barrier.parties = barrier.parties.saturating_add(task.instances);
+                }
+            }
+        }
+    }
 }
 
-impl Objects {
-    /// Sets every barrier's parties to the number of tasks, counted by instances, that name it.
-    pub fn count_parties(&mut self, tasks: &[super::TaskSpec]) {
-        for (index, barrier) in self.barriers.iter_mut().enumerate() {
-            let names = |step: &super::Step| matches!(step, super::Step::Barrier(id) if id.0 == index);
-            barrier.parties = tasks.iter().filter(|task| task.steps().any(names)).map(|task| task.instances).sum();
-        }
+fn barrier_of(step: &Step) -> Option<BarrierId> {
+    match step {
+        Step::Barrier(id) => Some(*id),
+        _ => None,
     }
 }

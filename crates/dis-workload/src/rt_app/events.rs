@@ -1,10 +1,12 @@
 //! Events: the members of a phase that become steps.
 
+use std::collections::HashSet;
+
 use dis_core::api::Duration;
 
 use super::json::{Member, Node, Value};
 use super::values::{integer, micros, name};
-use crate::model::{EventKind, Objects, Scope, Step, TimerMode};
+use crate::model::{EventKind, Interner, Scope, Step, TimerMode};
 use crate::text::{Context, did_you_mean, shorten};
 
 /// rt-app's event names. A member is an event if its key begins with one of them, so that `run0` and `run1` can
@@ -25,11 +27,11 @@ pub(super) fn event_of(key: &str) -> Option<&'static str> {
 
 /// What the events of one task share.
 pub(super) struct Events<'e> {
-    pub objects: &'e mut Objects,
+    pub objects: &'e mut Interner,
     /// The task's name in the file: what a `suspend` without a value waits for.
     pub task: &'e str,
     /// Mutexes locked so far.
-    pub held: Vec<String>,
+    pub held: HashSet<String>,
 }
 
 /// Steps with the byte offsets of their events.
@@ -54,13 +56,13 @@ impl Events<'_> {
             "timer" => self.timer(cx, node, &field).into_iter().for_each(push),
             "lock" => {
                 if let Some(name) = name(cx, node, &field) {
-                    self.held.push(name.into());
+                    self.held.insert(name.into());
                     push(Step::Lock(self.objects.mutex(name)));
                 }
             }
             "unlock" => {
                 if let Some(name) = name(cx, node, &field) {
-                    self.held.retain(|held| held != name);
+                    self.held.remove(name);
                     push(Step::Unlock(self.objects.mutex(name)));
                 }
             }
@@ -147,7 +149,7 @@ impl Events<'_> {
         let (Some(event), Some(mutex_name)) = (text("ref"), text("mutex")) else { return Vec::new() };
         let (event, mutex) = (self.pulse(event), self.objects.mutex(mutex_name));
         let wait = Step::Wait { event, mutex: Some(mutex) };
-        let held = self.held.iter().any(|name| name == mutex_name);
+        let held = self.held.contains(mutex_name);
         match (sync, held) {
             (false, _) => vec![wait],
             (true, true) => vec![Step::Signal(event), wait],

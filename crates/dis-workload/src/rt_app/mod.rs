@@ -12,8 +12,10 @@ mod policy;
 mod task;
 mod values;
 
+use std::collections::HashMap;
+
 use crate::error::WorkloadError;
-use crate::model::{FindingKind, MAX_INSTANCES, Objects, Repeat, TaskSpec, Workload, check};
+use crate::model::{FindingKind, Interner, MAX_INSTANCES, Repeat, TaskSpec, Workload, check};
 use crate::text::{Context, did_you_mean, shorten};
 use global::Global;
 use json::{Member, Node, Value};
@@ -58,7 +60,13 @@ fn read(cx: &mut Context<'_>, root: &Node<'_>, workload: &mut Workload) {
         global.read(cx, &section.value);
     }
     workload.duration = global.duration;
-    let mut reader = task::Reader { objects: Objects::default(), tasks: Vec::new(), places: Vec::new(), global };
+    let mut reader = task::Reader {
+        objects: Interner::default(),
+        tasks: Vec::new(),
+        places: Vec::new(),
+        names: HashMap::new(),
+        global,
+    };
     let mut found = false;
     for section in sections.iter().filter(|section| section.key == "tasks") {
         found = true;
@@ -83,7 +91,8 @@ fn read(cx: &mut Context<'_>, root: &Node<'_>, workload: &mut Workload) {
 
 /// What can only be said once all tasks are known.
 fn finish(cx: &mut Context<'_>, reader: task::Reader, workload: &mut Workload, sections: &[Member<'_>]) {
-    let task::Reader { mut objects, tasks, places, .. } = reader;
+    let task::Reader { objects, tasks, places, .. } = reader;
+    let mut objects = objects.finish();
     objects.count_parties(&tasks);
     let total = tasks.iter().fold(0usize, |sum, task| sum.saturating_add(task.instances));
     if total > MAX_INSTANCES {

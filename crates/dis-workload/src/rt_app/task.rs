@@ -1,5 +1,7 @@
 //! One member of `tasks`: a thread of rt-app, a task here.
 
+use std::collections::{HashMap, HashSet};
+
 use dis_core::api::{CpuMask, Duration};
 use dis_core::intent::{Intent, IntentClass};
 
@@ -10,7 +12,7 @@ use super::json::{Member, Value};
 use super::phases::{Phases, read_events, read_phases};
 use super::policy::{Policy, dis_priority};
 use super::values::{cpus, integer, micros};
-use crate::model::{MAX_INSTANCES, Objects, Phase, Release, Repeat, Step, TaskSpec};
+use crate::model::{Interner, MAX_INSTANCES, Phase, Release, Repeat, Step, TaskSpec};
 use crate::text::{Context, did_you_mean, shorten};
 
 /// Where a task and each of its steps are in the file.
@@ -21,9 +23,11 @@ pub(super) struct Place {
 
 /// What has been read so far.
 pub(super) struct Reader {
-    pub objects: Objects,
+    pub objects: Interner,
     pub tasks: Vec<TaskSpec>,
     pub places: Vec<Place>,
+    /// How many tasks asked for each name.
+    pub names: HashMap<String, u64>,
     pub global: Global,
 }
 
@@ -65,7 +69,7 @@ impl Reader {
         };
         let before = cx.problems();
         let keys = read_keys(cx, members, &path, self.global.default_policy);
-        let mut events = Events { objects: &mut self.objects, task: &member.key, held: Vec::new() };
+        let mut events = Events { objects: &mut self.objects, task: &member.key, held: HashSet::new() };
         let own_events = members.iter().any(|member| event_of(&member.key).is_some());
         let phases = match keys.phases {
             Some(phases) => {
@@ -151,14 +155,23 @@ impl Reader {
     }
 
     /// The task's name: `/` is kept for instances, and a repeated name gets a number.
-    fn unique_name(&self, cx: &mut Context<'_>, member: &Member<'_>, path: &str) -> String {
+    fn unique_name(&mut self, cx: &mut Context<'_>, member: &Member<'_>, path: &str) -> String {
         let plain = member.key.replace(|c: char| c == '/' || c.is_control(), "_");
         let plain = if plain.is_empty() { "task".to_string() } else { plain };
-        let taken = |name: &str| self.tasks.iter().any(|task| task.name == name);
-        let name = std::iter::once(plain.clone())
-            .chain((2..).map(|number| format!("{plain}#{number}")))
-            .find(|name| !taken(name))
-            .unwrap_or(plain);
+        let mut name = plain.clone();
+        let number = self.names.entry(plain.clone()).or_insert(0);
+        *number += 1;
+        let mut number = *number;
+        while number > 1 {
+            name = format!("{plain}#{number}");
+            // Only a task that is itself called `t#2` can have taken this name.
+            if !self.names.contains_key(&name) {
+                self.names.insert(plain.clone(), number);
+                self.names.insert(name.clone(), 1);
+                break;
+            }
+            number += 1;
+        }
         if name != member.key {
             cx.note(member.at, path, format!("called `{name}`, as names must be unique and without `/`"));
         }

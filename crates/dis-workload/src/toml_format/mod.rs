@@ -10,7 +10,7 @@ mod task;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::WorkloadError;
-use crate::model::{MAX_INSTANCES, Objects, Workload, check};
+use crate::model::{Interner, MAX_INSTANCES, Workload, check};
 use crate::text::Context;
 use dis_core::api::MAX_CPUS;
 use fields::Fields;
@@ -47,15 +47,17 @@ fn read(cx: &mut Context<'_>, root: &DeTable<'_>, workload: &mut Workload) {
     if let Some((table, at)) = fields.table(cx, "limits") {
         workload.limits = limits::read(cx, table, at);
     }
-    let mut objects = Objects::default();
+    let mut interner = Interner::default();
     let mut places = Vec::new();
-    let mut names = Vec::new();
+    let mut names = task::Names::new();
     for (index, (table, at)) in tasks(cx, &fields).into_iter().enumerate() {
-        if let Some((spec, steps)) = task::read(cx, table, at, index, &mut names, &mut objects) {
+        if let Some((spec, steps)) = task::read(cx, table, at, index, &mut names, &mut interner) {
             workload.tasks.push(spec);
             places.push((at, steps));
         }
     }
+    let mut objects = interner.finish();
+    objects.count_parties(&workload.tasks);
     let total = workload.tasks.iter().fold(0usize, |sum, task| sum.saturating_add(task.instances));
     if total > MAX_INSTANCES {
         cx.problem(0, "task", format!("the file asks for {total} tasks in all; at most {MAX_INSTANCES}"));
@@ -75,7 +77,6 @@ fn read(cx: &mut Context<'_>, root: &DeTable<'_>, workload: &mut Workload) {
             }
         }
     }
-    objects.count_parties(&workload.tasks);
     workload.objects = objects;
 }
 

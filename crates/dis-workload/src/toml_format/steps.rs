@@ -3,7 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::fields::{Fields, with_article};
-use crate::model::{EventKind, Objects, Scope, Step, TimerMode};
+use crate::model::{EventKind, Interner, Scope, Step, TimerMode};
 use crate::text::{Context, did_you_mean, join_or, shorten};
 
 const ACTIONS: [&str; 10] =
@@ -16,7 +16,7 @@ pub(super) fn read_loop(
     cx: &mut Context<'_>,
     fields: &Fields<'_, '_>,
     task: &str,
-    objects: &mut Objects,
+    objects: &mut Interner,
 ) -> Option<(Vec<Step>, Vec<usize>)> {
     let items = fields.list(cx, "loop", "a list of steps such as [ { run = \"5ms\" } ]")?;
     if items.is_empty() {
@@ -52,7 +52,7 @@ fn read_step(
     at: usize,
     path: String,
     task: &str,
-    objects: &mut Objects,
+    objects: &mut Interner,
 ) -> Option<Step> {
     let allowed: Vec<&str> = ACTIONS.into_iter().chain(MODIFIERS.map(|(key, _)| key)).collect();
     let known = table.keys().all(|key| allowed.contains(&key.get_ref().as_ref()));

@@ -1,5 +1,7 @@
 //! One `[[task]]`.
 
+use std::collections::HashMap;
+
 use dis_core::api::Duration;
 use toml::de::DeTable;
 
@@ -7,7 +9,7 @@ use super::class::read_class;
 use super::constraints::{CONSTRAINT_KEYS, read_best_effort, read_constraints};
 use super::fields::Fields;
 use super::steps::read_loop;
-use crate::model::{MAX_INSTANCES, Objects, Phase, Release, Repeat, Step, TaskSpec};
+use crate::model::{Interner, MAX_INSTANCES, Phase, Release, Repeat, Step, TaskSpec};
 use crate::text::{Context, shorten};
 use dis_core::intent::{Intent, IntentClass};
 
@@ -27,8 +29,8 @@ const OWN_KEYS: [&str; 13] = [
     "best_effort",
 ];
 
-/// A name taken by an earlier task, and its offset.
-pub(super) type Names = Vec<(String, usize)>;
+/// The names taken by earlier tasks, and the offsets of these.
+pub(super) type Names = HashMap<String, usize>;
 
 /// The task and the offset of each of its steps; `None` if it is too broken to be checked further.
 pub(super) fn read(
@@ -37,7 +39,7 @@ pub(super) fn read(
     at: usize,
     index: usize,
     names: &mut Names,
-    objects: &mut Objects,
+    objects: &mut Interner,
 ) -> Option<(TaskSpec, Vec<usize>)> {
     let allowed: Vec<&str> = OWN_KEYS.into_iter().chain(CONSTRAINT_KEYS).collect();
     let label = match table.get("name").and_then(|name| name.get_ref().as_str()) {
@@ -110,11 +112,11 @@ fn read_name<'a>(cx: &mut Context<'_>, fields: &Fields<'a, '_>, names: &mut Name
         "contains a control character; use printable ones".to_string()
     } else if name.chars().count() > 64 {
         "is longer than 64 characters; shorten it".to_string()
-    } else if let Some((_, earlier)) = names.iter().find(|(other, _)| other == name) {
+    } else if let Some(earlier) = names.get(name) {
         let line = cx.line(*earlier);
         format!("is taken by the task in line {line}; names must be unique (for copies of one task use `instances`)")
     } else {
-        names.push((name.to_string(), fields.at));
+        names.insert(name.to_string(), fields.at);
         return Some(name);
     };
     fields.problem(cx, "name", complaint);
