@@ -22,6 +22,8 @@ mod heap;
 mod links;
 mod priority;
 mod sleep;
+#[cfg(test)]
+mod tests;
 
 pub use class::SchedulerQueues;
 pub use deadline::DeadlineQueue;

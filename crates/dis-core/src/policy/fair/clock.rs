@@ -125,3 +125,82 @@ impl VirtualClock {
         LIMIT.saturating_sub(v.since(Instant(self.base))).max(0)
     }
 }
+
+#[cfg(test)]
+impl VirtualClock {
+    /// `V` as a fraction: numerator and denominator.
+    pub(super) fn exact(&self) -> (i128, i128) {
+        let weight = i128::from(self.weight);
+        (i128::from(self.base) * weight + self.moment, weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn v_is_the_weighted_mean() {
+        let mut clock = VirtualClock::default();
+        clock.join(Instant(10), 1);
+        clock.join(Instant(21), 3);
+        assert_eq!(clock.exact(), (73, 4));
+        assert!(clock.reached(Instant(18)) && !clock.reached(Instant(19)));
+        assert_eq!(clock.now(), Instant(18));
+        assert_eq!(clock.exact(), (73, 4), "the base moves, V does not");
+        clock.advance(1, 3);
+        assert_eq!(clock.exact(), (76, 4));
+        assert!(clock.reached(Instant(19)));
+        clock.leave(Instant(10), 1);
+        assert_eq!((clock.now(), clock.exact()), (Instant(22), (66, 3)));
+    }
+
+    #[test]
+    fn a_newcomer_has_its_lag_after_it_has_joined() {
+        for (lag, weight) in [(0, 5), (60, 1), (-60, 2), (1 << 47, 256), (-1 << 47, 1)] {
+            let mut clock = VirtualClock::default();
+            clock.join(Instant(1000), 3);
+            let v = clock.place(lag, weight);
+            clock.join(v, weight);
+            let kept = clock.now().since(v);
+            assert!((kept - lag).abs() <= 1, "{lag} became {kept}");
+        }
+        assert_eq!(VirtualClock::default().place(77, 1), Instant(0), "alone, there is nobody who owes it anything");
+    }
+
+    #[test]
+    fn numbers_that_wrap_compare_rightly() {
+        let near = Instant(i64::MAX - 1);
+        let mut clock = VirtualClock { base: near.0, ..VirtualClock::default() };
+        clock.join(near, 256);
+        clock.join(near.after(10), 256);
+        assert!(near.after(10) > near && near.after(10).0 < 0);
+        assert!(clock.reached(near.after(5)) && !clock.reached(near.after(6)));
+        assert_eq!(clock.now(), near.after(5));
+    }
+
+    #[test]
+    fn a_member_cannot_run_out_of_range() {
+        let mut clock = VirtualClock::default();
+        let (mut v, idle) = (Instant(0), Instant(0));
+        clock.join(v, 1);
+        clock.join(idle, 256);
+        for _ in 0..1000 {
+            let length = virtual_length(Duration::MAX, 1).min(clock.headroom(v));
+            clock.advance(length, 1);
+            v = v.after(length);
+        }
+        assert!(v > idle && v.since(idle) <= 2 * LIMIT);
+    }
+
+    #[test]
+    fn a_request_takes_its_length_of_service() {
+        for (nanos, weight) in [(1, 256), (7, 255), (1_000_003, 3), (MAX_REQUEST.as_nanos(), 1)] {
+            let request = Duration::from_nanos(nanos);
+            let length = virtual_length(request, weight);
+            assert_eq!(service(length, weight), request);
+            assert!(length > 0 && virtual_length(service(length, weight), weight) >= length);
+        }
+        assert_eq!(service(-1, 1), Duration::ZERO);
+    }
+}

@@ -28,6 +28,8 @@
 
 mod clock;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use self::clock::{MAX_REQUEST, VirtualClock, service, virtual_length};
 use self::queue::{Member, Queued, VirtualQueue};

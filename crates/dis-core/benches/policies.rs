@@ -1,0 +1,130 @@
+//! What a policy costs: one task put into the queue and the next one taken out, with a given number of others ready.
+//!
+//! `cargo bench -p dis-core --bench policies`. Every figure is the median of many batches, in ns for the pair of calls,
+//! through `dyn SchedulingPolicy` as the core makes them. Tasks are visited in an order that no cache foresees:
+//! deadlines and run times are random.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use dis_core::api::{Duration, TaskId, Timestamp};
+use dis_core::policy::{Arrival, Entity, NAMES, SchedulingPolicy, TaskKey, VirtualTime, by_name};
+
+const SIZES: [u32; 5] = [10, 100, 1_000, 10_000, 100_000];
+
+/// A linear congruential generator (Knuth's constants); good enough, fast and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((self.0 >> 32) * n) >> 32
+    }
+}
+
+fn entities(count: u32, random: &mut Random) -> Vec<Entity> {
+    // Keys are not in the order of ids, as on a machine that has run for a while.
+    let mut ids: Vec<u32> = (1..=count).collect();
+    for i in (1..ids.len()).rev() {
+        ids.swap(i, random.below(i as u64 + 1) as usize);
+    }
+    (0..count)
+        .map(|key| Entity {
+            key: TaskKey(key),
+            id: TaskId::from_parts(ids[key as usize], 1),
+            priority: random.below(256) as u8,
+            deadline: Timestamp::from_nanos(random.below(1 << 30)),
+            slice: Duration::from_millis(1 + random.below(10)),
+            virt: VirtualTime::default(),
+        })
+        .collect()
+}
+
+/// The median over batches of the time of `step`, ns.
+fn median(batches: usize, steps: u32, mut step: impl FnMut()) -> f64 {
+    let mut times: Vec<f64> = (0..batches)
+        .map(|_| {
+            let start = Instant::now();
+            (0..steps).for_each(|_| step());
+            start.elapsed().as_nanos() as f64 / f64::from(steps)
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// The running task's slice ends, it goes back into the queue with a new deadline, and the next one is selected.
+fn turn(policy: &mut dyn SchedulingPolicy, count: u32) -> f64 {
+    let mut random = Random(u64::from(count));
+    let mut tasks = entities(count, &mut random);
+    let mut now = Timestamp::ZERO;
+    policy.reserve(tasks.len());
+    tasks.iter_mut().for_each(|task| policy.on_ready(task, Arrival::Spawn, now));
+    let mut running = policy.select(now).expect("all are ready");
+    // What the loop itself costs is part of the figure: a random number and the task's row.
+    median(200, 20_000.max(count), || {
+        let ran = Duration::from_nanos(500_000 + random.below(1_000_000));
+        now += ran;
+        let task = &mut tasks[running.index()];
+        task.deadline = now + Duration::from_nanos(random.below(1 << 30));
+        policy.on_tick(task, ran, now);
+        policy.on_ready(task, Arrival::SliceEnd, now);
+        running = policy.select(now).expect("one is ready");
+    })
+}
+
+/// The running task blocks, another one wakes up, and the next one is selected. A tenth of the tasks is blocked.
+fn block_and_wake(policy: &mut dyn SchedulingPolicy, count: u32) -> f64 {
+    let mut random = Random(u64::from(count));
+    let mut tasks = entities(count + count / 10 + 1, &mut random);
+    let mut now = Timestamp::ZERO;
+    policy.reserve(tasks.len());
+    let mut blocked: Vec<TaskKey> = (count..tasks.len() as u32).map(TaskKey).collect();
+    tasks[..count as usize].iter_mut().for_each(|task| policy.on_ready(task, Arrival::Spawn, now));
+    let mut running = policy.select(now).expect("all are ready");
+    median(200, 20_000, || {
+        let ran = Duration::from_nanos(50_000 + random.below(100_000));
+        now += ran;
+        let task = &mut tasks[running.index()];
+        policy.on_tick(task, ran, now);
+        policy.on_block(task, now);
+        let place = random.below(blocked.len() as u64) as usize;
+        let woken = std::mem::replace(&mut blocked[place], running);
+        let task = &mut tasks[woken.index()];
+        task.deadline = now + Duration::from_nanos(random.below(1 << 30));
+        policy.on_ready(task, Arrival::Wake, now);
+        running = policy.select(now).expect("one is ready");
+    })
+}
+
+/// What the measuring loop of [`turn`] costs without a policy.
+fn nothing(count: u32) -> f64 {
+    let mut random = Random(u64::from(count));
+    let mut tasks = entities(count, &mut random);
+    let (mut now, mut running) = (Timestamp::ZERO, 0);
+    median(200, 20_000.max(count), || {
+        let ran = Duration::from_nanos(500_000 + random.below(1_000_000));
+        now += ran;
+        let task = &mut tasks[running];
+        task.deadline = now + Duration::from_nanos(random.below(1 << 30));
+        running = random.below(u64::from(count)) as usize;
+        black_box(task.key);
+    })
+}
+
+fn table(title: &str, names: &[&str], measure: impl Fn(&str, u32) -> f64) {
+    println!("\n{title}, ns");
+    println!("{:<12}{}", "ready", SIZES.map(|size| format!("{size:>9}")).concat());
+    for name in names {
+        println!("{name:<12}{}", SIZES.map(|size| format!("{:>9.1}", measure(name, size))).concat());
+    }
+}
+
+fn main() {
+    let only: Option<String> = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
+    let names: Vec<&str> = NAMES.into_iter().filter(|name| only.as_deref().is_none_or(|only| only == *name)).collect();
+    let make = |name: &str| by_name(name).expect("it is built in")();
+    table("the measuring loop alone", &["(none)"], |_, size| nothing(size));
+    table("slice end: charge, enqueue, select", &names, |name, size| turn(&mut *make(name), size));
+    table("block, wake another, select", &names, |name, size| block_and_wake(&mut *make(name), size));
+}
