@@ -144,7 +144,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             return None;
         }
         let (mut from, mut to) = self.lock_two(cpu, target);
-        if !from.get(key).is_some_and(|task| task.id == id) {
+        if from.get(key).is_none_or(|task| task.id != id) {
             return None;
         }
         let wake = self.move_task(&mut from, &mut to, key, now).ok()?;

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use super::{Module, SchedulerModule, Version};
 use crate::api::Duration;
 use crate::intent::QueueType::{self, Background, Batch, Interactive, Realtime, System};
-use crate::policy::{EdfPolicy, FairPolicy, PriorityPolicy, RoundRobinPolicy, SchedulingPolicy};
+use crate::policy::{EdfPolicy, FAIR_GRANULARITY, FairPolicy, PriorityPolicy, RoundRobinPolicy, SchedulingPolicy};
 
 /// Turns of equal length: for Batch and Background, which promise no latency.
 #[derive(Debug, Clone, Copy)]
@@ -61,8 +61,10 @@ macro_rules! module {
 module!(RoundRobinScheduler, "round-robin", [Batch, Background], |this| RoundRobinPolicy::new(this.quantum));
 module!(PriorityScheduler, "priority", QueueType::ALL, |_this| PriorityPolicy::default());
 module!(EdfScheduler, "edf", [Realtime, Interactive], |_this| EdfPolicy::new());
-module!(FairScheduler, "fair", [Interactive, Batch, Background], |_this| FairPolicy::new());
+module!(FairScheduler, "fair", [Interactive, Batch, Background], |_this| FairPolicy::with_intent_slices(
+    FAIR_GRANULARITY
+));
 
 /// The classes' modules in the product, in the order of [`QueueType::ALL`].
-pub(super) const DEFAULTS: [(QueueType, &str); 5] =
+pub(crate) const DEFAULTS: [(QueueType, &str); 5] =
     [(System, "priority"), (Realtime, "edf"), (Interactive, "edf"), (Batch, "fair"), (Background, "fair")];

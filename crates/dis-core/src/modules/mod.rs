@@ -4,7 +4,7 @@
 //! says, for each intent class, which one is active. Modules are linked in; loading them from files is the host's
 //! affair.
 
-mod builtin;
+pub(crate) mod builtin;
 mod registry;
 
 pub use builtin::{EdfScheduler, FairScheduler, PriorityScheduler, RoundRobinScheduler};

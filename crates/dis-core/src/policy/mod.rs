@@ -27,6 +27,7 @@ pub(crate) mod testing;
 
 pub use edf::EdfPolicy;
 pub use fair::FairPolicy;
+pub(crate) use names::FAIR_GRANULARITY;
 pub use names::{NAMES, PolicyFactory, by_name};
 pub use priority::PriorityPolicy;
 pub use round_robin::RoundRobinPolicy;

@@ -176,7 +176,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                         return Err(SchedError::NoCpu);
                     }
                     state = self.lock(home);
-                    if !state.get(key).is_some_and(|task| task.id == id) {
+                    if state.get(key).is_none_or(|task| task.id != id) {
                         continue;
                     }
                 }

@@ -47,7 +47,7 @@ impl Homes {
     pub fn get(&self, id: TaskId) -> Option<Home> {
         let (chunk, offset) = position(id.slot());
         let word = self.chunks[chunk].get()?.get(offset)?.load(Ordering::Acquire);
-        (word >> 32 == u64::from(id.generation()) && id.generation() != 0).then(|| Home {
+        (word >> 32 == u64::from(id.generation()) && id.generation() != 0).then_some(Home {
             cpu: (word >> KEY_BITS) as usize & ((1 << CPU_BITS) - 1),
             key: TaskKey(word as u32 & ((1 << KEY_BITS) - 1)),
         })

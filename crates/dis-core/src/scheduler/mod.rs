@@ -25,7 +25,7 @@ use crate::api::{MAX_CPUS, SchedError, SchedResult, Task, TaskId, Timestamp};
 use crate::executor::{Placement, Wake};
 use crate::intent::{IntentAnalyzer, QueueType, SystemLoad};
 use crate::optimizer::{CpuLoad, IDLE_RANK, Limits, LimitsError};
-use crate::policy::{EdfPolicy, FairPolicy, PolicyFactory, PriorityPolicy, TaskKey};
+use crate::policy::{PolicyFactory, TaskKey, by_name};
 use crate::stats::SchedulerStats;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use homes::{Home, Homes};
@@ -35,11 +35,8 @@ pub use state::Urgency;
 
 /// The product's policy for a class: priority, edf, edf, fair, fair.
 pub(crate) fn default_policy(class: QueueType) -> PolicyFactory {
-    match class {
-        QueueType::System => || Box::new(PriorityPolicy::default()),
-        QueueType::Realtime | QueueType::Interactive => || Box::new(EdfPolicy::default()),
-        QueueType::Batch | QueueType::Background => || Box::new(FairPolicy::default()),
-    }
+    let (_, name) = crate::modules::builtin::DEFAULTS[class.rank()];
+    by_name(name).expect("the built-in modules are named as the built-in policies")
 }
 
 /// How a machine is set up.
