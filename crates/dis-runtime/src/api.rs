@@ -1,0 +1,115 @@
+//! What a task does: the free functions.
+
+use std::thread;
+use std::time::Duration;
+
+use dis_core::api::{BlockReason, SchedError, TaskId, Timestamp};
+use dis_core::executor::{Job, Leave};
+use dis_core::intent::Intent;
+
+use crate::dispatch::{self, check_abort, inside};
+use crate::join::{JoinHandle, SpawnError, TaskBuilder};
+use crate::klt::{self, Klt};
+use crate::task::Header;
+
+/// The running task and its thread.
+#[inline]
+pub(crate) fn here() -> Option<(&'static Klt, &'static Header)> {
+    let klt = klt::this()?;
+    Some((klt, klt.current()?))
+}
+
+/// Spawns a closure as a task of the runtime that runs the caller.
+///
+/// # Errors
+/// [`SpawnError::OutsideTask`] if the caller is no task; else as for `Runtime::spawn_fn`.
+pub fn spawn_fn<F, T>(intent: Intent, closure: F) -> Result<JoinHandle<T>, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    task(intent).spawn(closure)
+}
+
+/// A task with more than an intent, of the runtime that runs the caller.
+pub fn task(intent: Intent) -> TaskBuilder<'static> {
+    TaskBuilder::new(None, intent)
+}
+
+/// Lets other tasks of the caller's urgency go first. Outside a task: [`std::thread::yield_now`].
+#[inline]
+pub fn yield_now() {
+    let Some(klt) = klt::this().filter(|klt| klt.current().is_some()) else { return thread::yield_now() };
+    dispatch::give_way(klt, Leave::Yield);
+    check_abort();
+}
+
+/// Sleeps for at least `duration`. Outside a task: [`std::thread::sleep`].
+pub fn sleep(duration: Duration) {
+    match here() {
+        Some((klt, _)) => sleep_until_in(klt, klt.rt().now() + duration.into()),
+        None => thread::sleep(duration),
+    }
+}
+
+/// Sleeps until `at` on the clock of [`now`].
+pub fn sleep_until(at: Timestamp) {
+    match here() {
+        Some((klt, _)) => sleep_until_in(klt, at),
+        None => thread::sleep(at.since(now()).into()),
+    }
+}
+
+fn sleep_until_in(klt: &'static Klt, at: Timestamp) {
+    check_abort();
+    dispatch::wait(klt, Leave::Sleep(at));
+    check_abort();
+}
+
+/// The time: nanoseconds of CLOCK_MONOTONIC. About 10 ns where the processor's counter is reliable.
+pub fn now() -> Timestamp {
+    crate::clock::Clock::get().now()
+}
+
+/// The running task's id; `None` outside a task.
+pub fn current() -> Option<TaskId> {
+    here().map(|(_, task)| task.id())
+}
+
+/// A Realtime task has finished its job and waits for the next release. Answers the job that begins now: its number,
+/// release and deadline, whether the job before missed its deadline, and how many releases were skipped because
+/// they could only have been late.
+///
+/// # Errors
+/// [`SchedError::InvalidState`] outside a task, or in a task whose intent is not Realtime.
+pub fn next_period() -> Result<Job, SchedError> {
+    let (klt, me) = here().ok_or(SchedError::InvalidState)?;
+    check_abort();
+    if me.class != dis_core::intent::QueueType::Realtime {
+        return Err(SchedError::InvalidState);
+    }
+    dispatch::wait(klt, Leave::NextPeriod);
+    check_abort();
+    job()
+}
+
+/// The current job of a Realtime task.
+///
+/// # Errors
+/// [`SchedError::InvalidState`] outside a task.
+pub fn job() -> Result<Job, SchedError> {
+    let (klt, me) = here().ok_or(SchedError::InvalidState)?;
+    inside(|| klt.rt().exec.with_task(me.id(), |task| task.job()))
+}
+
+/// Blocks the running task until [`unpark`] is called for it; at once if that has happened since it last parked. May
+/// return for no reason. Outside a task: [`std::thread::park`].
+pub fn park() {
+    match here() {
+        Some((klt, _)) => {
+            dispatch::wait(klt, Leave::Block(BlockReason::Event, None));
+            check_abort();
+        }
+        None => thread::park(),
+    }
+}

@@ -1,0 +1,239 @@
+//! Setting a runtime up.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use dis_context::{StackConfig, StackError, StackPool};
+use dis_core::api::{CpuMask, MAX_CPUS};
+use dis_core::executor::Executor;
+use dis_core::intent::QueueType;
+use dis_core::optimizer::Limits;
+use dis_core::policy;
+use dis_core::scheduler::{Config, ConfigError};
+
+use crate::runtime::{self, Inner, Runtime};
+use crate::{overflow, signal, sys};
+
+/// What the threads of a runtime need to know.
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    /// The machine's CPU of each worker.
+    pub(crate) cpus: Box<[usize]>,
+    pub(crate) signal: i32,
+    pub(crate) identities: usize,
+    /// Spares to keep ready, at least.
+    pub(crate) spares: usize,
+    pub(crate) fifo: Option<i32>,
+    pub(crate) fifo_granted: Option<i32>,
+}
+
+/// Why a runtime could not be built.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No worker, or more than [`MAX_CPUS`].
+    Workers(usize),
+    /// A CPU that the process may not use, or that the machine does not have.
+    Cpu(usize),
+    /// No policy of that name.
+    UnknownPolicy(String),
+    /// The core refuses the configuration.
+    Config(ConfigError),
+    /// The stacks cannot be had.
+    Stacks(StackError),
+    /// Somebody else handles the preemption signal; choose another with [`Builder::signal`].
+    SignalTaken(i32),
+    /// Not a signal that can be used for preemption.
+    BadSignal(i32),
+    /// A kernel thread cannot be had.
+    Thread(String),
+    /// A system call failed.
+    System {
+        /// Which.
+        call: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl BuildError {
+    pub(crate) fn last(call: &'static str) -> BuildError {
+        BuildError::System { call, error: io::Error::last_os_error() }
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Workers(n) => write!(f, "{n} workers; it must be 1 to {MAX_CPUS}"),
+            BuildError::Cpu(cpu) => write!(f, "this process may not use CPU {cpu}"),
+            BuildError::UnknownPolicy(name) => {
+                write!(f, "no policy is named '{name}'; there are {}", policy::NAMES.join(", "))
+            }
+            BuildError::Config(e) => e.fmt(f),
+            BuildError::Stacks(e) => e.fmt(f),
+            BuildError::SignalTaken(n) => write!(f, "signal {n} has a handler already; choose another signal"),
+            BuildError::BadSignal(n) => write!(f, "signal {n} cannot be used for preemption"),
+            BuildError::Thread(why) => write!(f, "cannot make a kernel thread: {why}"),
+            BuildError::System { call, error } => write!(f, "{call} failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Sets a [`Runtime`] up. Made by [`Runtime::builder`].
+#[derive(Debug, Clone)]
+pub struct Builder {
+    name: String,
+    workers: Option<usize>,
+    cpus: Option<CpuMask>,
+    stack_size: usize,
+    max_tasks: u32,
+    policies: Vec<(QueueType, String)>,
+    limits: Limits,
+    signal: i32,
+    identities: usize,
+    fifo: Option<i32>,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Builder {
+        Builder {
+            name: "dis".into(),
+            workers: None,
+            cpus: None,
+            stack_size: StackConfig::default().size,
+            max_tasks: 131_072,
+            policies: Vec::new(),
+            limits: Limits::default(),
+            signal: libc::SIGURG,
+            identities: 64,
+            fifo: None,
+        }
+    }
+
+    /// Prefix of the threads' names. Default `dis`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Number of workers, 1 to [`MAX_CPUS`]. Default: one for each CPU of [`cpus`](Self::cpus). More workers than CPUs
+    /// share CPUs, which is good for tests only.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The machine's CPUs to use, in ascending order. Default: all that the process may use.
+    pub fn cpus(mut self, cpus: CpuMask) -> Self {
+        self.cpus = Some(cpus);
+        self
+    }
+
+    /// Bytes of stack for each task, rounded up to pages. Default 64 KiB.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = bytes;
+        self
+    }
+
+    /// Most tasks at a time. Default 131,072. Costs address space, not memory.
+    pub fn max_tasks(mut self, tasks: u32) -> Self {
+        self.max_tasks = tasks;
+        self
+    }
+
+    /// The policy that orders the ready tasks of a class, by the name that `dis_core::policy::NAMES` lists.
+    pub fn policy(mut self, class: QueueType, name: impl Into<String>) -> Self {
+        self.policies.push((class, name.into()));
+        self
+    }
+
+    /// Caps, floors and waits of the classes.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The signal that preempts. Default SIGURG, which is ignored by default everywhere and which nobody else uses. A
+    /// process can have several runtimes with the same signal.
+    pub fn signal(mut self, signal: i32) -> Self {
+        self.signal = signal;
+        self
+    }
+
+    /// How many kernel threads of their own the Batch and Background tasks may have together before they share. Default
+    /// 64, at least 1. Tasks that share one switch in nanoseconds while they cooperate, but wait for each other when one
+    /// is preempted.
+    pub fn identities(mut self, identities: usize) -> Self {
+        self.identities = identities.max(1);
+        self
+    }
+
+    /// Asks for SCHED_FIFO with this priority (1 to 99) for the worker threads. If the process may not, the
+    /// workers run under the ordinary policy; [`Runtime::os_policy`] tells. Default: not asked for.
+    ///
+    /// With it a task that never yields keeps ordinary threads of the machine from its CPU, apart from what the kernel
+    /// reserves for them.
+    pub fn fifo(mut self, priority: i32) -> Self {
+        self.fifo = Some(priority);
+        self
+    }
+
+    /// Starts the runtime.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn build(self) -> Result<Runtime, BuildError> {
+        let allowed = sys::allowed_cpus().map_err(|error| BuildError::System { call: "sched_getaffinity", error })?;
+        let chosen: Vec<usize> = match &self.cpus {
+            Some(mask) => mask.iter().collect(),
+            None => allowed.clone(),
+        };
+        if let Some(&cpu) = chosen.iter().find(|cpu| !allowed.contains(cpu)) {
+            return Err(BuildError::Cpu(cpu));
+        }
+        let workers = self.workers.unwrap_or(chosen.len());
+        if !(1..=MAX_CPUS).contains(&workers) || chosen.is_empty() {
+            return Err(BuildError::Workers(if chosen.is_empty() { 0 } else { workers }));
+        }
+        if !(1..=libc::SIGRTMAX()).contains(&self.signal) || [libc::SIGKILL, libc::SIGSTOP].contains(&self.signal) {
+            return Err(BuildError::BadSignal(self.signal));
+        }
+        let mut config = Config::new(workers);
+        config.max_tasks = self.max_tasks;
+        config.limits = self.limits;
+        for (class, name) in &self.policies {
+            let factory = policy::by_name(name).ok_or_else(|| BuildError::UnknownPolicy(name.clone()))?;
+            config.policies[class.rank()] = factory;
+        }
+        let exec = Executor::new(config).map_err(BuildError::Config)?;
+        let stacks = StackPool::new(StackConfig {
+            size: self.stack_size,
+            max_stacks: self.max_tasks as usize,
+            ..StackConfig::default()
+        });
+        signal::install(self.signal)?;
+        let fifo_granted = self.fifo.filter(|&priority| may_be_fifo(priority));
+        let settings = Settings {
+            name: self.name,
+            cpus: (0..workers).map(|worker| chosen[worker % chosen.len()]).collect(),
+            signal: self.signal,
+            identities: self.identities,
+            spares: workers + 1,
+            fifo: self.fifo,
+            fifo_granted,
+        };
+        let inner = Inner::new(settings, exec, stacks.map_err(BuildError::Stacks)?);
+        overflow::remember(&inner).map_err(|error| BuildError::Thread(error.to_string()))?;
+        runtime::start(&inner)?;
+        Ok(Runtime { inner: Arc::clone(&inner) })
+    }
+}
+
+/// Tries it on a thread of its own, so that the caller keeps its policy.
+fn may_be_fifo(priority: i32) -> bool {
+    std::thread::spawn(move || sys::become_fifo(priority).is_ok()).join().unwrap_or(false)
+}

@@ -1,0 +1,364 @@
+//! Identities: which KLT a task is bound to, and who may use it now.
+//!
+//! A started task is bound to one KLT for life, because its frames may hold addresses of that thread's thread-locals.
+//! The KLT is then a resource with one user at a time, like a mutex: a worker acquires it before it runs one of the
+//! tasks bound to it, and releases it when its carrier is at a cooperative point and goes on elsewhere. A task that was
+//! preempted in mid-run keeps it. Whoever needs it meanwhile waits in a list, and lends its urgency to the holder.
+
+use std::cell::Cell;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use dis_core::intent::QueueType;
+use dis_core::scheduler::Urgency;
+
+use crate::inherit::{self, Guard};
+use crate::klt::Klt;
+use crate::runtime::Inner;
+use crate::task::{Header, TaskRef};
+
+const HELD: u32 = 1;
+const WANTED: u32 = 2;
+
+/// What a KLT is for while tasks are bound to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// No task is bound to it.
+    Unbound,
+    /// One task of its own, or several of one class when there are more tasks than identities.
+    Own(QueueType),
+    /// Shared by the latency-sensitive tasks of a class on one worker.
+    Shared(QueueType),
+    /// One task, never another.
+    Dedicated,
+}
+
+impl Kind {
+    fn code(self) -> u64 {
+        match self {
+            Kind::Unbound => 0,
+            Kind::Dedicated => 1,
+            Kind::Own(class) => 8 + class as u64,
+            Kind::Shared(class) => 16 + class as u64,
+        }
+    }
+}
+
+/// The state of a KLT as an identity.
+pub(crate) struct Identity {
+    state: AtomicU32,
+    /// The task that uses it; null if it is free, or if a worker idles on it.
+    pub(crate) holder: AtomicPtr<Header>,
+    /// Number of tasks bound to it (low 32 bits) and code of its kind (high).
+    binding: AtomicU64,
+    /// First of the tasks that wait for it; under the runtime's inheritance lock.
+    waiters: Cell<*const Header>,
+    /// Whom the waiters have lent their urgency; under the same lock. Cleared before that task can end.
+    lent_to: Cell<*const Header>,
+}
+
+impl Identity {
+    pub(crate) fn new() -> Self {
+        Identity {
+            state: AtomicU32::new(HELD),
+            holder: AtomicPtr::new(ptr::null_mut()),
+            binding: AtomicU64::new(0),
+            waiters: Cell::new(ptr::null()),
+            lent_to: Cell::new(ptr::null()),
+        }
+    }
+
+    /// Whether tasks wait for it.
+    #[inline]
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.state.load(Ordering::SeqCst) & WANTED != 0
+    }
+
+    /// Whether a worker uses it now, or a preempted task keeps it.
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & HELD != 0
+    }
+
+    /// Takes it if it is free.
+    #[inline]
+    pub(crate) fn acquire(&self, task: &Header) -> bool {
+        let free = self.state.compare_exchange(0, HELD, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if free {
+            self.hold(Some(task));
+        }
+        free
+    }
+
+    /// Names the task that uses it; `None`: a worker idles on it. Sequentially consistent with `state`, so that either
+    /// a newcomer among the waiters sees the new holder, or [`is_wanted`](Self::is_wanted) sees the newcomer.
+    #[inline]
+    pub(crate) fn hold(&self, task: Option<&Header>) {
+        let task = task.map_or(ptr::null_mut(), |task| ptr::from_ref(task).cast_mut());
+        self.holder.store(task, Ordering::SeqCst);
+    }
+
+    /// How many tasks are bound to it.
+    #[inline]
+    pub(crate) fn bound(&self) -> u32 {
+        self.binding.load(Ordering::Relaxed) as u32
+    }
+
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.binding.load(Ordering::Relaxed) >> 32 == kind.code()
+    }
+
+    /// Binds the first task. The caller owns the KLT.
+    pub(crate) fn bind_first(&self, kind: Kind) {
+        debug_assert_eq!(self.bound(), 0);
+        self.binding.store(kind.code() << 32 | 1, Ordering::Release);
+    }
+
+    /// Binds one more task if it is of this kind still.
+    pub(crate) fn bind_more(&self, kind: Kind) -> bool {
+        let one_more = |binding: u64| (binding >> 32 == kind.code() && binding as u32 > 0).then_some(binding + 1);
+        self.binding.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    /// Binds one more task of whatever kind. The caller runs on the KLT, to which its own task is bound.
+    pub(crate) fn bind_guest(&self) {
+        self.binding.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A task has ended; true if it was the last, so the KLT is unbound from now on.
+    pub(crate) fn unbind(&self) -> bool {
+        let last = |binding: u64| if binding as u32 == 1 { Some(0) } else { Some(binding - 1) };
+        self.binding.fetch_update(Ordering::AcqRel, Ordering::Relaxed, last).is_ok_and(|before| before as u32 == 1)
+    }
+}
+
+/// What came of an attempt to acquire an identity.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Acquired {
+    Yes,
+    /// The task stands in the list of waiters: decline it.
+    Waits,
+}
+
+/// Acquires `klt` for `task`, or enters the task as a waiter and lends its urgency to the holder.
+pub(crate) fn acquire_or_wait(rt: &Inner, klt: &Klt, task: &Header) -> Acquired {
+    let identity = &klt.identity;
+    // A task that was preempted in mid-run keeps its identity, and is chosen only while it does not run.
+    if ptr::eq(identity.holder.load(Ordering::Acquire), task) || identity.acquire(task) {
+        return Acquired::Yes;
+    }
+    let guard = inherit::lock();
+    let before = identity.state.fetch_or(HELD | WANTED, Ordering::SeqCst);
+    if before & HELD == 0 {
+        // Released between the two looks. Nobody waits: a release drains the list.
+        identity.state.store(HELD, Ordering::Release);
+        identity.hold(Some(task));
+        return Acquired::Yes;
+    }
+    // It may be in the list already, if it was woken for another reason.
+    if !task.waits_for_identity.replace(true) {
+        task.next_waiter.set(identity.waiters.get());
+        identity.waiters.set(task);
+    }
+    // SAFETY: a task that ends clears `holder` first and then serves the waiters, under the lock.
+    match unsafe { identity.holder.load(Ordering::SeqCst).as_ref() } {
+        Some(holder) => {
+            let before = identity.lent_to.replace(holder);
+            // SAFETY: as above.
+            if let Some(before) = unsafe { before.as_ref() }
+                && !ptr::eq(before, holder)
+            {
+                inherit::update(rt, &guard, before);
+            }
+            inherit::update(rt, &guard, holder);
+        }
+        // A worker idles on it: it goes elsewhere when it hears of us.
+        None => {
+            if let Some(worker) = klt.carried_worker() {
+                rt.kick(worker.cpu);
+            }
+        }
+    }
+    Acquired::Waits
+}
+
+/// Makes all waiters ready. Called by the carrier at a cooperative point; it keeps the identity.
+#[cold]
+pub(crate) fn serve_waiters(rt: &Inner, klt: &Klt) {
+    let guard = inherit::lock();
+    klt.identity.state.fetch_and(!WANTED, Ordering::SeqCst);
+    drain(rt, &guard, &klt.identity);
+}
+
+/// Gives the identity up. Called by the carrier at a cooperative point, when it is about to hand the worker over.
+pub(crate) fn release(rt: &Inner, klt: &Klt) {
+    let identity = &klt.identity;
+    identity.hold(None);
+    if identity.state.compare_exchange(HELD, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        let guard = inherit::lock();
+        identity.state.store(0, Ordering::SeqCst);
+        drain(rt, &guard, identity);
+    }
+}
+
+fn drain(rt: &Inner, guard: &Guard<'_>, identity: &Identity) {
+    let borrower = identity.lent_to.replace(ptr::null());
+    let mut next = identity.waiters.replace(ptr::null());
+    // SAFETY: whoever was lent to has not ended, see `acquire_or_wait`.
+    if let Some(borrower) = unsafe { borrower.as_ref() } {
+        inherit::update(rt, guard, borrower);
+    }
+    // SAFETY: a waiter is blocked in the core (or about to be), so it has not ended.
+    while let Some(task) = unsafe { next.as_ref() } {
+        next = task.next_waiter.replace(ptr::null());
+        task.waits_for_identity.set(false);
+        rt.unpark(task.id());
+    }
+}
+
+/// The most urgent of those who wait for the identity of `task`, if it is `task` that they wait for.
+pub(crate) fn most_urgent_waiter(rt: &Inner, _guard: &Guard<'_>, task: &Header) -> Option<Urgency> {
+    // SAFETY: KLTs live as long as the runtime.
+    let identity = unsafe { &task.klt.load(Ordering::Relaxed).as_ref()?.identity };
+    if !ptr::eq(identity.lent_to.get(), task) {
+        return None;
+    }
+    let mut most: Option<Urgency> = None;
+    let mut next = identity.waiters.get();
+    // SAFETY: as in `drain`.
+    while let Some(waiter) = unsafe { next.as_ref() } {
+        next = waiter.next_waiter.get();
+        most = inherit::higher(most, rt.exec.urgency(waiter.id()).ok());
+    }
+    most
+}
+
+/// How a decision's task gets to run.
+pub(crate) enum Site {
+    /// On this KLT: switch stacks.
+    Here,
+    /// On that KLT, which is acquired: hand the worker over.
+    There(&'static Klt),
+    /// Later: the task waits for its identity.
+    Declined,
+    /// Later: no KLT is spare; the task waits until the keeper has made one.
+    NoSpare,
+    /// It was aborted before it began.
+    Gone,
+}
+
+/// Finds out where `task` runs. `me` is the task on whose stack the carrier is, if any; `free` tells whether the carrier
+/// is at a cooperative point.
+pub(crate) fn locate(klt: &'static Klt, me: Option<&Header>, task: TaskRef, free: bool) -> Site {
+    let rt = klt.rt();
+    let task = task.header();
+    // SAFETY: KLTs live as long as the runtime.
+    if let Some(own) = unsafe { task.klt.load(Ordering::Relaxed).as_ref() } {
+        if free && ptr::eq(own, klt) {
+            return Site::Here;
+        }
+        return reach(rt, own, task);
+    }
+    if !task.claim() {
+        return Site::Gone;
+    }
+    let site = if rt.attach_stack(task) { assign(klt, me, task, free) } else { None };
+    match site {
+        Some(site) => {
+            rt.wait_no_more(task);
+            site
+        }
+        None => {
+            task.unclaim();
+            Site::NoSpare
+        }
+    }
+}
+
+fn reach(rt: &Inner, klt: &'static Klt, task: &Header) -> Site {
+    match acquire_or_wait(rt, klt, task) {
+        Acquired::Yes => Site::There(klt),
+        Acquired::Waits => Site::Declined,
+    }
+}
+
+/// Binds an unstarted task to a KLT; `None` if none can be had here and now.
+fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> Option<Site> {
+    let rt = klt.rt();
+    let worker = klt.worker();
+    let class = task.class;
+    let latency = (class as usize) < worker.shared.len();
+    let kind = match (task.dedicated, latency) {
+        (true, _) => Kind::Dedicated,
+        (false, true) => Kind::Shared(class),
+        (false, false) => Kind::Own(class),
+    };
+    // The carrier itself, if no task is bound to it and somebody else can be the worker's home.
+    if free && klt.identity.bound() == 0 && rt.secure_home(worker) {
+        rt.bind_first(klt, kind);
+        task.bind(klt);
+        if kind == Kind::Shared(class) && lacks_shared(worker, class) {
+            worker.shared[class as usize].store(ptr::from_ref(klt).cast_mut(), Ordering::Release);
+        }
+        return Some(Site::Here);
+    }
+    if kind == Kind::Dedicated {
+        return own(rt, worker, task, kind);
+    }
+    // A chain of joins: the tasks of this identity cannot go on before `task` has ended, whatever it does.
+    if free
+        && let Some(me) = me
+        && ptr::eq(me.joining.load(Ordering::Relaxed), task)
+        && klt.identity.bound() == me.chain.load(Ordering::Relaxed)
+        && !klt.identity.is(Kind::Dedicated)
+    {
+        klt.identity.bind_guest();
+        task.bind(klt);
+        task.chain.store(me.chain.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        rt.keep_here(me);
+        rt.keep_here(task);
+        return Some(Site::Here);
+    }
+    if latency {
+        // SAFETY: KLTs live as long as the runtime.
+        if let Some(shared) = unsafe { worker.shared[class as usize].load(Ordering::Acquire).as_ref() } {
+            let here = free && ptr::eq(shared, klt);
+            if (here || !shared.identity.is_held()) && shared.identity.bind_more(kind) {
+                task.bind(shared);
+                rt.keep_here(task);
+                return Some(if here { Site::Here } else { reach(rt, shared, task) });
+            }
+        }
+        // None yet, or a preempted task keeps it: the newcomers get another one.
+        let site = own(rt, worker, task, kind)?;
+        worker.shared[class as usize].store(task.klt.load(Ordering::Relaxed), Ordering::Release);
+        return Some(site);
+    }
+    if rt.identities_used() < rt.config.identities {
+        return own(rt, worker, task, kind);
+    }
+    // More tasks than identities: join the smallest group of the class.
+    match rt.smallest_group(kind) {
+        Some(group) if group.identity.bind_more(kind) => {
+            task.bind(group);
+            let here = free && ptr::eq(group, klt);
+            Some(if here { Site::Here } else { reach(rt, group, task) })
+        }
+        _ => own(rt, worker, task, kind),
+    }
+}
+
+fn lacks_shared(worker: &crate::worker::Worker, class: QueueType) -> bool {
+    // SAFETY: KLTs live as long as the runtime.
+    unsafe { worker.shared[class as usize].load(Ordering::Acquire).as_ref() }
+        .is_none_or(|klt| !klt.identity.is(Kind::Shared(class)))
+}
+
+/// Takes a spare KLT for `task`.
+fn own(rt: &Inner, worker: &crate::worker::Worker, task: &Header, kind: Kind) -> Option<Site> {
+    let spare = rt.take_spare(worker.os_cpu)?;
+    rt.bind_first(spare, kind);
+    spare.identity.hold(Some(task));
+    task.bind(spare);
+    Some(Site::There(spare))
+}

@@ -1,0 +1,310 @@
+//! Kernel-level threads: identities that carry workers.
+//!
+//! A *worker* is a CPU role, a *KLT* is a thread that may carry it. Exactly one KLT carries a worker at a time; all
+//! others wait on their mailboxes, wherever they are: at their base loop (unbound), on the stack of a task that gave
+//! up the CPU (at a cooperative point), or inside the signal handler on top of a task that was preempted in mid-run.
+//! An [`Order`] in the mailbox hands a worker over together with what is to be done first.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence,
+};
+
+use dis_context::Context;
+use dis_context::overflow::AltStack;
+use dis_core::api::Timestamp;
+use dis_core::executor::Decision;
+
+use crate::dispatch::{self, Step};
+use crate::identity::Identity;
+use crate::runtime::Inner;
+use crate::signal;
+use crate::sys;
+use crate::task::{Header, TaskRef};
+use crate::timer::Timer;
+use crate::worker::Worker;
+
+/// What a KLT is to do with the worker that it is handed.
+#[derive(Clone, Copy)]
+pub(crate) enum Order {
+    /// Run this task, which is bound to the KLT, until the instant.
+    Run(TaskRef, Option<Timestamp>),
+    /// Carry this decision out. For a KLT at its base loop.
+    Complete(Decision<TaskRef>),
+    /// Come to an end.
+    Quit,
+}
+
+/// A kernel-level thread of the runtime.
+pub(crate) struct Klt {
+    pub(crate) rt: *const Inner,
+    /// Index in the runtime's table.
+    pub(crate) index: usize,
+    pub(crate) tid: AtomicI32,
+    /// 1 while an order waits in `order`.
+    mail: AtomicU32,
+    order: UnsafeCell<(*const Worker, Order)>,
+    /// This thread runs code of the runtime: no preemption.
+    in_runtime: AtomicBool,
+    /// A timer signal came while `in_runtime` was up.
+    timer_fired: AtomicBool,
+    /// The worker it carries; null if none.
+    worker: AtomicPtr<Worker>,
+    /// The task on whose stack it is; null at the base loop.
+    current: AtomicPtr<Header>,
+    /// The base loop, while a task's stack is in use.
+    pub(crate) base: UnsafeCell<Context>,
+    /// A decision that the base loop is to carry out when it is resumed.
+    pub(crate) handoff: UnsafeCell<Option<Step>>,
+    /// A task that has ended and whose stack has just been left.
+    pub(crate) dead: Cell<*const Header>,
+    /// Ended tasks whose memory some task is to free.
+    pub(crate) garbage: Cell<*const Header>,
+    timer: UnsafeCell<Option<Timer>>,
+    /// When the timer expires next; 0 if it is not armed as far as known.
+    armed_at: AtomicU64,
+    /// The CPU of the machine it is pinned to.
+    pub(crate) pinned_to: AtomicUsize,
+    pub(crate) identity: Identity,
+    /// The next in the list of spares.
+    pub(crate) next_spare: Cell<*const Klt>,
+    /// Preemption signals that reached a running task on it; for tests and reports.
+    pub(crate) signals: AtomicU64,
+}
+
+// SAFETY: the cells are used by the thread itself only (`base`, `handoff`, `dead`, `garbage`, `timer`), by the poster
+// and the thread in turns (`order`, ordered by `mail`), or under the lock of the spares (`next_spare`).
+unsafe impl Sync for Klt {}
+// SAFETY: as above; `rt` outlives all KLTs.
+unsafe impl Send for Klt {}
+
+thread_local! {
+    /// The calling thread's KLT; null on foreign threads. Const-initialised and without destructor, so the signal
+    /// handler may read it at any time. Touched at thread start.
+    static KLT: Cell<*const Klt> = const { Cell::new(ptr::null()) };
+}
+
+/// The calling thread's KLT.
+#[inline]
+pub(crate) fn this() -> Option<&'static Klt> {
+    // SAFETY: set by `Klt::main` to a KLT that lives as long as its thread; every user is code on that thread.
+    unsafe { KLT.get().as_ref() }
+}
+
+impl Klt {
+    pub(crate) fn new(rt: *const Inner, index: usize) -> Klt {
+        Klt {
+            rt,
+            index,
+            tid: AtomicI32::new(0),
+            mail: AtomicU32::new(0),
+            order: UnsafeCell::new((ptr::null(), Order::Quit)),
+            in_runtime: AtomicBool::new(true),
+            timer_fired: AtomicBool::new(false),
+            worker: AtomicPtr::new(ptr::null_mut()),
+            current: AtomicPtr::new(ptr::null_mut()),
+            base: UnsafeCell::new(Context::empty()),
+            handoff: UnsafeCell::new(None),
+            dead: Cell::new(ptr::null()),
+            garbage: Cell::new(ptr::null()),
+            timer: UnsafeCell::new(None),
+            armed_at: AtomicU64::new(0),
+            pinned_to: AtomicUsize::new(usize::MAX),
+            identity: Identity::new(),
+            next_spare: Cell::new(ptr::null()),
+            signals: AtomicU64::new(0),
+        }
+    }
+
+    /// The body of the thread. `ready` is called when orders can be posted.
+    ///
+    /// # Errors
+    /// What kept the thread from becoming a KLT; `ready` was not called then.
+    pub(crate) fn main(&'static self, rt: &Arc<Inner>, ready: impl FnOnce(Result<(), String>)) {
+        let tid = sys::gettid();
+        let setup = || -> Result<AltStack, String> {
+            let timer = Timer::new(rt.config.signal, tid).map_err(|e| format!("timer_create: {e}"))?;
+            // SAFETY: only this thread uses the cell.
+            unsafe { *self.timer.get() = Some(timer) };
+            AltStack::install().map_err(|e| e.to_string())
+        };
+        let alt = match setup() {
+            Ok(alt) => alt,
+            Err(error) => return ready(Err(error)),
+        };
+        sys::exact_timeouts();
+        signal::unblock(rt.config.signal);
+        if let Some(priority) = rt.fifo_granted() {
+            let _ = sys::become_fifo(priority);
+        }
+        self.tid.store(tid, Ordering::Release);
+        KLT.set(ptr::from_ref(self));
+        ready(Ok(()));
+        dispatch::base_loop(self);
+        KLT.set(ptr::null());
+        // SAFETY: only this thread uses the cell; without a role no code arms the timer.
+        unsafe { *self.timer.get() = None };
+        drop(alt);
+    }
+
+    /// The runtime.
+    #[inline]
+    pub(crate) fn rt(&self) -> &Inner {
+        // SAFETY: KLTs are owned by the runtime's table and freed with it, after their threads have ended.
+        unsafe { &*self.rt }
+    }
+
+    /// The worker it carries. Only for code that runs on a carrier.
+    #[inline]
+    pub(crate) fn worker(&self) -> &Worker {
+        // SAFETY: not null on a carrier; workers live as long as the runtime.
+        unsafe { &*self.worker.load(Ordering::Relaxed) }
+    }
+
+    /// Whether it was told to end.
+    pub(crate) fn worker_is_none(&self) -> bool {
+        !self.has_role()
+    }
+
+    /// Whether it carries a worker.
+    #[inline]
+    pub(crate) fn has_role(&self) -> bool {
+        !self.worker.load(Ordering::Relaxed).is_null()
+    }
+
+    /// The worker it carries, asked by another thread: momentary.
+    pub(crate) fn carried_worker(&self) -> Option<&Worker> {
+        // SAFETY: workers live as long as the runtime.
+        unsafe { self.worker.load(Ordering::Relaxed).as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn carries(&self, worker: &Worker) -> bool {
+        ptr::eq(self.worker.load(Ordering::Relaxed), worker)
+    }
+
+    /// The task on whose stack this thread is.
+    #[inline]
+    pub(crate) fn current(&self) -> Option<&Header> {
+        // SAFETY: a task that is current has not been reaped.
+        unsafe { self.current.load(Ordering::Relaxed).as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn set_current(&self, task: *const Header) {
+        self.current.store(task.cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Raises the flag that keeps the signal handler out. False if it is up already.
+    #[inline]
+    pub(crate) fn enter(&self) -> bool {
+        let entered = !self.in_runtime.load(Ordering::Relaxed);
+        self.in_runtime.store(true, Ordering::Relaxed);
+        // The handler runs on this thread: only the compiler could reorder.
+        compiler_fence(Ordering::SeqCst);
+        entered
+    }
+
+    #[inline]
+    pub(crate) fn is_in_runtime(&self) -> bool {
+        self.in_runtime.load(Ordering::Relaxed)
+    }
+
+    /// Lowers the flag without looking at what came meanwhile.
+    #[inline]
+    pub(crate) fn lower_flag(&self) {
+        compiler_fence(Ordering::SeqCst);
+        self.in_runtime.store(false, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Whether something came while the flag was up.
+    #[inline]
+    pub(crate) fn wanted(&self) -> bool {
+        self.timer_fired.load(Ordering::Relaxed) || self.worker().pending.load(Ordering::Relaxed)
+    }
+
+    /// The timer has expired.
+    pub(crate) fn timer_expired(&self, remember: bool) {
+        self.armed_at.store(0, Ordering::Relaxed);
+        if remember {
+            self.timer_fired.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn forget_timer_signal(&self) {
+        if self.timer_fired.load(Ordering::Relaxed) {
+            self.timer_fired.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Sees to it that this thread is interrupted at `until`, or earlier. No system call if the timer is set to an
+    /// earlier instant already: it is cheaper to ask once too often.
+    #[inline]
+    pub(crate) fn arm(&self, until: Option<Timestamp>, now: Timestamp) {
+        let Some(until) = until else { return };
+        let armed = self.armed_at.load(Ordering::Relaxed);
+        if armed > now.as_nanos() && armed <= until.as_nanos() {
+            return;
+        }
+        self.arm_slowly(until, now);
+    }
+
+    #[cold]
+    fn arm_slowly(&self, until: Timestamp, now: Timestamp) {
+        self.rt().clock.maintain(now);
+        self.armed_at.store(until.as_nanos(), Ordering::Relaxed);
+        // SAFETY: only this thread uses the cell.
+        if let Some(timer) = unsafe { (*self.timer.get()).as_ref() } {
+            timer.arm(until.since(now).as_nanos());
+        }
+    }
+
+    /// Hands `worker` over to this KLT, which carries none.
+    ///
+    /// The caller has the right to do so: it has acquired the KLT's identity, taken it from the spares or from the
+    /// worker's home, and it carries `worker` itself, which it gives up by this call.
+    pub(crate) fn post(&self, worker: &Worker, order: Order) {
+        let cpu = worker.os_cpu;
+        if self.pinned_to.load(Ordering::Relaxed) != cpu {
+            // Refused if the process may not use this CPU any more: the worker then runs wherever it may.
+            let _ = sys::pin(self.tid.load(Ordering::Relaxed), cpu);
+            self.pinned_to.store(cpu, Ordering::Relaxed);
+        }
+        // Sequentially consistent with `Worker::pending`, see `Worker::kick`.
+        worker.carrier.store(ptr::from_ref(self).cast_mut(), Ordering::SeqCst);
+        // SAFETY: the mailbox is empty, as this KLT has no role and only one poster has the right to give it one.
+        unsafe { *self.order.get() = (worker, order) };
+        self.mail.store(1, Ordering::Release);
+        sys::futex_wake(&self.mail, 1);
+    }
+
+    /// Tells a KLT without a role to end its thread.
+    pub(crate) fn post_quit(&self) {
+        // SAFETY: as in `post`.
+        unsafe { *self.order.get() = (ptr::null(), Order::Quit) };
+        self.mail.store(1, Ordering::Release);
+        sys::futex_wake(&self.mail, 1);
+    }
+
+    /// Waits for the next order and takes the worker on.
+    pub(crate) fn await_order(&self) -> Order {
+        while self.mail.load(Ordering::Acquire) == 0 {
+            sys::futex_wait(&self.mail, 0, None);
+        }
+        self.mail.store(0, Ordering::Relaxed);
+        // SAFETY: the poster wrote before it set the word.
+        let (worker, order) = unsafe { *self.order.get() };
+        self.worker.store(worker.cast_mut(), Ordering::Relaxed);
+        order
+    }
+
+    /// Gives the role up. From here on `worker()` must not be used until the next order.
+    #[inline]
+    pub(crate) fn drop_role(&self) {
+        self.worker.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+}

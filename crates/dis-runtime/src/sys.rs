@@ -1,0 +1,86 @@
+//! The kernel's calls that a runtime of threads needs: futexes, signals to one thread, pinning.
+
+use std::io;
+use std::ptr;
+use std::sync::atomic::AtomicU32;
+
+/// Sleeps while `*word == expected`, at most `timeout` nanoseconds. May return at any time for no reason, so callers
+/// check their condition in a loop. Async-signal-safe; changes `errno`.
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Option<u64>) {
+    let spec = timeout.map(|ns| libc::timespec {
+        tv_sec: (ns / 1_000_000_000) as libc::time_t,
+        tv_nsec: (ns % 1_000_000_000) as libc::c_long,
+    });
+    let spec = spec.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let op = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: `word` is a live aligned 32-bit word, `spec` is null or points to a valid timespec.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, expected, spec) };
+}
+
+/// Rouses up to `count` threads that sleep on `word`. The word may be gone already: then nobody sleeps on it, or somebody
+/// is roused for no reason. Async-signal-safe; changes `errno`.
+pub(crate) fn futex_wake(word: *const AtomicU32, count: i32) {
+    let op = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: a private wake uses the address as a key and never reads memory there.
+    unsafe { libc::syscall(libc::SYS_futex, word, op, count) };
+}
+
+/// The kernel's number of the calling thread.
+pub(crate) fn gettid() -> i32 {
+    // SAFETY: no preconditions.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+/// Sends `signal` to one thread of this process. A thread that has ended is no error.
+pub(crate) fn tgkill(pid: i32, tid: i32, signal: i32) {
+    // SAFETY: no memory is passed.
+    unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) };
+}
+
+/// Pins a thread (0: the caller) to one CPU of the machine. Async-signal-safe.
+pub(crate) fn pin(tid: i32, cpu: usize) -> io::Result<()> {
+    let mut words = [0u64; 16];
+    if let Some(word) = words.get_mut(cpu / 64) {
+        *word |= 1 << (cpu % 64);
+    }
+    // SAFETY: the mask is valid memory of the given length.
+    let done = unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid, size_of_val(&words), words.as_ptr()) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The CPUs that the calling thread may run on, ascending.
+pub(crate) fn allowed_cpus() -> io::Result<Vec<usize>> {
+    let mut words = [0u64; 16];
+    // SAFETY: the mask is valid memory of the given length.
+    let got = unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&words), words.as_mut_ptr()) };
+    if got <= 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((0..words.len() * 64).filter(|cpu| words[cpu / 64] & (1 << (cpu % 64)) != 0).collect())
+}
+
+/// Lets the calling thread's timeouts expire as exactly as the hardware allows (default slack: 50 µs).
+pub(crate) fn exact_timeouts() {
+    // SAFETY: no memory is passed. A kernel that refuses leaves the default.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+}
+
+/// Gives the calling thread the real-time policy SCHED_FIFO.
+pub(crate) fn become_fifo(priority: i32) -> io::Result<()> {
+    let param = libc::sched_param { sched_priority: priority };
+    // SAFETY: `param` is valid.
+    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &param) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The calling thread's error number, to be put back by [`set_errno`] at the end of a signal handler.
+pub(crate) fn errno() -> i32 {
+    // SAFETY: glibc's location of the calling thread's errno is always valid.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Sets the calling thread's error number.
+pub(crate) fn set_errno(value: i32) {
+    // SAFETY: as for `errno`.
+    unsafe { *libc::__errno_location() = value };
+}

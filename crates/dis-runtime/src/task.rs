@@ -1,0 +1,286 @@
+//! Tasks as the runtime sees them.
+//!
+//! A task is one allocation: a [`Header`] that the runtime works with, and the body behind it whose type only the
+//! functions of its [`VTable`] know. Today there is one kind of body, a closure on a stack; a body that is polled will
+//! bring another vtable and leave `stack` empty.
+
+use std::cell::{Cell, UnsafeCell};
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use dis_context::{Context, Stack};
+use dis_core::api::TaskId;
+use dis_core::intent::QueueType;
+use dis_core::scheduler::Urgency;
+
+use crate::klt::Klt;
+use crate::runtime::Inner;
+use crate::sync::mutex::Core as MutexCore;
+
+/// Values of `Header::state`.
+pub(crate) const NEW: u32 = 0;
+pub(crate) const STARTED: u32 = 1;
+pub(crate) const DONE: u32 = 2;
+
+/// Special values of `Header::joiner`; anything else is the id of the joining task.
+pub(crate) const NOBODY: u64 = 0;
+pub(crate) const ENDED: u64 = u64::MAX;
+pub(crate) const THREAD: u64 = u64::MAX - 1;
+pub(crate) const DETACHED: u64 = u64::MAX - 2;
+
+/// What depends on the type of the body.
+pub(crate) struct VTable {
+    /// Runs the task on its own stack and stores the outcome. Does not unwind.
+    pub(crate) run: unsafe fn(*const Header),
+    /// Drops the outcome, which nobody will collect.
+    pub(crate) drop_outcome: unsafe fn(*const Header),
+    /// Drops a closure that never ran and stores "aborted" as the outcome.
+    pub(crate) reject: unsafe fn(*const Header),
+    /// Frees the memory.
+    pub(crate) free: unsafe fn(*const Header),
+}
+
+/// The runtime's part of a task.
+#[repr(C, align(16))]
+pub(crate) struct Header {
+    pub(crate) vtable: &'static VTable,
+    pub(crate) rt: *const Inner,
+    /// One for the runtime until the task is reaped, one for the JoinHandle.
+    refs: AtomicU32,
+    /// Futex word for threads that join.
+    pub(crate) state: AtomicU32,
+    id: AtomicU64,
+    pub(crate) joiner: AtomicU64,
+    /// Somebody wants it to end.
+    pub(crate) aborted: AtomicBool,
+    /// The core knows it as not movable.
+    pub(crate) kept: AtomicBool,
+    pub(crate) dedicated: bool,
+    /// The class it was spawned in; decides about identities only.
+    pub(crate) class: QueueType,
+    /// The KLT it is bound to; null before it starts.
+    pub(crate) klt: AtomicPtr<Klt>,
+    /// Where it goes on, while it is not running and not parked in place.
+    pub(crate) context: UnsafeCell<Context>,
+    pub(crate) stack: UnsafeCell<Option<Stack>>,
+    /// The task that it waits for in an untimed join.
+    pub(crate) joining: AtomicPtr<Header>,
+    /// How many tasks of its identity wait for each other in a chain of joins that ends in this one.
+    pub(crate) chain: AtomicU32,
+    /// Next in a list of tasks that wait for an identity, or of memory to be freed.
+    pub(crate) next_waiter: Cell<*const Header>,
+    /// Whether it is in the list of an identity's waiters (under the inheritance lock).
+    pub(crate) waits_for_identity: Cell<bool>,
+    /// Whether it is in the list of those that wait for a spare KLT (under that list's lock).
+    pub(crate) waits_for_spare: Cell<bool>,
+    /// Neighbours in the registry.
+    pub(crate) next: Cell<*const Header>,
+    pub(crate) previous: Cell<*const Header>,
+    /// Under the inheritance lock: what it is lent now, the mutexes it holds that others wait for, and the one it waits
+    /// for.
+    pub(crate) lent: Cell<Option<Urgency>>,
+    pub(crate) contended: Cell<*const MutexCore>,
+    pub(crate) waits_for: Cell<*const MutexCore>,
+    /// How many of our mutexes it holds; only the task itself counts.
+    pub(crate) mutexes: Cell<u32>,
+    pub(crate) name: Box<str>,
+}
+
+// SAFETY: cells are used by one thread at a time: `next_waiter`, `lent`, `contended`, `waits_for` under the locks named,
+// `mutexes`, `context` and `stack` by the KLT that runs the task.
+unsafe impl Sync for Header {}
+// SAFETY: as above.
+unsafe impl Send for Header {}
+
+impl Header {
+    pub(crate) fn new(
+        vtable: &'static VTable,
+        rt: *const Inner,
+        class: QueueType,
+        name: Box<str>,
+        own: bool,
+    ) -> Header {
+        Header {
+            vtable,
+            rt,
+            refs: AtomicU32::new(2),
+            state: AtomicU32::new(NEW),
+            id: AtomicU64::new(0),
+            joiner: AtomicU64::new(NOBODY),
+            aborted: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
+            dedicated: own,
+            class,
+            klt: AtomicPtr::new(ptr::null_mut()),
+            context: UnsafeCell::new(Context::empty()),
+            stack: UnsafeCell::new(None),
+            joining: AtomicPtr::new(ptr::null_mut()),
+            chain: AtomicU32::new(1),
+            next_waiter: Cell::new(ptr::null()),
+            waits_for_identity: Cell::new(false),
+            waits_for_spare: Cell::new(false),
+            next: Cell::new(ptr::null()),
+            previous: Cell::new(ptr::null()),
+            lent: Cell::new(None),
+            contended: Cell::new(ptr::null()),
+            waits_for: Cell::new(ptr::null()),
+            mutexes: Cell::new(0),
+            name,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> TaskId {
+        TaskId(self.id.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_id(&self, id: TaskId) {
+        self.id.store(id.0, Ordering::Relaxed);
+    }
+
+    /// Claims the right to start it; false if it was aborted before.
+    pub(crate) fn claim(&self) -> bool {
+        self.state.compare_exchange(NEW, STARTED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Gives the claim back: it could not be started after all.
+    pub(crate) fn unclaim(&self) {
+        self.state.store(NEW, Ordering::Release);
+    }
+
+    pub(crate) fn bind(&self, klt: &Klt) {
+        self.klt.store(ptr::from_ref(klt).cast_mut(), Ordering::Release);
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.state.load(Ordering::Acquire) == DONE
+    }
+
+    /// Gives one reference up; true if it was the last, so the caller frees the memory.
+    pub(crate) fn release(&self) -> bool {
+        self.refs.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// One reference more, never given up: whoever points at the task without counting may do so for ever.
+    pub(crate) fn leak(&self) {
+        self.refs.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The core's handle of a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TaskRef(NonNull<Header>);
+
+// SAFETY: a handle is an address; `Header` is Sync.
+unsafe impl Send for TaskRef {}
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+impl TaskRef {
+    pub(crate) fn new(header: &Header) -> TaskRef {
+        TaskRef(NonNull::from(header))
+    }
+
+    /// The task. A handle that the core gives out belongs to a task that has not been reaped, which holds a reference.
+    #[inline]
+    pub(crate) fn header(self) -> &'static Header {
+        // SAFETY: see above; no user keeps the reference beyond the end of the task.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// The payload of the panic that ends an aborted task.
+pub(crate) struct Abort;
+
+/// How a task ended other than by returning.
+pub(crate) enum Failure {
+    Aborted,
+    Panicked(Box<dyn std::any::Any + Send>),
+}
+
+/// What the body is.
+pub(crate) enum Body<F, T> {
+    Closure(F),
+    Taken,
+    Outcome(Result<T, Failure>),
+}
+
+/// Header and body of a closure task.
+#[repr(C)]
+pub(crate) struct Cell2<F, T> {
+    pub(crate) header: Header,
+    pub(crate) body: UnsafeCell<Body<F, T>>,
+}
+
+impl<F: FnOnce() -> T + Send + 'static, T: Send + 'static> Cell2<F, T> {
+    pub(crate) const VTABLE: VTable =
+        VTable { run: Self::run, drop_outcome: Self::drop_outcome, reject: Self::reject, free: Self::free };
+
+    /// # Safety
+    /// `header` is that of a `Cell2<F, T>`, and the caller has the body to itself: it runs the task, has claimed
+    /// it unstarted, or has seen that it is done and nobody else collects the outcome.
+    unsafe fn body(header: *const Header) -> *mut Body<F, T> {
+        // SAFETY: the header is the first field.
+        unsafe { (*header.cast::<Self>()).body.get() }
+    }
+
+    unsafe fn run(header: *const Header) {
+        // SAFETY: called once, on the task's own stack.
+        let body = unsafe { Self::body(header) };
+        // SAFETY: as above.
+        let closure = match unsafe { ptr::replace(body, Body::Taken) } {
+            Body::Closure(closure) => closure,
+            _ => return,
+        };
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            crate::dispatch::check_abort();
+            closure()
+        }));
+        let outcome = outcome.map_err(|payload| match payload.downcast::<Abort>() {
+            Ok(_) => Failure::Aborted,
+            Err(payload) => Failure::Panicked(payload),
+        });
+        // SAFETY: as above; the old value is `Taken`, which needs no drop.
+        unsafe { ptr::write(body, Body::Outcome(outcome)) };
+    }
+
+    unsafe fn drop_outcome(header: *const Header) {
+        // SAFETY: the caller has the body to itself.
+        let old = unsafe { ptr::replace(Self::body(header), Body::Taken) };
+        drop_quietly(old);
+    }
+
+    unsafe fn reject(header: *const Header) {
+        // SAFETY: the caller has claimed the task before it started.
+        let old = unsafe { ptr::replace(Self::body(header), Body::Outcome(Err(Failure::Aborted))) };
+        drop_quietly(old);
+    }
+
+    unsafe fn free(header: *const Header) {
+        // SAFETY: the last reference is gone; made by `Box::into_raw`.
+        drop(unsafe { Box::from_raw(header.cast_mut().cast::<Self>()) });
+    }
+
+    /// Takes the outcome of a task that is done.
+    ///
+    /// # Safety
+    /// As for `body`.
+    pub(crate) unsafe fn take_outcome(header: *const Header) -> Option<Result<T, Failure>> {
+        // SAFETY: the caller's promise.
+        match unsafe { ptr::replace(Self::body(header), Body::Taken) } {
+            Body::Outcome(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+}
+
+/// Drops a value of the user's; a panic in its destructor ends there.
+fn drop_quietly<V>(value: V) {
+    let value = ManuallyDrop::new(value);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(ManuallyDrop::into_inner(value))));
+    if let Err(payload) = result {
+        // Its own destructor might panic again.
+        std::mem::forget(payload);
+    }
+}
