@@ -15,7 +15,7 @@ use dis_core::executor::{Decision, Leave};
 use crate::identity::{self, Site};
 use crate::klt::{self, Klt, Order};
 use crate::runtime::{Inner, fatal};
-use crate::task::{Abort, DETACHED, DONE, ENDED, Header, NOBODY, STARTED, THREAD, TaskRef};
+use crate::task::{Abort, DETACHED, DONE, ENDED, Header, NOBODY, THREAD, TaskRef};
 use crate::worker::Worker;
 use crate::{sys, trace};
 
@@ -516,9 +516,4 @@ pub(crate) fn check_abort() {
     {
         std::panic::resume_unwind(Box::new(Abort));
     }
-}
-
-/// Whether the task has begun.
-pub(crate) fn has_begun(task: &Header) -> bool {
-    task.state.load(Ordering::Acquire) >= STARTED
 }

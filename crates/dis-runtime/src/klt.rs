@@ -26,6 +26,13 @@ use crate::task::{Header, TaskRef};
 use crate::timer::Timer;
 use crate::worker::Worker;
 
+/// The shortest time to which the timer is set, ns: a task gets at least this far before it is asked again, whatever the
+/// core says. (An interrupt and a signal cost several microseconds.)
+const SHORTEST: u64 = 20_000;
+
+/// How much the runtime's clock and the kernel's timers may disagree, ns.
+const CLOCK_TOLERANCE: u64 = 50_000;
+
 /// What a KLT is to do with the worker that it is handed.
 #[derive(Clone, Copy)]
 pub(crate) enum Order {
@@ -226,6 +233,12 @@ impl Klt {
         self.timer_fired.load(Ordering::Relaxed) || self.worker().pending.load(Ordering::Relaxed)
     }
 
+    /// Whether the timer must have expired by now, give or take the difference of two clocks.
+    pub(crate) fn timer_is_due(&self) -> bool {
+        let armed = self.armed_at.load(Ordering::Relaxed);
+        armed != 0 && self.rt().now().as_nanos() + CLOCK_TOLERANCE >= armed
+    }
+
     /// The timer has expired.
     pub(crate) fn timer_expired(&self, remember: bool) {
         self.armed_at.store(0, Ordering::Relaxed);
@@ -259,7 +272,7 @@ impl Klt {
         self.armed_at.store(until.as_nanos(), Ordering::Relaxed);
         // SAFETY: only this thread uses the cell.
         if let Some(timer) = unsafe { (*self.timer.get()).as_ref() } {
-            timer.arm(until.since(now).as_nanos());
+            timer.arm(until.since(now).as_nanos().max(SHORTEST));
         }
     }
 

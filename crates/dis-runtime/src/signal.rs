@@ -61,7 +61,9 @@ pub(crate) fn unblock(signal: i32) {
 extern "C" fn handler(_: c_int, info: *mut siginfo_t, _: *mut c_void) {
     let Some(klt) = klt::this() else { return };
     // SAFETY: the kernel passes a valid siginfo.
-    let by_timer = unsafe { (*info).si_code } == libc::SI_TIMER;
+    let code = unsafe { (*info).si_code };
+    // An ordinary signal is pending once, so an expiry may have merged with a kick that was pending already.
+    let by_timer = code == libc::SI_TIMER || klt.timer_is_due();
     let active = klt.has_role();
     let inside = klt.is_in_runtime();
     if by_timer {

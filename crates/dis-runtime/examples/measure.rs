@@ -1,0 +1,149 @@
+//! Quick figures: yield, spawn + join, wake-up under hogs, preemption.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use dis_runtime::{Intent, Runtime, sleep, spawn_fn, yield_now};
+
+fn main() {
+    for _ in 0..3 {
+        yields(1);
+    }
+    yields(2);
+    yields(1000);
+    spawn_join();
+    spawn_join_flat();
+    spawn_from_outside();
+    wake_under_hogs();
+    hogs();
+}
+
+fn runtime(workers: usize) -> Runtime {
+    Runtime::builder().workers(workers).build().unwrap()
+}
+
+fn yields(tasks: u64) {
+    let rt = runtime(1);
+    let total = 4_000_000 / tasks;
+    let took = rt
+        .spawn_fn(Intent::interactive(1000), move || {
+            let start = Instant::now();
+            let all: Vec<_> = (0..tasks)
+                .map(|_| {
+                    spawn_fn(Intent::interactive(1000), move || {
+                        for _ in 0..total {
+                            yield_now();
+                        }
+                    })
+                    .unwrap()
+                })
+                .collect();
+            all.into_iter().for_each(|t| t.join().unwrap());
+            start.elapsed()
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+    println!("yield, {tasks} tasks: {:.1} ns", took.as_nanos() as f64 / (total * tasks) as f64);
+}
+
+fn spawn_join() {
+    let rt = runtime(2);
+    let n = 300_000u32;
+    let took = rt
+        .spawn_fn(Intent::batch(), move || {
+            let start = Instant::now();
+            for i in 0..n {
+                assert_eq!(spawn_fn(Intent::batch(), move || i).unwrap().join().unwrap(), i);
+            }
+            start.elapsed()
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+    println!("spawn + join, one at a time: {:.0} ns", took.as_nanos() as f64 / f64::from(n));
+}
+
+fn spawn_join_flat() {
+    let rt = runtime(2);
+    let n = 100_000u32;
+    let took = rt
+        .spawn_fn(Intent::batch(), move || {
+            let start = Instant::now();
+            let all: Vec<_> = (0..n).map(|i| spawn_fn(Intent::batch(), move || i).unwrap()).collect();
+            for (i, task) in all.into_iter().enumerate() {
+                assert_eq!(task.join().unwrap(), i as u32);
+            }
+            start.elapsed()
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+    println!("spawn + join, {n} flat: {:.0} ns", took.as_nanos() as f64 / f64::from(n));
+}
+
+fn spawn_from_outside() {
+    let rt = runtime(2);
+    let n = 20_000;
+    let start = Instant::now();
+    for i in 0..n {
+        assert_eq!(rt.spawn_fn(Intent::batch(), move || i).unwrap().join().unwrap(), i);
+    }
+    println!("spawn + join from a thread: {:.0} ns", start.elapsed().as_nanos() as f64 / f64::from(n));
+}
+
+fn wake_under_hogs() {
+    let rt = runtime(2);
+    let stop = Arc::new(AtomicBool::new(false));
+    for _ in 0..4 {
+        let stop = stop.clone();
+        rt.spawn_fn(Intent::batch(), move || while !stop.load(Ordering::Relaxed) {}).unwrap();
+    }
+    let mut late = rt
+        .spawn_fn(Intent::interactive(1000), || {
+            (0..2000)
+                .map(|_| {
+                    let before = Instant::now();
+                    sleep(Duration::from_millis(1));
+                    before.elapsed().as_nanos() as u64 - 1_000_000
+                })
+                .collect::<Vec<_>>()
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+    stop.store(true, Ordering::Relaxed);
+    late.sort_unstable();
+    let at = |p: f64| late[((late.len() - 1) as f64 * p) as usize] as f64 / 1000.0;
+    println!("wake-up under 4 hogs: p50 {:.0} p90 {:.0} p99 {:.0} max {:.0} us", at(0.5), at(0.9), at(0.99), at(1.0));
+}
+
+fn hogs() {
+    let rt = runtime(1);
+    let run = |n: u32| {
+        let start = Instant::now();
+        let all: Vec<_> = (0..n)
+            .map(|_| {
+                rt.spawn_fn(Intent::batch(), || {
+                    let mut x = 1u64;
+                    for i in 0..300_000_000u64 {
+                        x = std::hint::black_box(x.wrapping_mul(3).wrapping_add(i));
+                    }
+                    x
+                })
+                .unwrap()
+            })
+            .collect();
+        all.into_iter().for_each(|t| drop(t.join().unwrap()));
+        start.elapsed() / n
+    };
+    let before = rt.preemption_signals();
+    let alone = run(1);
+    let signals_alone = rt.preemption_signals() - before;
+    let two = run(2);
+    println!(
+        "cpu-bound: alone {alone:?} ({signals_alone} signals), two at once {two:?} each, {} signals",
+        rt.preemption_signals() - before - signals_alone
+    );
+}
