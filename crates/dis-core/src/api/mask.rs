@@ -69,6 +69,11 @@ impl CpuMask {
         CpuMask(core::array::from_fn(|i| self.0[i] & other.0[i]))
     }
 
+    /// Whether any CPU is in both sets.
+    pub fn intersects(&self, other: &CpuMask) -> bool {
+        !self.intersection(other).is_empty()
+    }
+
     /// The CPUs in either set.
     pub fn union(&self, other: &CpuMask) -> CpuMask {
         CpuMask(core::array::from_fn(|i| self.0[i] | other.0[i]))

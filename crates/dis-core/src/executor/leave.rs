@@ -36,28 +36,40 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             }
             Leave::Declined => {
                 if core::mem::take(&mut task.sched.token) {
-                    self.requeue(state, key, Arrival::Preempt, now);
+                    self.give_way(state, key, Arrival::Preempt, turn, now);
                 } else {
                     self.block(state, key, Some(BlockReason::Mutex), None, now);
                 }
             }
             Leave::Sleep(until) if until > now => self.block(state, key, None, Some(until), now),
             Leave::NextPeriod if matches!(task.intent.class, IntentClass::Realtime { .. }) => {
+                turn.surplus = true;
                 self.next_period(state, key, now);
             }
             // A sleep that is over already, and a job without a period, let the peers go first.
             Leave::Yield | Leave::Sleep(_) | Leave::NextPeriod => {
                 task.stats.voluntary_yields += 1;
                 state.left_voluntarily = true;
-                if state.task(key).wants_attention() {
-                    self.stay(state, key, turn, now);
-                } else {
-                    self.requeue(state, key, Arrival::Yield, now);
-                }
+                self.give_way(state, key, Arrival::Yield, turn, now);
             }
             Leave::Ask => self.stay(state, key, turn, now),
         }
         None
+    }
+
+    /// The task is ready still and lets others go first; or it waits for its next budget, or goes where it must.
+    fn give_way(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, turn: &mut Turn, now: Timestamp) {
+        turn.surplus = true;
+        let task = state.task(key);
+        let exhausted = task.sched.server.is_some_and(|server| server.is_exhausted());
+        if exhausted || task.sched.dirty || task.urgency().class != task.sched.class {
+            task.stats.overruns += u64::from(exhausted && task.sched.reserved_ppm > 0);
+            task.stats.time_slice = 0;
+            self.stop_competing(state, key, TaskState::Ready, now);
+            self.admit_to_queue(state, key, Arrival::Migrate, now);
+        } else {
+            self.requeue(state, key, why, now);
+        }
     }
 
     /// The task would go on; may it?
@@ -176,8 +188,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             // A Realtime execution is a whole job, blocking included.
             task.sched.burst = burst;
         }
+        let cpu = state.cpu;
+        let forbidden = !state.task(key).affinity.contains(cpu);
         if let Some(at) = until {
             state.set_timer(key, at);
+        }
+        if forbidden {
+            self.evict(state, key);
         }
     }
 

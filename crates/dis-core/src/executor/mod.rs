@@ -20,7 +20,7 @@ use core::ops::Deref;
 
 use lock_api::{MutexGuard, RawMutex};
 
-use crate::api::{SchedError, SchedResult, TaskId, Timestamp};
+use crate::api::{CpuMask, Duration, SchedError, SchedResult, TaskId, Timestamp};
 use crate::scheduler::state::CpuState;
 use crate::scheduler::{Config, ConfigError, TaskManager};
 use crate::sync::Ordering;
@@ -54,6 +54,19 @@ struct Turn {
     interrupt: Option<usize>,
 }
 
+impl Turn {
+    /// The host is to interrupt `other`: now, or with the next decision if this one names another CPU already.
+    fn tell<C>(&mut self, state: &mut CpuState<C>, other: Option<usize>) {
+        match (other, self.interrupt) {
+            (Some(other), None) => self.interrupt = Some(other),
+            (Some(other), Some(first)) if other != first => {
+                state.owed.get_or_insert(CpuMask::EMPTY).add(other);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// An executor with a machine of its own.
     ///
@@ -81,27 +94,28 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// not been saved yet, or if `leave` needs a running task and there is none. Nothing has changed then.
     pub fn schedule(&self, cpu: usize, now: Timestamp, leave: Leave) -> SchedResult<Decision<C>> {
         let shared = self.tasks.cpus.get(cpu).ok_or(SchedError::NoCpu)?;
-        let mut interrupt = None;
-        if shared.look_around.load(Ordering::Relaxed) && shared.look_around.swap(false, Ordering::AcqRel) {
-            self.pull(cpu, now);
-        }
         let mut state = self.lock(cpu);
-        if state.evict.is_some() {
-            drop(state);
-            interrupt = self.flush_evicted(cpu, now);
-            state = self.lock(cpu);
-        }
         let live = self.check(&state, leave)?;
-        let mut turn = Turn { live, surplus: false, interrupt };
-        self.charge(&mut state, now);
+        let mut turn = Turn { live, surplus: false, interrupt: None };
+        let asked = shared.look_around.load(Ordering::Relaxed) && shared.look_around.swap(false, Ordering::AcqRel);
+        if asked || state.evict.is_some() {
+            drop(state);
+            let taker = if asked { self.pull(cpu, now).and_then(|pulled| pulled.taker) } else { None };
+            let receiver = self.flush_evicted(cpu, now);
+            state = self.lock(cpu);
+            turn.tell(&mut state, taker);
+            turn.tell(&mut state, receiver);
+        }
+        turn.surplus = core::mem::take(&mut state.surplus);
+        state.charge(now);
         self.fire_timers(&mut state, &mut turn, now);
         let joiner = self.leave(&mut state, leave, &mut turn, now);
         if joiner.is_some() {
             // The joiner may live on any CPU, so its lock is taken on its own.
             drop(state);
             let woken = self.notify(now, joiner).filter(|&other| other != cpu);
-            turn.interrupt = turn.interrupt.or(woken);
             state = self.lock(cpu);
+            turn.tell(&mut state, woken);
         }
         let mut reason = self.pick(&mut state, now);
         if state.current.is_none() {
@@ -109,8 +123,9 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             drop(state);
             let stolen = self.pull(cpu, now);
             state = self.lock(cpu);
+            turn.tell(&mut state, stolen.and_then(|pulled| pulled.taker));
             reason = self.pick(&mut state, now);
-            if stolen && state.current.is_some() {
+            if stolen.is_some() && state.current.is_some() {
                 reason = Reason::Stolen;
             }
         }
@@ -165,18 +180,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     ) -> Decision<C> {
         let cpu = state.cpu;
         let mut interrupt = turn.interrupt;
-        if turn.surplus && state.ready_count > 0 && interrupt.is_none() {
-            interrupt = self.find_taker(&state);
-        }
-        let until = self.horizon(&state, now);
-        state.until = until;
-        let until = (until != Timestamp::MAX).then_some(until);
+        let mut until = self.horizon(&state, now);
         let lost = state.ready.first();
         let mut next = None;
         if let Some(key) = state.current {
             let task = state.task(key);
             let switch = task.id != turn.live;
-            let mut waited = crate::api::Duration::ZERO;
+            let mut waited = Duration::ZERO;
             if switch {
                 task.stats.context_switches += 1;
                 waited = now.since(task.sched.ready_since);
@@ -194,6 +204,27 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let vacate = next.is_none() && state.evict.is_some();
         self.tasks.cpus[cpu].unsaved.store(unsaved.0, Ordering::Release);
         self.publish(&mut state);
+        if turn.surplus && state.ready_count > 0 {
+            if interrupt.is_none() {
+                interrupt = self.find_taker(&mut state);
+            } else {
+                state.surplus = true;
+            }
+        }
+        if let Some(owed) = &mut state.owed {
+            interrupt = interrupt.or_else(|| {
+                let first = owed.iter().next();
+                first.inspect(|&first| owed.remove(first))
+            });
+            if owed.is_empty() {
+                state.owed = None;
+            }
+        }
+        if state.owed.is_some() || (state.surplus && interrupt.is_some()) {
+            until = until.min(now + Duration::from_nanos(1));
+        }
+        state.until = until;
+        let until = (until != Timestamp::MAX).then_some(until);
         Decision { next, until, reason, lost, interrupt, vacate }
     }
 }

@@ -20,7 +20,9 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             return Reason::Continue;
         }
         while let Some((class, reason)) = state.arbiter.choose(state.ready, now) {
-            let Some(key) = state.classes[class.rank()].policy.select(now) else {
+            let queue = &mut state.classes[class.rank()];
+            let forgets = queue.policy.len() != queue.queued;
+            let Some(key) = queue.policy.select(now).filter(|_| !forgets) else {
                 self.distrust(state, class, now);
                 continue;
             };
@@ -60,8 +62,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         task.stats.time_slice = slice.as_nanos().max(1);
     }
 
-    /// The policy named a task that is not ready in its class, or none although some are: the built-in policy takes
-    /// over with all that are ready, and the event is counted.
+    /// The policy named a task that is not ready in its class, or none although some are, or has lost count of them: the
+    /// built-in policy takes over with all that are ready, and the event is counted.
     fn distrust(&self, state: &mut CpuState<C>, class: QueueType, now: Timestamp) {
         let keys: Vec<TaskKey> = state
             .tasks()
@@ -73,6 +75,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let slot = &mut state.classes[class.rank()];
         slot.policy = fallback;
         slot.replaced += 1;
+        slot.queued = keys.len();
         if keys.is_empty() {
             state.ready.remove(class);
         }

@@ -12,28 +12,33 @@ use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// Takes over one waiting task from another CPU, if one is more urgent than anything here, or if that CPU has at
-    /// least two tasks more. Affinity, reservations and unsaved registers are respected. O(CPUs), then two locks.
-    pub(super) fn pull(&self, cpu: usize, now: Timestamp) -> bool {
+    /// least two tasks more. Affinity, reservations and unsaved registers are respected. O(CPUs), then two locks; for
+    /// each CPU from which nothing may be taken, the same again.
+    pub(super) fn pull(&self, cpu: usize, now: Timestamp) -> Option<Pulled> {
         let mine = self.load(cpu);
         // Most urgent waiting task first, then the longest queue, then the lowest number.
-        let mut victims: [Option<(u8, u32, usize)>; 3] = [None; 3];
-        for other in (0..self.cpu_count()).filter(|&other| other != cpu) {
-            let load = self.load(other);
-            if load.ready == 0 || !worth_pulling(mine, load) {
-                continue;
-            }
-            let candidate = Some((load.waiting, u32::MAX - load.ready, other));
-            let slot = victims.iter_mut().find(|v| v.is_none_or(|v| Some(v) > candidate));
-            if let Some(slot) = slot {
-                *slot = candidate;
+        let mut tried = None;
+        for _ in 1..self.cpu_count() {
+            let victim = (0..self.cpu_count())
+                .filter(|&other| other != cpu)
+                .filter_map(|other| {
+                    let load = self.load(other);
+                    let rank = Some((load.waiting, u32::MAX - load.ready, other));
+                    (load.ready > 0 && worth_pulling(mine, load) && rank > tried).then_some(rank)
+                })
+                .min()?;
+            tried = victim;
+            if let Some(pulled) = self.pull_from(cpu, victim?.2, mine, now) {
+                return Some(pulled);
             }
         }
-        victims.into_iter().flatten().any(|(_, _, victim)| self.pull_from(cpu, victim, mine, now))
+        None
     }
 
-    fn pull_from(&self, cpu: usize, victim: usize, mine: CpuLoad, now: Timestamp) -> bool {
+    fn pull_from(&self, cpu: usize, victim: usize, mine: CpuLoad, now: Timestamp) -> Option<Pulled> {
         let (mut to, mut from) = self.lock_two(cpu, victim);
         let unsaved = TaskId(self.cpus[victim].unsaved.load(Ordering::Acquire));
+        let mut later = false;
         for class in QueueType::ALL {
             if !from.ready.contains(class) {
                 continue;
@@ -45,9 +50,9 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             }
             let mut found: Option<TaskKey> = None;
             from.classes[class.rank()].policy.visit(&mut |key| {
-                let may_move = from
-                    .get(key)
-                    .is_some_and(|task| task.id != unsaved && task.may_be_stolen() && task.affinity.contains(cpu));
+                let task = from.get(key).filter(|task| task.may_be_stolen() && task.affinity.contains(cpu));
+                later |= task.is_some_and(|task| task.id == unsaved);
+                let may_move = task.is_some_and(|task| task.id != unsaved);
                 if may_move {
                     found = Some(key);
                 }
@@ -58,28 +63,55 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             {
                 self.publish(&mut from);
                 self.publish(&mut to);
-                return true;
+                // What is left there may be for yet another CPU.
+                let taker = if from.ready_count > 0 { self.find_taker(&mut from) } else { None };
+                return Some(Pulled { taker: taker.filter(|&taker| taker != cpu) });
             }
         }
-        false
+        if later {
+            // It can be taken once its registers are saved: that CPU is to find a taker then.
+            from.surplus = true;
+            self.cpus[victim].waits_for_save.store(true, Ordering::Release);
+        }
+        None
     }
 
-    /// A CPU that would do better with the most urgent task waiting here: an idle one, or one that runs something
-    /// less urgent. It is told to look around, and must be interrupted.
-    pub(super) fn find_taker(&self, state: &CpuState<C>) -> Option<usize> {
-        let waiting = state.ready.first()?;
-        let mut allowed = None;
-        state.classes[waiting.rank()].policy.visit(&mut |key| {
-            allowed = state.get(key).filter(|task| task.may_be_stolen()).map(|task| task.affinity);
-            allowed.is_some()
-        });
-        let allowed = allowed?;
-        let taker = self.idle_cpu(&allowed, state.cpu).or_else(|| {
-            let urgent = waiting <= QueueType::Interactive;
+    /// A CPU that would do better with a task waiting here: an idle one, or, for the most urgent task, one that runs
+    /// something less urgent. It is told to look around, and must be interrupted. O(CPUs), and if some idle, O(tasks
+    /// waiting here that none of those may run).
+    pub(super) fn find_taker(&self, state: &mut CpuState<C>) -> Option<usize> {
+        let idle = self.idle_cpus(state.cpu);
+        let unsaved = TaskId(self.cpus[state.cpu].unsaved.load(Ordering::Acquire));
+        let (mut taker, mut later, mut first) = (None, false, None);
+        let waiting = QueueType::ALL.into_iter().filter(|&class| state.ready.contains(class));
+        for class in waiting {
+            state.classes[class.rank()].policy.visit(&mut |key| {
+                let Some(task) = state.get(key).filter(|task| task.may_be_stolen()) else { return false };
+                first = first.or(Some((class, task.affinity)));
+                if idle.intersects(&task.affinity) {
+                    if task.id == unsaved {
+                        later = true;
+                    } else {
+                        taker = idle.intersection(&task.affinity).iter().next();
+                    }
+                }
+                taker.is_some() || idle.is_empty()
+            });
+            if taker.is_some() || idle.is_empty() {
+                break;
+            }
+        }
+        if taker.is_none() && later {
+            // It can be taken once its registers are saved: look again then.
+            state.surplus = true;
+            self.cpus[state.cpu].waits_for_save.store(true, Ordering::Release);
+        }
+        let (class, allowed) = first?;
+        let taker = taker.or_else(|| {
             (0..self.cpu_count())
-                .filter(|&cpu| urgent && cpu != state.cpu && allowed.contains(cpu))
+                .filter(|&cpu| class <= QueueType::Interactive && cpu != state.cpu && allowed.contains(cpu))
                 .map(|cpu| (self.load(cpu), cpu))
-                .filter(|(load, _)| load.running.min(load.waiting) > waiting as u8)
+                .filter(|(load, _)| load.running.min(load.waiting) > class as u8 && load.running != IDLE_RANK)
                 .max_by_key(|&(load, cpu)| (load.running, usize::MAX - cpu))
                 .map(|(_, cpu)| cpu)
         })?;
@@ -109,48 +141,60 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let busiest = (0..self.cpu_count()).max_by_key(|&cpu| (self.load(cpu).tasks(), usize::MAX - cpu))?;
         let idlest = (0..self.cpu_count()).min_by_key(|&cpu| (self.load(cpu).tasks(), cpu))?;
         let apart = self.load(busiest).tasks() >= self.load(idlest).tasks() + 2;
-        (apart && self.pull_from(idlest, busiest, self.load(idlest), now)).then_some(idlest)
+        (apart && self.pull_from(idlest, busiest, self.load(idlest), now).is_some()).then_some(idlest)
     }
 
     /// Moves (or ends) the task that waited for its registers to be saved. Answers a CPU to interrupt.
     pub(super) fn flush_evicted(&self, cpu: usize, now: Timestamp) -> Option<usize> {
-        let mut state = self.lock(cpu);
-        let key = state.evict?;
-        let Some(id) = state.get(key).map(|task| task.id) else {
-            state.evict = None;
-            return None;
-        };
-        if self.is_unsaved(cpu, id) {
-            return None;
-        }
-        state.evict = None;
-        if state.task(key).sched.killed {
-            let joiner = self.end_task(&mut state, key, crate::api::ExitStatus::Killed);
-            drop(state);
-            return self.notify(now, joiner);
-        }
-        let (allowed, ppm) = (state.task(key).affinity, state.task(key).sched.reserved_ppm);
-        drop(state);
-        let here = || allowed.iter().take_while(|&c| c < self.cpu_count());
-        let target = here()
-            .find(|&c| ppm > 0 && c != cpu && self.has_room(&self.lock(c), ppm))
-            .or_else(|| here().min_by_key(|&c| self.load(c).tasks()))?;
-        if target == cpu {
-            // The affinity has changed back meanwhile.
+        loop {
             let mut state = self.lock(cpu);
-            if state.get(key).is_some_and(|task| task.id == id && task.state() == crate::api::TaskState::Ready) {
-                self.admit_to_queue(&mut state, key, crate::policy::Arrival::Migrate, now);
+            let key = state.evict?;
+            let task = state.task(key);
+            let (id, allowed, ppm) = (task.id, task.affinity, task.sched.reserved_ppm);
+            if self.is_unsaved(cpu, id) {
+                return None;
             }
-            return None;
+            if task.sched.killed {
+                let joiner = self.end_task(&mut state, key, crate::api::ExitStatus::Killed);
+                drop(state);
+                return self.notify(now, joiner);
+            }
+            if allowed.contains(cpu) {
+                // The affinity has changed back meanwhile.
+                let waits = task.state() == crate::api::TaskState::Ready;
+                state.evict = None;
+                if waits {
+                    state.clear_timer(key);
+                    state.task(key).sched.throttled = false;
+                    self.admit_to_queue(&mut state, key, crate::policy::Arrival::Migrate, now);
+                }
+                return None;
+            }
+            drop(state);
+            let here = || allowed.iter().take_while(|&c| c < self.cpu_count());
+            let target = here()
+                .find(|&c| ppm > 0 && self.has_room(&self.lock(c), ppm))
+                .or_else(|| here().min_by_key(|&c| self.load(c).tasks()))?;
+            let (mut from, mut to) = self.lock_two(cpu, target);
+            let same = |task: &crate::api::Task<C>| {
+                task.id == id && !task.sched.killed && task.affinity.contains(target) && !task.affinity.contains(cpu)
+            };
+            // Between the locks it may have been killed or moved, or its affinity have changed: then look again.
+            if from.evict != Some(key) || !from.get(key).is_some_and(same) {
+                continue;
+            }
+            let wake = self.move_task(&mut from, &mut to, key, now).ok()?;
+            self.publish(&mut to);
+            return (wake.interrupt || wake.until.is_some()).then_some(target);
         }
-        let (mut from, mut to) = self.lock_two(cpu, target);
-        if from.get(key).is_none_or(|task| task.id != id) {
-            return None;
-        }
-        let wake = self.move_task(&mut from, &mut to, key, now).ok()?;
-        self.publish(&mut to);
-        (wake.interrupt || wake.until.is_some()).then_some(target)
     }
+}
+
+/// A task has been taken over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pulled {
+    /// Another CPU to interrupt, as more waits where the task came from.
+    pub taker: Option<usize>,
 }
 
 /// Whether a CPU loaded as `mine` should look into the queue of one loaded as `theirs`.

@@ -75,7 +75,7 @@ pub struct Arbiter {
 }
 
 impl Arbiter {
-    /// An arbiter whose first window begins with the first decision.
+    /// An arbiter whose windows begin at the clock's origin.
     pub fn new(limits: Limits) -> Self {
         let mut arbiter = Arbiter {
             limits,
@@ -113,25 +113,35 @@ impl Arbiter {
         }
     }
 
-    /// The running task of `class` has used `ran`.
-    pub fn charge(&mut self, class: QueueType, ran: Duration) {
+    /// Begins the window that contains `now`. Windows follow one another without gaps, so that a cap that is not used
+    /// up in one window becomes due in the next at an instant that is known beforehand.
+    fn roll(&mut self, now: Timestamp) {
+        if now >= self.window_end {
+            let past = now.since(self.window_end).as_nanos() / self.limits.window.as_nanos().max(1);
+            self.window_end += self.limits.window.mul_div(past + 1, 1);
+            self.high_used = Duration::ZERO;
+            self.system_used = Duration::ZERO;
+        }
+    }
+
+    /// A running task of `class` has used `ran` up to `now`. What it used before the present window does not count.
+    pub fn charge(&mut self, class: QueueType, ran: Duration, now: Timestamp) {
+        self.roll(now);
+        let ran = ran.min(now.since(self.window_end - self.limits.window));
         match class {
             QueueType::System => {
                 self.high_used += ran;
                 self.system_used += ran;
             }
             QueueType::Realtime => self.high_used += ran,
-            _ => {}
+            // Served up to now: its wait begins anew.
+            _ => self.begin_wait(class, now),
         }
     }
 
     /// The class that goes next, of those in which a task is ready or running.
     pub fn choose(&mut self, ready: ClassSet, now: Timestamp) -> Option<(QueueType, Reason)> {
-        if now >= self.window_end {
-            self.window_end = now + self.limits.window;
-            self.high_used = Duration::ZERO;
-            self.system_used = Duration::ZERO;
-        }
+        self.roll(now);
         if self.turn.is_some_and(|(class, end)| now >= end || !ready.contains(class)) {
             self.turn = None;
         }
@@ -183,7 +193,9 @@ impl Arbiter {
                 earlier(self.exhaustion(self.cap, self.high_used, now));
             }
             if running == QueueType::System {
-                earlier(self.exhaustion(self.system_cap, self.system_used, now));
+                if !waiting.without(QueueType::System).is_empty() {
+                    earlier(self.exhaustion(self.system_cap, self.system_used, now));
+                }
             } else if waiting.contains(QueueType::System) {
                 earlier(self.window_end);
             }
@@ -239,13 +251,13 @@ mod tests {
         let ready = set(&[Realtime, Batch]);
         assert_eq!(a.choose(ready, ms(0)), Some((Realtime, Reason::ClassOrder)));
         assert_eq!(a.horizon(Realtime, set(&[Batch]), ms(0)), Some(Timestamp::from_nanos(9_500_000)));
-        a.charge(Realtime, Duration::from_micros(9_500));
         let at_cap = Timestamp::from_nanos(9_500_000);
+        a.charge(Realtime, Duration::from_micros(9_500), at_cap);
         assert_eq!(a.choose(ready, at_cap), Some((Batch, Reason::Cap)));
         assert_eq!(a.horizon(Batch, set(&[Realtime]), at_cap), Some(ms(10)));
         assert_eq!(a.choose(ready, ms(10)), Some((Realtime, Reason::ClassOrder)));
         // Alone, it is not held back.
-        a.charge(Realtime, Duration::from_millis(10));
+        a.charge(Realtime, Duration::from_millis(10), ms(19));
         assert_eq!(a.choose(set(&[Realtime]), ms(19)), Some((Realtime, Reason::ClassOrder)));
         assert_eq!(a.horizon(Realtime, ClassSet::default(), ms(19)), None);
     }
@@ -256,7 +268,7 @@ mod tests {
         a.reserve(900_000);
         let ready = set(&[System, Realtime]);
         assert_eq!(a.choose(ready, ms(0)).unwrap().0, System);
-        a.charge(System, Duration::from_micros(500));
+        a.charge(System, Duration::from_micros(500), ms(1));
         assert_eq!(a.choose(ready, ms(1)).unwrap().0, Realtime);
         assert_eq!(a.horizon(Realtime, set(&[System]), ms(1)), Some(ms(10)));
         assert_eq!(a.choose(set(&[System]), ms(2)), Some((System, Reason::ClassOrder)));

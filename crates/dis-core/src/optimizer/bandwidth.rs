@@ -50,10 +50,10 @@ impl Server {
         self.remaining = self.remaining.saturating_sub(nanos(ran));
     }
 
-    /// A job released at `release` begins: a period of its own, unless one that began no earlier is under way already
-    /// (an overrun borrowed from it).
+    /// A job released at `release` begins: a period of its own, unless one is under way already (an overrun borrowed from
+    /// it, or the job before began it when it woke up late). Two budgets in one period would be at the cost of others.
     pub fn release(&mut self, release: Timestamp) {
-        if release > self.start || self.start == Timestamp::ZERO {
+        if release >= self.replenishment() || self.start == Timestamp::ZERO {
             self.begin(release);
         }
     }
@@ -76,9 +76,10 @@ impl Server {
             self.remaining = self.remaining.saturating_add(nanos(self.budget)).min(nanos(self.budget));
             // After a long absence, skip what lies behind instead of counting through it.
             let behind = now.since(self.replenishment()).as_nanos() / self.period.as_nanos().max(1);
-            if behind > 1 {
+            if behind > 0 {
                 self.start += self.period.mul_div(behind, 1);
-                self.remaining = nanos(self.budget);
+                let missed = nanos(self.budget.mul_div(behind, 1));
+                self.remaining = self.remaining.saturating_add(missed).min(nanos(self.budget));
             }
         }
     }

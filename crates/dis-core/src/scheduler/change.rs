@@ -59,7 +59,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// Declares a task to be for something else from now on.
     ///
     /// # Errors
-    /// As for a spawn; the task keeps its old intent then. A Realtime intent must fit on the task's present CPU.
+    /// As for a spawn, and [`SchedError::InvalidState`] if it has ended; the task keeps its old intent then. A Realtime intent must fit on the task's present CPU.
     pub fn set_intent(&self, now: Timestamp, id: TaskId, intent: &Intent) -> SchedResult<Wake> {
         intent.validate()?;
         if intent.qos.cpu_min != 0 {
@@ -68,6 +68,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let mask = intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL);
         self.allowed(mask)?;
         let (mut state, key) = self.lock_home(id)?;
+        if state.task(key).state.has_ended() {
+            return Err(SchedError::InvalidState);
+        }
         let ppm = reservation_ppm(&intent.class);
         let held = state.task(key).sched.reserved_ppm;
         if ppm > 0 && state.realtime_ppm - held + ppm > u64::from(self.config.limits.realtime) * 1000 {
@@ -81,6 +84,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if queued {
             state.dequeue(key, now);
         }
+        let asleep = state.get(key).is_some_and(|task| task.state == TaskState::Sleeping);
+        let wakes = state.timers.wake_time(key).filter(|_| asleep).unwrap_or(now);
         let task = state.task(key);
         let throttled = core::mem::take(&mut task.sched.throttled);
         task.intent = intent.clone();
@@ -90,7 +95,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         task.sched.server = server_for(intent);
         task.sched.credit = (intent.class.queue() == QueueType::Interactive).then(|| Credit::full(burst, now));
         task.sched.pending_release = ppm > 0 && task.state != TaskState::Running;
-        task.sched.job = crate::executor::Job { release: now, ..Default::default() };
+        // A sleeper's first job is released when it wakes up; for a blocked one that instant is not known yet.
+        task.sched.job = crate::executor::Job { release: wakes.max(now), ..Default::default() };
         let wake = match task.state {
             TaskState::Ready if queued || throttled => {
                 self.make_ready(&mut state, key, Arrival::Migrate, now);
@@ -110,7 +116,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             }
             _ => Wake::remembered(state.cpu),
         };
-        self.publish(&mut state);
+        let wake = self.settle(&mut state, key, wake);
         drop(state);
         match self.set_affinity(now, id, mask) {
             Ok(moved) if moved.interrupt => Ok(moved),
@@ -146,8 +152,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             }
             _ => Wake::remembered(state.cpu),
         };
-        self.publish(state);
-        wake
+        self.settle(state, key, wake)
     }
 
     /// Changes the CPUs on which a task may run. If its CPU is no longer among them, it moves at once: a waiting task
@@ -164,9 +169,10 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             let unsaved = self.is_unsaved(home, id);
             let task = state.task(key);
             let ppm = task.sched.reserved_ppm;
-            if allowed.contains(home) || task.state.has_ended() {
+            let ends = task.state.has_ended() || (task.sched.killed && task.state != TaskState::Running);
+            if allowed.contains(home) || ends {
                 task.affinity = mask;
-                return Ok(Wake::remembered(home));
+                return Ok(self.settle(&mut state, key, Wake::remembered(home)));
             }
             if task.state == TaskState::Running || unsaved {
                 if ppm > 0 {
@@ -193,6 +199,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                         state.dequeue(key, now);
                     }
                     self.evict(&mut state, key);
+                    self.publish(&mut state);
                 }
                 return Ok(interrupt(home));
             }

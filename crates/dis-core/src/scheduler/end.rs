@@ -36,6 +36,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             // Out of every queue, so nothing can run it; its memory must stay until the registers are off its stack.
             task.state = TaskState::Blocked;
             self.evict(&mut state, key);
+            self.publish(&mut state);
             return Ok(Kill::Pending(cpu));
         }
         let joiner = self.end_task(&mut state, key, ExitStatus::Killed);
@@ -56,6 +57,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         match status {
             ExitStatus::Exited(_) => state.stats.tasks_exited += 1,
             ExitStatus::Killed => state.stats.tasks_killed += 1,
+        }
+        if state.evict == Some(key) {
+            state.evict = None;
         }
         let task = state.task(key);
         let ppm = core::mem::take(&mut task.sched.reserved_ppm);
@@ -95,21 +99,36 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// [`SchedError::TaskNotFound`] for a task that is gone or detached; [`SchedError::InvalidState`] if another task
     /// waits for it already, or the joiner is the task itself.
     pub fn join(&self, id: TaskId, joiner: TaskId) -> SchedResult<Option<ExitStatus>> {
-        let (mut state, key) = self.lock_home(id)?;
-        let task = state.task(key);
-        if !task.sched.joinable {
-            return Err(SchedError::TaskNotFound);
+        loop {
+            let (mut state, key) = self.lock_home(id)?;
+            let task = state.task(key);
+            if !task.sched.joinable {
+                return Err(SchedError::TaskNotFound);
+            }
+            if task.state == TaskState::Zombie {
+                let status = task.sched.exit;
+                self.forget(&mut state, key);
+                return Ok(status);
+            }
+            let waits = task.sched.joiner;
+            if id == joiner {
+                return Err(SchedError::InvalidState);
+            }
+            if waits == TaskId::INVALID || waits == joiner {
+                task.sched.joiner = joiner;
+                return Ok(None);
+            }
+            // Another waits already; but one that has ended does not wait any more.
+            drop(state);
+            if self.with_task(waits, |task| !task.state.has_ended()).unwrap_or(false) {
+                return Err(SchedError::InvalidState);
+            }
+            let (mut state, key) = self.lock_home(id)?;
+            let registered = &mut state.task(key).sched.joiner;
+            if *registered == waits {
+                *registered = TaskId::INVALID;
+            }
         }
-        if task.state == TaskState::Zombie {
-            let status = task.sched.exit;
-            self.forget(&mut state, key);
-            return Ok(status);
-        }
-        if id == joiner || (task.sched.joiner != TaskId::INVALID && task.sched.joiner != joiner) {
-            return Err(SchedError::InvalidState);
-        }
-        task.sched.joiner = joiner;
-        Ok(None)
     }
 
     /// Nobody will collect the task's exit status: it goes the moment it ends, or now if it has.

@@ -21,7 +21,7 @@ use core::fmt;
 
 use lock_api::{Mutex, MutexGuard, RawMutex};
 
-use crate::api::{MAX_CPUS, SchedError, SchedResult, Task, TaskId, Timestamp};
+use crate::api::{CpuMask, MAX_CPUS, SchedError, SchedResult, Task, TaskId, Timestamp};
 use crate::executor::{Placement, Wake};
 use crate::intent::{IntentAnalyzer, QueueType, SystemLoad};
 use crate::optimizer::{CpuLoad, IDLE_RANK, Limits, LimitsError};
@@ -267,16 +267,30 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
     }
 
+    /// [Publishes](Self::publish) after `key` has been queued. Another CPU may have gone idle since the place was chosen,
+    /// or may be allowed only now: then this CPU sees to it that the task is taken.
+    pub(crate) fn settle(&self, state: &mut CpuState<C>, key: TaskKey, mut wake: Wake) -> Wake {
+        self.publish(state);
+        let others = state.current.is_some() || state.ready_count > 1;
+        let idle = |task: &Task<C>| task.may_be_stolen() && self.idle_cpus(state.cpu).intersects(&task.affinity);
+        if others && state.get(key).is_some_and(idle) {
+            state.surplus = true;
+            wake.interrupt = true;
+        }
+        wake
+    }
+
     pub(crate) fn is_unsaved(&self, cpu: usize, id: TaskId) -> bool {
         self.cpus[cpu].unsaved.load(Ordering::Acquire) == id.0
     }
 
-    /// Some idle CPU of those that `allowed` names, other than `except`.
-    pub(crate) fn idle_cpu(&self, allowed: &crate::api::CpuMask, except: usize) -> Option<usize> {
-        (0..self.cpu_count()).find(|&cpu| {
+    /// The idle CPUs other than `except`.
+    pub(crate) fn idle_cpus(&self, except: usize) -> CpuMask {
+        let idle = |&cpu: &usize| {
             let load = self.load(cpu);
-            cpu != except && load.running == IDLE_RANK && load.ready == 0 && allowed.contains(cpu)
-        })
+            cpu != except && load.running == IDLE_RANK && load.ready == 0
+        };
+        (0..self.cpu_count()).filter(idle).collect()
     }
 }
 

@@ -106,8 +106,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             self.make_ready(state, key, crate::policy::Arrival::Spawn, now);
             self.assess(state, key, placement, now)
         };
-        self.publish(state);
-        Ok((id, wake))
+        Ok((id, self.settle(state, key, wake)))
     }
 
     /// The CPUs of `mask` that this machine has.

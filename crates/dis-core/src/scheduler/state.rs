@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::api::{BlockReason, Duration, ExitStatus, Task, TaskId, Timestamp};
+use crate::api::{BlockReason, CpuMask, Duration, ExitStatus, Task, TaskId, Timestamp};
 use crate::executor::Job;
 use crate::intent::{IntentClass, QueueType};
 use crate::optimizer::{Arbiter, ClassSet, CpuLoad, Credit, IDLE_RANK, Limits, Server};
@@ -69,6 +69,8 @@ pub(crate) struct SchedState {
 /// One class on one CPU.
 pub(crate) struct ClassQueue {
     pub policy: Box<dyn SchedulingPolicy>,
+    /// How many tasks are in it; what the policy says is compared with this.
+    pub queued: usize,
     /// How often the policy was replaced because its answers were wrong.
     pub replaced: u64,
 }
@@ -99,6 +101,10 @@ pub(crate) struct CpuState<C> {
     pub busy: Duration,
     pub load: CpuLoad,
     pub balanced: Timestamp,
+    /// A task waits here that another CPU may be able to take: look for one at the next decision.
+    pub surplus: bool,
+    /// CPUs to interrupt that the last decisions had no room to name.
+    pub owed: Option<CpuMask>,
 }
 
 impl<C> CpuState<C> {
@@ -108,7 +114,7 @@ impl<C> CpuState<C> {
             slab: Vec::new(),
             free: Vec::new(),
             free_slots: Vec::new(),
-            classes: policies.map(|policy| ClassQueue { policy, replaced: 0 }),
+            classes: policies.map(|policy| ClassQueue { policy, queued: 0, replaced: 0 }),
             ready: ClassSet::default(),
             ready_count: 0,
             timers: SleepQueue::new(),
@@ -124,6 +130,8 @@ impl<C> CpuState<C> {
             busy: Duration::ZERO,
             load: CpuLoad { running: IDLE_RANK, waiting: IDLE_RANK, ready: 0 },
             balanced: Timestamp::ZERO,
+            surplus: false,
+            owed: None,
         }
     }
 
@@ -191,6 +199,7 @@ impl<C> CpuState<C> {
         task.sched.ready_since = now;
         task.sched.queued = true;
         policy.on_ready(&mut task.sched.entity, why, now);
+        self.classes[class.rank()].queued += 1;
         self.stats.queue_stats[class].record_enqueue();
         self.ready_count += 1;
         if !self.ready.contains(class) {
@@ -200,14 +209,12 @@ impl<C> CpuState<C> {
     }
 
     /// Takes a queued task out of its class's queue; it stops competing.
-    pub fn dequeue(&mut self, key: TaskKey, now: Timestamp) -> bool {
+    pub fn dequeue(&mut self, key: TaskKey, now: Timestamp) {
         let (task, policy) = self.task_and_policy(key);
         let (class, since) = (task.sched.class, task.sched.ready_since);
-        if !policy.remove(&mut task.sched.entity, now) {
-            return false;
-        }
+        // A policy that does not know the task has forgotten it; all the better.
+        policy.remove(&mut task.sched.entity, now);
         self.left_queue(key, class, now.since(since));
-        true
     }
 
     /// Bookkeeping for a task that has left the queue of `class` after waiting `waited`.
@@ -215,7 +222,9 @@ impl<C> CpuState<C> {
         self.task(key).sched.queued = false;
         self.stats.queue_stats[class].record_dequeue(waited);
         self.ready_count = self.ready_count.saturating_sub(1);
-        if self.classes[class.rank()].policy.is_empty() {
+        let queue = &mut self.classes[class.rank()];
+        queue.queued = queue.queued.saturating_sub(1);
+        if queue.queued == 0 {
             self.ready.remove(class);
         }
     }
@@ -232,6 +241,32 @@ impl<C> CpuState<C> {
         if core::mem::take(&mut self.task(key).sched.timed) {
             self.timers.remove(key);
         }
+    }
+
+    /// Charges the running task for the time since it was last charged.
+    pub fn charge(&mut self, now: Timestamp) {
+        let Some(key) = self.current else { return };
+        let ran = now.since(self.charged);
+        if ran.is_zero() {
+            return;
+        }
+        self.charged = now;
+        self.busy += ran;
+        self.stats.total_cpu_time += ran.as_nanos();
+        let (share, burst) = (self.limits.interactive_share, self.limits.interactive_burst);
+        let (task, policy) = self.task_and_policy(key);
+        task.stats.cpu_time += ran.as_nanos();
+        task.stats.time_slice = task.stats.time_slice.saturating_sub(ran.as_nanos());
+        task.sched.burst += ran;
+        policy.on_tick(&mut task.sched.entity, ran, now);
+        if let Some(server) = &mut task.sched.server {
+            server.charge(ran);
+        }
+        if let Some(credit) = &mut task.sched.credit {
+            credit.charge(ran, share, burst, now);
+        }
+        let class = task.sched.class;
+        self.arbiter.charge(class, ran, now);
     }
 
     /// What others may know of this CPU.
@@ -263,11 +298,6 @@ impl<C> Task<C> {
             _ => Timestamp::MAX,
         };
         Urgency { class, priority: self.priority, deadline }
-    }
-
-    /// Whether something is yet to be done about the task when its CPU asks next.
-    pub(crate) fn wants_attention(&self) -> bool {
-        self.sched.killed || self.sched.dirty
     }
 
     /// Whether another CPU may take the task out of its queue, as far as its affinity allows.

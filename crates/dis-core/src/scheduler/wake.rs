@@ -41,6 +41,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             let (mut state, key) = self.lock_home(id)?;
             let home = state.cpu;
             let task = state.task(key);
+            if task.sched.killed && task.state != TaskState::Running {
+                return Err(SchedError::InvalidState);
+            }
             match (task.state, manner) {
                 (TaskState::Blocked, _) | (TaskState::Sleeping, Manner::Strict) => {}
                 (TaskState::Ready | TaskState::Running | TaskState::Sleeping, Manner::Unpark) => {
@@ -53,14 +56,17 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             if target == home {
                 self.make_ready(&mut state, key, Arrival::Wake, now);
                 let wake = self.assess(&mut state, key, placement, now);
-                self.publish(&mut state);
-                return Ok(wake);
+                return Ok(self.settle(&mut state, key, wake));
             }
             drop(state);
             let (mut from, mut to) = self.lock_two(home, target);
             // Between the locks it may have been woken, moved or ended: then look again.
-            let waits =
-                |task: &Task<C>| task.id == id && matches!(task.state, TaskState::Blocked | TaskState::Sleeping);
+            let waits = |task: &Task<C>| {
+                task.id == id
+                    && matches!(task.state, TaskState::Blocked | TaskState::Sleeping)
+                    && task.affinity.contains(target)
+                    && !task.sched.killed
+            };
             if !from.get(key).is_some_and(waits) || self.is_unsaved(home, id) {
                 continue;
             }
@@ -69,8 +75,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             drop(from);
             self.make_ready(&mut to, key, Arrival::Wake, now);
             let wake = self.assess(&mut to, key, placement, now);
-            self.publish(&mut to);
-            return Ok(wake);
+            return Ok(self.settle(&mut to, key, wake));
         }
     }
 
@@ -97,6 +102,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         state.clear_timer(key);
         let limits = state.limits;
         let task = state.task(key);
+        if task.state == TaskState::Blocked && task.sched.pending_release {
+            task.sched.job.release = task.sched.job.release.max(now);
+        }
         task.state = TaskState::Ready;
         task.sched.block_reason = None;
         if why == Arrival::Wake {
@@ -128,7 +136,12 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if state.evict == Some(key) {
             return;
         }
+        let cpu = state.cpu;
         let task = state.task(key);
+        if !task.affinity.contains(cpu) {
+            self.evict(state, key);
+            return;
+        }
         if let Some(server) = &mut task.sched.server {
             let realtime = task.sched.reserved_ppm > 0;
             if !realtime && server.replenishment() <= now {
@@ -166,6 +179,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             wake.interrupt = true;
             return wake;
         };
+        // Caps, budgets and slices are compared with what has been used up to now.
+        state.charge(now);
         let (newcomer, class) = (state.task(key).sched.entity, state.task(key).sched.class);
         let (entity, running_class) = (state.task(running).sched.entity, state.task(running).sched.class);
         let chosen = state.arbiter.choose(state.ready.with(running_class), now).map(|(class, _)| class);
@@ -206,7 +221,10 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             if state.ready.contains(class) {
                 horizon = horizon.min(now + Duration::from_nanos(task.stats.time_slice));
             }
-            if let (QueueType::Interactive, Some(credit)) = (class, &task.sched.credit) {
+            // Without credit it is here on loan.
+            if let (QueueType::Interactive, Some(credit)) = (class, &task.sched.credit)
+                && !credit.is_exhausted()
+            {
                 horizon = horizon.min(now + credit.lasts(state.limits.interactive_share));
             }
         }
