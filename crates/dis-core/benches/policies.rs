@@ -1,8 +1,9 @@
 //! What a policy costs: one task put into the queue and the next one taken out, with a given number of others ready.
 //!
-//! `cargo bench -p dis-core --bench policies`. Every figure is the median of many batches, in ns for the pair of calls,
-//! through `dyn SchedulingPolicy` as the core makes them. Tasks are visited in an order that no cache foresees:
-//! deadlines and run times are random.
+//! `cargo bench -p dis-core --bench policies`. Figures are in ns for all calls named together, made
+//! through `dyn SchedulingPolicy` as the core makes them. *Alike* are tasks of the same weight, slice and target latency,
+//! the usual case: what arrives later is due later. *At random* is the other end: deadlines, weights and slices have
+//! nothing to do with each other, and tasks are visited in an order that no cache foresees.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -22,26 +23,40 @@ impl Random {
     }
 }
 
-fn entities(count: u32, random: &mut Random) -> Vec<Entity> {
-    // Keys are not in the order of ids, as on a machine that has run for a while.
-    let mut ids: Vec<u32> = (1..=count).collect();
-    for i in (1..ids.len()).rev() {
-        ids.swap(i, random.below(i as u64 + 1) as usize);
-    }
-    (0..count)
-        .map(|key| Entity {
-            key: TaskKey(key),
-            id: TaskId::from_parts(ids[key as usize], 1),
-            priority: random.below(256) as u8,
-            deadline: Timestamp::from_nanos(random.below(1 << 30)),
-            slice: Duration::from_millis(1 + random.below(10)),
-            virt: VirtualTime::default(),
-        })
-        .collect()
+/// How tasks differ from each other.
+#[derive(Clone, Copy, PartialEq)]
+enum Mix {
+    Alike,
+    Random,
 }
 
-/// The median over batches of the time of `step`, ns.
-fn median(batches: usize, steps: u32, mut step: impl FnMut()) -> f64 {
+impl Mix {
+    /// The deadline of a task that becomes ready.
+    fn deadline(self, now: Timestamp, random: &mut Random) -> Timestamp {
+        let latency = random.below(1 << 30);
+        now + Duration::from_nanos(if self == Mix::Alike { 1 << 30 } else { latency })
+    }
+
+    fn entities(self, count: u32, random: &mut Random) -> Vec<Entity> {
+        // Keys are not in the order of ids, as on a machine that has run for a while.
+        let mut ids: Vec<u32> = (1..=count).collect();
+        for i in (1..ids.len()).rev() {
+            ids.swap(i, random.below(i as u64 + 1) as usize);
+        }
+        let entity = |key: u32| Entity {
+            key: TaskKey(key),
+            id: TaskId::from_parts(ids[key as usize], 1),
+            priority: if self == Mix::Alike { 100 } else { random.below(256) as u8 },
+            deadline: self.deadline(Timestamp::ZERO, random),
+            slice: Duration::from_millis(if self == Mix::Alike { 10 } else { 1 + random.below(10) }),
+            virt: VirtualTime::default(),
+        };
+        (0..count).map(entity).collect()
+    }
+}
+
+/// The time of `step` in the tenth of the batches that was disturbed least, ns.
+fn time(batches: usize, steps: u32, mut step: impl FnMut()) -> f64 {
     let mut times: Vec<f64> = (0..batches)
         .map(|_| {
             let start = Instant::now();
@@ -50,23 +65,23 @@ fn median(batches: usize, steps: u32, mut step: impl FnMut()) -> f64 {
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    times[times.len() / 10]
 }
 
 /// The running task's slice ends, it goes back into the queue with a new deadline, and the next one is selected.
-fn turn(policy: &mut dyn SchedulingPolicy, count: u32) -> f64 {
+fn turn(policy: &mut dyn SchedulingPolicy, mix: Mix, count: u32) -> f64 {
     let mut random = Random(u64::from(count));
-    let mut tasks = entities(count, &mut random);
+    let mut tasks = mix.entities(count, &mut random);
     let mut now = Timestamp::ZERO;
     policy.reserve(tasks.len());
     tasks.iter_mut().for_each(|task| policy.on_ready(task, Arrival::Spawn, now));
     let mut running = policy.select(now).expect("all are ready");
     // What the loop itself costs is part of the figure: a random number and the task's row.
-    median(200, 20_000.max(count), || {
-        let ran = Duration::from_nanos(500_000 + random.below(1_000_000));
-        now += ran;
+    time(1_000, 2_000, || {
         let task = &mut tasks[running.index()];
-        task.deadline = now + Duration::from_nanos(random.below(1 << 30));
+        let ran = policy.time_slice(task);
+        now += ran;
+        task.deadline = mix.deadline(now, &mut random);
         policy.on_tick(task, ran, now);
         policy.on_ready(task, Arrival::SliceEnd, now);
         running = policy.select(now).expect("one is ready");
@@ -74,15 +89,15 @@ fn turn(policy: &mut dyn SchedulingPolicy, count: u32) -> f64 {
 }
 
 /// The running task blocks, another one wakes up, and the next one is selected. A tenth of the tasks is blocked.
-fn block_and_wake(policy: &mut dyn SchedulingPolicy, count: u32) -> f64 {
+fn block_and_wake(policy: &mut dyn SchedulingPolicy, mix: Mix, count: u32) -> f64 {
     let mut random = Random(u64::from(count));
-    let mut tasks = entities(count + count / 10 + 1, &mut random);
+    let mut tasks = mix.entities(count + count / 10 + 1, &mut random);
     let mut now = Timestamp::ZERO;
     policy.reserve(tasks.len());
     let mut blocked: Vec<TaskKey> = (count..tasks.len() as u32).map(TaskKey).collect();
     tasks[..count as usize].iter_mut().for_each(|task| policy.on_ready(task, Arrival::Spawn, now));
     let mut running = policy.select(now).expect("all are ready");
-    median(200, 20_000, || {
+    time(1_000, 2_000, || {
         let ran = Duration::from_nanos(50_000 + random.below(100_000));
         now += ran;
         let task = &mut tasks[running.index()];
@@ -91,22 +106,22 @@ fn block_and_wake(policy: &mut dyn SchedulingPolicy, count: u32) -> f64 {
         let place = random.below(blocked.len() as u64) as usize;
         let woken = std::mem::replace(&mut blocked[place], running);
         let task = &mut tasks[woken.index()];
-        task.deadline = now + Duration::from_nanos(random.below(1 << 30));
+        task.deadline = mix.deadline(now, &mut random);
         policy.on_ready(task, Arrival::Wake, now);
         running = policy.select(now).expect("one is ready");
     })
 }
 
 /// What the measuring loop of [`turn`] costs without a policy.
-fn nothing(count: u32) -> f64 {
+fn nothing(mix: Mix, count: u32) -> f64 {
     let mut random = Random(u64::from(count));
-    let mut tasks = entities(count, &mut random);
+    let mut tasks = mix.entities(count, &mut random);
     let (mut now, mut running) = (Timestamp::ZERO, 0);
-    median(200, 20_000.max(count), || {
+    time(1_000, 2_000, || {
         let ran = Duration::from_nanos(500_000 + random.below(1_000_000));
         now += ran;
         let task = &mut tasks[running];
-        task.deadline = now + Duration::from_nanos(random.below(1 << 30));
+        task.deadline = mix.deadline(now, &mut random);
         running = random.below(u64::from(count)) as usize;
         black_box(task.key);
     })
@@ -124,7 +139,10 @@ fn main() {
     let only: Option<String> = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
     let names: Vec<&str> = NAMES.into_iter().filter(|name| only.as_deref().is_none_or(|only| only == *name)).collect();
     let make = |name: &str| by_name(name).expect("it is built in")();
-    table("the measuring loop alone", &["(none)"], |_, size| nothing(size));
-    table("slice end: charge, enqueue, select", &names, |name, size| turn(&mut *make(name), size));
-    table("block, wake another, select", &names, |name, size| block_and_wake(&mut *make(name), size));
+    table("the measuring loop alone", &["(none)"], |_, size| nothing(Mix::Random, size));
+    for (mix, tasks) in [(Mix::Alike, "tasks alike"), (Mix::Random, "tasks at random")] {
+        let title = |calls: &str| format!("{tasks}: {calls}");
+        table(&title("slice end: charge, enqueue, select"), &names, |name, size| turn(&mut *make(name), mix, size));
+        table(&title("block, wake another, select"), &names, |name, size| block_and_wake(&mut *make(name), mix, size));
+    }
 }

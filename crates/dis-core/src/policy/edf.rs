@@ -15,7 +15,7 @@ pub struct EdfPolicy {
 }
 
 /// A task in the queue: ordered by id, found by key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Member {
     id: TaskId,
     key: TaskKey,
@@ -26,6 +26,10 @@ impl QueueItem for Member {
 
     fn index(self) -> usize {
         self.key.index()
+    }
+
+    fn rank(self) -> u64 {
+        self.id.0
     }
 }
 

@@ -4,55 +4,48 @@ use alloc::vec::Vec;
 use core::hint::select_unpredictable;
 
 use super::QueueItem;
+use super::entry::{Entry, HeapKey};
+use super::run::Run;
 use crate::policy::TaskKey;
 
-/// Children of a node. Measured on this crate's `queues` benchmark: 4 and 8 differ little at 1,000 items; 8 saves a
-/// third of the levels, and with them cache misses, at 100,000.
-const ARITY: usize = 8;
+/// Children of a node. Of 2, 4 and 8, 4 is the fastest at 100 to 1,000 entries and within a tenth of the fastest
+/// elsewhere: a level costs two dependent comparisons, and siblings of 16 bytes fill a cache line.
+const ARITY: usize = 4;
 
 /// Stands for "not queued" in the position table.
 const ABSENT: u32 = u32::MAX;
 /// Marks a position as one in the run.
 const IN_RUN: u32 = 1 << 31;
 
-/// A minimum queue of (key, item), ordered by key and then by item, with a table of positions by item index.
+/// A minimum queue of (key, item), ordered by key and then by the item's rank, with a table of positions by item index.
 ///
 /// `peek` is O(1); `push`, `pop`, `remove` and `update` are O(log n); nothing allocates after
 /// [`reserve`](Self::reserve).
 ///
-/// Keys of schedulers mostly arrive in ascending order: now + a latency, a clock + a request. Such an entry is appended to
-/// a *run*, a ring that is sorted by construction, in O(1), and taken from its front in O(1). What arrives out of order
-/// goes to a heap, and the first is the lesser of the two firsts. So no order of arrival costs more than the heap,
-/// and the usual one costs nothing. The heap is an implicit one (Williams 1964) with several children a
-/// node, as in Johnson's d-heaps (1975): flatter than a binary heap, and the children of a node lie side by side.
+/// Keys of schedulers mostly arrive in ascending order: now + a latency, a clock + a request. Such an entry is appended
+/// to a *run*, a ring that is sorted by construction, in O(1), and taken from its front in O(1). What arrives out of
+/// order goes to a heap, and the first is the lesser of the two firsts. So no order of arrival costs more than the
+/// heap, and the usual one costs nothing. The heap is an implicit one (Williams 1964) with four children a node, as in
+/// Johnson's d-heaps (1975): flatter than a binary heap, and the children of a node lie side by side.
+///
+/// `pop` leaves a hole at the heap's root and lets the next call fill it. In a scheduler that is mostly the `push` of
+/// the task that has been running; it goes straight down from the root, and the last entry stays where it is.
 #[derive(Debug, Clone)]
 pub struct IndexedHeap<K, T = TaskKey> {
     entries: Vec<Entry<K, T>>,
+    /// The first of `entries` has been taken out and is not there any more.
+    hole: bool,
     run: Run<K, T>,
     position: Vec<u32>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Entry<K, T> {
-    key: K,
-    item: T,
-}
-
-impl<K: Ord + Copy, T: QueueItem> Entry<K, T> {
-    /// Lexicographic order without a jump: the outcome is random, so a jump would be mispredicted half the time.
-    #[inline(always)]
-    fn before(&self, other: &Self) -> bool {
-        (self.key < other.key) | ((self.key == other.key) & (self.item < other.item))
-    }
-}
-
 impl<K, T> Default for IndexedHeap<K, T> {
     fn default() -> Self {
-        IndexedHeap { entries: Vec::new(), run: Run::default(), position: Vec::new() }
+        IndexedHeap { entries: Vec::new(), hole: false, run: Run::default(), position: Vec::new() }
     }
 }
 
-impl<K: Ord + Copy, T: QueueItem> IndexedHeap<K, T> {
+impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
     /// An empty heap.
     pub fn new() -> Self {
         Self::default()
@@ -63,20 +56,19 @@ impl<K: Ord + Copy, T: QueueItem> IndexedHeap<K, T> {
         if indices > self.position.len() {
             self.position.resize(indices, ABSENT);
         }
-        self.entries.reserve(indices.saturating_sub(self.entries.len()));
-        if let Some(mut run) = self.run.larger(indices) {
-            for entry in self.run.iter_back().collect::<Vec<_>>().into_iter().rev() {
-                let slot = run.append(*entry).expect("the larger run has room for the entries of the smaller");
+        // With a hole there may be one entry more than there are items.
+        self.entries.reserve((indices + 1).saturating_sub(self.entries.len()));
+        if self.run.reserve(indices) {
+            for (slot, entry) in (0u32..).zip(self.run.iter()) {
                 self.position[entry.item.index()] = slot | IN_RUN;
             }
-            self.run = run;
         }
     }
 
     /// Number of items.
     #[inline]
     pub fn len(&self) -> usize {
-        self.entries.len() + self.run.live as usize
+        self.entries.len() - usize::from(self.hole) + self.run.len()
     }
 
     /// Whether there is no item.
@@ -86,12 +78,10 @@ impl<K: Ord + Copy, T: QueueItem> IndexedHeap<K, T> {
     }
 
     fn entry(&self, position: u32) -> Option<&Entry<K, T>> {
-        if position & IN_RUN == 0 {
-            self.entries.get(position as usize)
-        } else if position == ABSENT {
-            None
-        } else {
-            self.run.slots.get((position & !IN_RUN) as usize)
+        match position {
+            ABSENT => None,
+            at if at & IN_RUN == 0 => self.entries.get(at as usize),
+            at => self.run.slot(at & !IN_RUN),
         }
     }
 
@@ -111,19 +101,26 @@ impl<K: Ord + Copy, T: QueueItem> IndexedHeap<K, T> {
         self.entry(self.find(item)?).map(|entry| entry.key)
     }
 
+    /// The first entry of the heap.
+    #[inline(always)]
+    fn heap_first(&self) -> Option<Entry<K, T>> {
+        match self.hole {
+            true => least(&self.entries, 1).map(|(_, entry)| entry),
+            false => self.entries.first().copied(),
+        }
+    }
+
+    /// The first entry of the run, if there is none in the heap that goes before it.
+    #[inline(always)]
+    fn run_first(&self) -> Option<Entry<K, T>> {
+        let run = *self.run.front()?;
+        self.heap_first().is_none_or(|heap| run.before(&heap)).then_some(run)
+    }
+
     /// The item with the lowest key.
     #[inline]
     pub fn peek(&self) -> Option<(K, T)> {
-        let first = match (self.run.front(), self.entries.first()) {
-            (Some(run), Some(heap)) => {
-                if heap.before(run) {
-                    heap
-                } else {
-                    run
-                }
-            }
-            (run, heap) => run.or(heap)?,
-        };
+        let first = self.run_first().or_else(|| self.heap_first())?;
         Some((first.key, first.item))
     }
 
@@ -134,49 +131,41 @@ impl<K: Ord + Copy, T: QueueItem> IndexedHeap<K, T> {
         if index >= self.position.len() {
             self.position.resize(index + 1, ABSENT);
         }
-        let entry = Entry { key, item };
-        match self.position[index] {
-            ABSENT => {}
-            at if at & IN_RUN == 0 => return self.settle(at as usize, entry),
-            at => self.run.take(at & !IN_RUN),
+        if self.position[index] != ABSENT {
+            self.take(self.position[index]);
         }
-        match self.run.append(entry) {
-            Some(slot) => self.position[index] = slot | IN_RUN,
-            None => {
-                self.entries.push(entry);
-                self.sift_up(self.entries.len() - 1, entry);
-            }
+        let entry = Entry { key, item };
+        if let Some(slot) = self.run.append(entry) {
+            self.position[index] = slot | IN_RUN;
+        } else if core::mem::take(&mut self.hole) {
+            self.sift_down(0, entry);
+        } else {
+            self.entries.push(entry);
+            self.sift_up(self.entries.len() - 1, entry);
         }
     }
 
     /// Takes out the item with the lowest key.
     #[inline]
     pub fn pop(&mut self) -> Option<(K, T)> {
-        let run = self.run.front().copied();
-        match (run, self.entries.first()) {
-            (Some(run), heap) if heap.is_none_or(|heap| !heap.before(&run)) => {
-                self.position[run.item.index()] = ABSENT;
-                self.run.pop_front();
-                Some((run.key, run.item))
-            }
-            (_, Some(&top)) => {
-                self.take(0);
-                Some((top.key, top.item))
-            }
-            (_, None) => None,
-        }
+        let first = if let Some(run) = self.run_first() {
+            self.run.pop_front();
+            run
+        } else {
+            self.fill_hole();
+            let first = *self.entries.first()?;
+            self.hole = true;
+            first
+        };
+        self.position[first.item.index()] = ABSENT;
+        Some((first.key, first.item))
     }
 
     /// Takes out `item`, which may stand anywhere.
     pub fn remove(&mut self, item: T) -> Option<K> {
         let at = self.find(item)?;
         let key = self.entry(at)?.key;
-        if at & IN_RUN == 0 {
-            self.take(at as usize);
-        } else {
-            self.position[item.index()] = ABSENT;
-            self.run.take(at & !IN_RUN);
-        }
+        self.take(at);
         Some(key)
     }
 
@@ -191,15 +180,39 @@ impl<K: Ord + Copy, T: QueueItem> IndexedHeap<K, T> {
 
     /// All items, those with high keys rather first; otherwise in no particular order.
     pub fn iter_late_first(&self) -> impl Iterator<Item = (K, T)> + '_ {
-        self.run.iter_back().chain(self.entries.iter().rev()).map(|entry| (entry.key, entry.item))
+        let heap = self.entries[usize::from(self.hole)..].iter().rev().copied();
+        self.run.iter().rev().chain(heap).map(|entry| (entry.key, entry.item))
     }
 
-    /// Takes out of the heap what stands at `at` and lets the last entry fill the hole.
-    fn take(&mut self, at: usize) {
-        self.position[self.entries[at].item.index()] = ABSENT;
-        let last = self.entries.pop().expect("an entry stands at `at`");
-        if at < self.entries.len() {
+    /// Takes out what stands at `position`.
+    fn take(&mut self, position: u32) {
+        if position & IN_RUN != 0 {
+            let slot = position & !IN_RUN;
+            if let Some(entry) = self.run.slot(slot) {
+                self.position[entry.item.index()] = ABSENT;
+                self.run.take(slot);
+            }
+            return;
+        }
+        let index = self.entries[position as usize].item.index();
+        // This may move the entry.
+        self.fill_hole();
+        let at = core::mem::replace(&mut self.position[index], ABSENT) as usize;
+        if let Some(last) = self.entries.pop()
+            && at < self.entries.len()
+        {
             self.settle(at, last);
+        }
+    }
+
+    /// Lets the last entry fill the hole at the root, if there is one.
+    #[inline]
+    fn fill_hole(&mut self) {
+        if core::mem::take(&mut self.hole)
+            && let Some(last) = self.entries.pop()
+            && !self.entries.is_empty()
+        {
+            self.sift_down(0, last);
         }
     }
 
@@ -228,13 +241,7 @@ impl<K: Ord + Copy, T: QueueItem> IndexedHeap<K, T> {
 
     /// Moves the hole at `at` towards the leaves until `entry` fits.
     fn sift_down(&mut self, mut at: usize, entry: Entry<K, T>) {
-        loop {
-            let first = at * ARITY + 1;
-            let (child, below) = match self.entries.get(first..first + ARITY) {
-                Some(full) => least(full, first),
-                None if first < self.entries.len() => least(&self.entries[first..], first),
-                None => break,
-            };
+        while let Some((child, below)) = least(&self.entries, at * ARITY + 1) {
             if !below.before(&entry) {
                 break;
             }
@@ -246,114 +253,28 @@ impl<K: Ord + Copy, T: QueueItem> IndexedHeap<K, T> {
 
     fn place(&mut self, at: usize, entry: Entry<K, T>) {
         self.entries[at] = entry;
-        // A heap has at most as many entries as there are indices, and those are 32 bits wide.
+        // A heap has at most as many entries as there are indices, and those have 31 bits.
         self.position[entry.item.index()] = at as u32;
     }
 }
 
-/// A ring of entries in ascending order. Those taken out of the middle leave gaps, which hold [`QueueItem::NONE`]; the first
-/// and the last entry are never gaps.
-#[derive(Debug, Clone)]
-struct Run<K, T> {
-    /// As many as have ever been used, at most the capacity.
-    slots: Vec<Entry<K, T>>,
-    /// Numbers of the first entry and behind the last one; a number's low bits are its slot.
-    head: u32,
-    tail: u32,
-    /// Number of slots, less one; a power of two, less one.
-    mask: u32,
-    /// Entries that are not gaps.
-    live: u32,
-}
-
-impl<K, T> Default for Run<K, T> {
-    fn default() -> Self {
-        Run { slots: Vec::new(), head: 0, tail: 0, mask: 0, live: 0 }
-    }
-}
-
-impl<K: Ord + Copy, T: QueueItem> Run<K, T> {
-    /// An empty run with room for as many entries, unless this one has it. Memory that is not used is not touched.
-    fn larger(&self, entries: usize) -> Option<Self> {
-        let room = entries.next_power_of_two().min(1 << 30);
-        let enough = room <= self.slots.capacity().min(self.mask as usize + 1);
-        (!enough).then(|| Run { slots: Vec::with_capacity(room), mask: room as u32 - 1, ..Run::default() })
-    }
-
-    #[inline]
-    fn front(&self) -> Option<&Entry<K, T>> {
-        if self.live == 0 { None } else { self.slots.get((self.head & self.mask) as usize) }
-    }
-
-    /// Appends the entry and answers its slot, unless it belongs before the last one or there is no room.
-    #[inline]
-    fn append(&mut self, entry: Entry<K, T>) -> Option<u32> {
-        if self.live == 0 {
-            (self.head, self.tail) = (0, 0);
-        } else if entry.before(self.slots.get((self.tail.wrapping_sub(1) & self.mask) as usize)?) {
-            return None;
-        }
-        if self.tail.wrapping_sub(self.head) > self.mask {
-            return None;
-        }
-        let slot = self.tail & self.mask;
-        if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = entry;
-        } else if self.slots.len() < self.slots.capacity() {
-            self.slots.push(entry);
-        } else {
-            return None;
-        }
-        self.tail = self.tail.wrapping_add(1);
-        self.live += 1;
-        Some(slot)
-    }
-
-    #[inline]
-    fn pop_front(&mut self) {
-        self.live -= 1;
-        self.head = self.head.wrapping_add(1);
-        if self.live > 0 {
-            while self.is_gap(self.head) {
-                self.head = self.head.wrapping_add(1);
-            }
-        }
-    }
-
-    #[inline]
-    fn is_gap(&self, number: u32) -> bool {
-        self.slots.get((number & self.mask) as usize).is_none_or(|entry| entry.item == T::NONE)
-    }
-
-    /// Takes out the entry in `slot`.
-    fn take(&mut self, slot: u32) {
-        if slot == self.head & self.mask {
-            return self.pop_front();
-        }
-        self.slots[slot as usize].item = T::NONE;
-        self.live -= 1;
-        while self.is_gap(self.tail.wrapping_sub(1)) {
-            self.tail = self.tail.wrapping_sub(1);
-        }
-    }
-
-    /// The entries from the last to the first.
-    fn iter_back(&self) -> impl Iterator<Item = &Entry<K, T>> {
-        let count = if self.live == 0 { 0 } else { self.tail.wrapping_sub(self.head) };
-        (1..=count)
-            .filter_map(|back| self.slots.get((self.tail.wrapping_sub(back) & self.mask) as usize))
-            .filter(|entry| entry.item != T::NONE)
-    }
-}
-
-/// The least of some siblings, the first of which stands at `first`, and its place.
+/// The least of the siblings of which the first stands at `first`, and its place.
 #[inline(always)]
-fn least<K: Ord + Copy, T: QueueItem>(siblings: &[Entry<K, T>], first: usize) -> (usize, Entry<K, T>) {
-    let (mut place, mut best) = (first, siblings[0]);
-    for (i, entry) in siblings.iter().enumerate().skip(1) {
-        let better = entry.before(&best);
-        place = select_unpredictable(better, first + i, place);
-        best = select_unpredictable(better, *entry, best);
+fn least<K: HeapKey, T: QueueItem>(entries: &[Entry<K, T>], first: usize) -> Option<(usize, Entry<K, T>)> {
+    let lower = |one: (usize, Entry<K, T>), two: (usize, Entry<K, T>)| {
+        let second = two.1.before(&one.1);
+        let key = select_unpredictable(second, two.1.key, one.1.key);
+        let item = select_unpredictable(second, two.1.item, one.1.item);
+        (select_unpredictable(second, two.0, one.0), Entry { key, item })
+    };
+    if let Some(&[a, b, c, d]) = entries.get(first..first + ARITY) {
+        return Some(lower(lower((first, a), (first + 1, b)), lower((first + 2, c), (first + 3, d))));
     }
-    (place, best)
+    // The last siblings, which may be fewer.
+    let siblings = entries.get(first..)?;
+    let mut least = (first, *siblings.first()?);
+    for (i, &entry) in siblings.iter().enumerate().skip(1) {
+        least = lower(least, (first + i, entry));
+    }
+    Some(least)
 }

@@ -17,16 +17,19 @@
 
 mod class;
 mod deadline;
+mod entry;
 mod fifo;
 mod heap;
 mod links;
 mod priority;
+mod run;
 mod sleep;
 #[cfg(test)]
 mod tests;
 
 pub use class::SchedulerQueues;
 pub use deadline::DeadlineQueue;
+pub use entry::HeapKey;
 pub use fifo::FifoQueue;
 pub use heap::IndexedHeap;
 pub use priority::{LEVELS, PriorityQueue};
@@ -39,12 +42,15 @@ use crate::policy::TaskKey;
 ///
 /// Two items with the same index may not be in one queue at the same time. Items whose indices are used again
 /// ([`TaskId`]: slot and generation) compare unequal to their predecessors, so a stale item is found nowhere.
-pub trait QueueItem: Copy + Ord {
+pub trait QueueItem: Copy + Eq {
     /// Stands in the rows of side tables that no item uses; never queued.
     const NONE: Self;
 
     /// The item's row. Small and dense, as tables have the length of the highest index.
     fn index(self) -> usize;
+
+    /// Says who goes first among equals where keys are equal, lower first; different for different items.
+    fn rank(self) -> u64;
 }
 
 impl QueueItem for TaskKey {
@@ -53,6 +59,10 @@ impl QueueItem for TaskKey {
     fn index(self) -> usize {
         self.0 as usize
     }
+
+    fn rank(self) -> u64 {
+        self.0.into()
+    }
 }
 
 impl QueueItem for TaskId {
@@ -60,5 +70,9 @@ impl QueueItem for TaskId {
 
     fn index(self) -> usize {
         self.slot() as usize
+    }
+
+    fn rank(self) -> u64 {
+        self.0
     }
 }

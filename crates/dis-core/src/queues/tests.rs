@@ -30,13 +30,13 @@ proptest! {
 
     #[test]
     fn the_heap_is_a_sorted_set((calls, room, ascending) in (calls(), 0usize..64, any::<bool>())) {
-        let mut heap = IndexedHeap::<u8>::new();
+        let mut heap = IndexedHeap::<u64>::new();
         heap.reserve(room);
-        let mut model: Vec<(u8, TaskKey)> = Vec::new();
+        let mut model: Vec<(u64, TaskKey)> = Vec::new();
         for (number, (call, item, key)) in calls.into_iter().enumerate() {
-            let item = TaskKey(item);
+            let (item, key) = (TaskKey(item), u64::from(key));
             // Mostly ascending keys use the run, its gaps and its ends.
-            let key = if ascending { (number / 4) as u8 + key / 6 } else { key };
+            let key = if ascending { number as u64 / 4 + key / 6 } else { key };
             let place = model.iter().position(|entry| entry.1 == item);
             match call {
                 0..=2 => {
@@ -199,7 +199,7 @@ fn a_stale_id_is_in_no_queue() {
 #[test]
 fn an_item_takes_the_place_of_its_predecessor() {
     let (old, new) = (TaskId::from_parts(3, 1), TaskId::from_parts(3, 2));
-    let mut heap = IndexedHeap::new();
+    let mut heap = IndexedHeap::<u64, _>::new();
     heap.push(old, 1);
     heap.push(new, 2);
     assert_eq!((heap.len(), heap.pop()), (1, Some((2, new))));

@@ -18,11 +18,10 @@
 //! sleeper hoards no credit, and one who has overdrawn does not get rid of it by a nap. A new task starts with lag 0:
 //! it takes nothing from the old ones but its share from now on.
 //!
-//! **Cost.** Two heaps: tasks not yet eligible by v, eligible ones by deadline; tasks change over as V passes their v.
-//! As V falls when a task leaves that had run ahead, an eligible task may become ineligible again. This is noticed
-//! when it would be chosen, and at most [`RECHECKS`] tasks are put back for one choice; then the earliest deadline is
-//! taken as it is. So all calls are O(log n) amortised: each task changes over once for each time it was queued or
-//! put back.
+//! **Cost.** Two heaps: one by deadline, and one by v for tasks that were first by deadline and not eligible, until V
+//! passes their v. As V falls when a task leaves that had run ahead, a task that has come back from there may be not
+//! eligible again; at most [`RECHECKS`](queue::RECHECKS) such tasks are put back for one choice, then the earliest
+//! deadline is taken as it is. So all calls are O(log n) amortised.
 //!
 //! **Precision.** See [`clock`]: V is exact, a charge loses less than 1/256 ns, a saved lag less than one unit.
 
@@ -155,10 +154,8 @@ impl SchedulingPolicy for FairPolicy {
     }
 
     fn select(&mut self, _now: Timestamp) -> Option<TaskKey> {
-        let key = self.queue.first(&self.clock)?;
-        self.queue.take(key);
         self.served = Duration::ZERO;
-        Some(key)
+        self.queue.pop(&self.clock)
     }
 
     fn peek(&mut self, _now: Timestamp) -> Option<TaskKey> {

@@ -1,13 +1,12 @@
 //! The members of a fair queue, and those of them that wait for the CPU.
 
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 
 use super::clock::{Instant, VirtualClock};
 use crate::policy::TaskKey;
-use crate::queues::{IndexedHeap, QueueItem};
+use crate::queues::{HeapKey, IndexedHeap, QueueItem};
 
-/// Tasks that are put back for one choice at most, when V has fallen behind them.
+/// Promoted tasks that are put back for one choice at most, as V has fallen behind them.
 pub(super) const RECHECKS: usize = 8;
 
 /// What the policy knows of a task that competes.
@@ -27,32 +26,22 @@ pub(super) struct Member {
 pub(super) enum Queued {
     /// Running.
     No,
-    /// Among those not yet eligible.
+    /// In the heap of deadlines, eligible or not.
+    ByDeadline,
+    /// Seen not to be eligible and moved to the heap of virtual runtimes.
     Later,
-    /// Among the eligible.
-    Eligible,
+    /// Become eligible and moved back to the heap of deadlines.
+    Promoted,
 }
 
 const NOBODY: Member = Member { vruntime: Instant(0), vdeadline: Instant(0), turn: 0, weight: 0, queued: Queued::No };
 
-/// A task in a heap: ordered by turn, found by key.
+/// A task in a heap: ranked by turn, found by key. Turns start again from 0 after 2^32 arrivals; of two tasks with
+/// equal deadlines at that moment the later may go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Turn {
     turn: u32,
     key: TaskKey,
-}
-
-impl Ord for Turn {
-    /// Turns wrap around; those of tasks that wait at the same time are less than 2^31 apart.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.turn.wrapping_sub(other.turn) as i32).cmp(&0)
-    }
-}
-
-impl PartialOrd for Turn {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
 }
 
 impl QueueItem for Turn {
@@ -61,16 +50,31 @@ impl QueueItem for Turn {
     fn index(self) -> usize {
         self.key.index()
     }
+
+    fn rank(self) -> u64 {
+        u64::from(self.turn) << 32 | u64::from(self.key.0)
+    }
 }
 
-/// All members by key, and two heaps of the queued ones.
+impl HeapKey for Instant {
+    fn to_bits(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// As instants compare: by the sign of the difference, which is right even if they wrap.
+    fn before(one: u128, other: u128) -> bool {
+        (one.wrapping_sub(other) as i128) < 0
+    }
+}
+
+/// All members by key, and two heaps that share the queued ones.
 #[derive(Debug, Default)]
 pub(super) struct VirtualQueue {
     members: Vec<Member>,
+    /// By virtual deadline.
+    by_deadline: IndexedHeap<Instant, Turn>,
     /// By virtual runtime: the first to become eligible first.
     later: IndexedHeap<Instant, Turn>,
-    /// By virtual deadline.
-    eligible: IndexedHeap<Instant, Turn>,
 }
 
 impl VirtualQueue {
@@ -78,12 +82,12 @@ impl VirtualQueue {
         if keys > self.members.len() {
             self.members.resize(keys, NOBODY);
         }
+        self.by_deadline.reserve(keys);
         self.later.reserve(keys);
-        self.eligible.reserve(keys);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.later.len() + self.eligible.len()
+        self.by_deadline.len() + self.later.len()
     }
 
     pub(super) fn member(&self, key: TaskKey) -> Option<Member> {
@@ -110,13 +114,15 @@ impl VirtualQueue {
             self.members.resize(key.index() + 1, NOBODY);
         }
         let turn = Turn { turn: member.turn, key };
-        member.queued = if clock.reached(member.vruntime) {
-            self.eligible.push(turn, member.vdeadline);
-            Queued::Eligible
-        } else {
+        // Whether it is eligible matters when it is the first by deadline; then this spares it the way there and back.
+        let first = self.by_deadline.peek().is_none_or(|(vdeadline, _)| member.vdeadline < vdeadline);
+        if first && !clock.reached(member.vruntime) {
+            member.queued = Queued::Later;
             self.later.push(turn, member.vruntime);
-            Queued::Later
-        };
+        } else {
+            member.queued = Queued::ByDeadline;
+            self.by_deadline.push(turn, member.vdeadline);
+        }
         self.members[key.index()] = member;
     }
 
@@ -127,36 +133,54 @@ impl VirtualQueue {
         match core::mem::replace(&mut member.queued, Queued::No) {
             Queued::No => false,
             Queued::Later => self.later.remove(turn).is_some(),
-            Queued::Eligible => self.eligible.remove(turn).is_some(),
+            Queued::ByDeadline | Queued::Promoted => self.by_deadline.remove(turn).is_some(),
         }
     }
 
     /// The queued task to run next: of the eligible ones, the one with the earliest deadline. If none is eligible (it
     /// is the running task that is owed service), the first to become so.
     pub(super) fn first(&mut self, clock: &VirtualClock) -> Option<TaskKey> {
+        self.sort(clock);
+        self.by_deadline.peek().or_else(|| self.later.peek()).map(|(_, turn)| turn.key)
+    }
+
+    /// Takes out the task that [`first`](Self::first) names.
+    pub(super) fn pop(&mut self, clock: &VirtualClock) -> Option<TaskKey> {
+        self.sort(clock);
+        let (_, Turn { key, .. }) = self.by_deadline.pop().or_else(|| self.later.pop())?;
+        self.members[key.index()].queued = Queued::No;
+        Some(key)
+    }
+
+    /// Sees to it that the first by deadline is eligible, if any task is.
+    ///
+    /// Eligibility is looked at as late as that: if requests are of one length, the first by deadline is always
+    /// eligible, and the other heap is empty. A task is moved at most twice each time it is queued, and
+    /// [`RECHECKS`] tasks more a call.
+    fn sort(&mut self, clock: &VirtualClock) {
         while let Some((vruntime, turn)) = self.later.peek()
             && clock.reached(vruntime)
         {
             self.later.pop();
             let member = &mut self.members[turn.key.index()];
-            member.queued = Queued::Eligible;
-            self.eligible.push(turn, member.vdeadline);
+            member.queued = Queued::Promoted;
+            self.by_deadline.push(turn, member.vdeadline);
         }
-        for _ in 0..RECHECKS {
-            let Some((_, turn)) = self.eligible.peek() else { break };
+        let mut rechecks = 0;
+        while let Some((_, turn)) = self.by_deadline.peek() {
             let member = &mut self.members[turn.key.index()];
-            if clock.reached(member.vruntime) {
+            rechecks += usize::from(member.queued == Queued::Promoted);
+            if clock.reached(member.vruntime) || rechecks > RECHECKS {
                 break;
             }
-            self.eligible.pop();
+            self.by_deadline.pop();
             member.queued = Queued::Later;
             self.later.push(turn, member.vruntime);
         }
-        self.eligible.peek().or_else(|| self.later.peek()).map(|(_, turn)| turn.key)
     }
 
     /// The queued tasks, those to be served late rather first.
     pub(super) fn iter_late_first(&self) -> impl Iterator<Item = TaskKey> + '_ {
-        self.later.iter_late_first().chain(self.eligible.iter_late_first()).map(|(_, turn)| turn.key)
+        self.later.iter_late_first().chain(self.by_deadline.iter_late_first()).map(|(_, turn)| turn.key)
     }
 }
