@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 use dis_runtime::{Intent, Runtime, sleep, spawn_fn, yield_now};
 
 fn main() {
+    let only = std::env::args().nth(1);
+    if let Some(tasks) = only.and_then(|n| n.parse().ok()) {
+        return yields(tasks);
+    }
     for _ in 0..3 {
         yields(1);
     }
@@ -45,12 +49,13 @@ fn yields(tasks: u64) {
         .unwrap()
         .join()
         .unwrap();
+    println!("{} signals", rt.preemption_signals());
     println!("yield, {tasks} tasks: {:.1} ns", took.as_nanos() as f64 / (total * tasks) as f64);
 }
 
 fn spawn_join() {
     let rt = runtime(2);
-    let n = 300_000u32;
+    let n = 100_000u32;
     let took = rt
         .spawn_fn(Intent::batch(), move || {
             let start = Instant::now();

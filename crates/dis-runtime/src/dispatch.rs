@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use dis_context::{Context, jump, switch};
-use dis_core::api::Timestamp;
+use dis_core::api::{SchedResult, Timestamp};
 use dis_core::executor::{Decision, Leave};
 
 use crate::identity::{self, Site};
@@ -54,10 +54,20 @@ pub(crate) fn base_loop(klt: &'static Klt) {
 pub(crate) fn turn(klt: &'static Klt, me: Option<&Header>, mut step: Step, free: bool) -> bool {
     let rt = klt.rt();
     loop {
-        let (decision, now) = match step {
-            Step::Ask(leave) => ask(klt, leave, free),
-            Step::Carry(decision) => (decision, rt.now()),
-            Step::Hand(other, task, until) => {
+        // Kept where the core writes it: moving it about costs more than reading it.
+        let asked;
+        let now;
+        let decision: &Decision<TaskRef> = match &step {
+            Step::Ask(leave) => {
+                now = begin_question(klt, free);
+                asked = rt.exec.schedule(klt.worker().cpu, now, *leave);
+                answered(rt, klt, *leave, now, &asked)
+            }
+            Step::Carry(decision) => {
+                now = rt.now();
+                decision
+            }
+            &Step::Hand(other, task, until) => {
                 give_up(klt, klt.worker(), free, |worker| other.post(worker, Order::Run(task, until)));
                 match next_order(klt, me) {
                     Some(next) => step = next,
@@ -67,8 +77,8 @@ pub(crate) fn turn(klt: &'static Klt, me: Option<&Header>, mut step: Step, free:
             }
         };
         let worker = klt.worker();
-        let Some(next) = decision.next else {
-            match idle(klt, me, worker, &decision, free) {
+        let Some(next) = &decision.next else {
+            match idle(klt, me, worker, decision, free) {
                 Idle::Ask => step = Step::Ask(Leave::Ask),
                 Idle::Stop => return true,
                 Idle::Passed => match next_order(klt, me) {
@@ -127,9 +137,9 @@ fn is(me: Option<&Header>, task: &Header) -> bool {
     me.is_some_and(|me| ptr::eq(me, task))
 }
 
-/// One question to the core.
+/// What comes before each question to the core; gives the time.
 #[inline]
-fn ask(klt: &'static Klt, leave: Leave, free: bool) -> (Decision<TaskRef>, Timestamp) {
+fn begin_question(klt: &'static Klt, free: bool) -> Timestamp {
     let rt = klt.rt();
     if free && klt.identity.is_wanted() {
         identity::serve_waiters(rt, klt);
@@ -140,16 +150,28 @@ fn ask(klt: &'static Klt, leave: Leave, free: bool) -> (Decision<TaskRef>, Times
         // Before the question: a kick that comes later finds its reason unanswered, one that came before is answered.
         worker.pending.store(false, Ordering::SeqCst);
     }
-    let now = rt.now();
-    match rt.exec.schedule(worker.cpu, now, leave) {
+    rt.now()
+}
+
+/// What comes after each answer.
+#[inline]
+fn answered<'a>(
+    rt: &Inner,
+    klt: &Klt,
+    leave: Leave,
+    now: Timestamp,
+    answer: &'a SchedResult<Decision<TaskRef>>,
+) -> &'a Decision<TaskRef> {
+    let cpu = klt.worker().cpu;
+    match answer {
         Ok(decision) => {
             if let Some(cpu) = decision.interrupt {
                 rt.kick(cpu);
             }
-            trace::decision(rt, worker.cpu, now, leave, &decision);
-            (decision, now)
+            trace::decision(rt, cpu, now, leave, decision);
+            decision
         }
-        Err(error) => fatal(&format_args!("the core refused {leave:?} on CPU {}: {error}", worker.cpu)),
+        Err(error) => fatal(&format_args!("the core refused {leave:?} on CPU {cpu}: {error}")),
     }
 }
 
@@ -389,7 +411,9 @@ fn exit(klt: &'static Klt, me: &Header) -> ! {
     }
     let mut leave = Leave::Exit(0);
     let step = loop {
-        let (decision, now) = ask(klt, leave, true);
+        let now = begin_question(klt, true);
+        let answer = rt.exec.schedule(klt.worker().cpu, now, leave);
+        let decision = *answered(rt, klt, leave, now, &answer);
         let Some(next) = decision.next else { break Step::Carry(decision) };
         let task = next.context.header();
         let own = task.klt.load(Ordering::Relaxed);

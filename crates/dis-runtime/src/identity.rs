@@ -95,7 +95,9 @@ impl Identity {
     #[inline]
     pub(crate) fn hold(&self, task: Option<&Header>) {
         let task = task.map_or(ptr::null_mut(), |task| ptr::from_ref(task).cast_mut());
-        self.holder.store(task, Ordering::SeqCst);
+        if self.holder.load(Ordering::Relaxed) != task {
+            self.holder.store(task, Ordering::SeqCst);
+        }
     }
 
     /// How many tasks are bound to it.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dis_core::api::{BlockReason, CpuMask, SchedError, TaskId, TaskSpec, TaskStats, Timestamp};
-use dis_core::executor::Leave;
+use dis_core::executor::{Leave, Wake};
 use dis_core::intent::{Intent, IoPriority};
 
 use crate::dispatch::{self, inside};
@@ -284,6 +284,45 @@ impl<T> JoinHandle<T> {
     /// The task's counters; `None` once it has ended.
     pub fn stats(&self) -> Option<TaskStats> {
         inside(|| self.rt.exec.with_task(self.id, |task| task.stats).ok())
+    }
+
+    /// Changes the machine's CPUs on which the task may run. A task on a CPU that is forbidden now leaves it at once.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`] once it has ended; [`SchedError::NoCpu`] if the mask names no CPU of the runtime.
+    pub fn set_affinity(&self, cpus: CpuMask) -> Result<(), SchedError> {
+        let mask = self.rt.worker_mask(&cpus).ok_or(SchedError::NoCpu)?;
+        self.change(|| self.rt.exec.set_affinity(self.rt.now(), self.id, mask))
+    }
+
+    /// Changes the priority within the class, lower first.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`] once it has ended.
+    pub fn set_priority(&self, priority: u8) -> Result<(), SchedError> {
+        self.change(|| self.rt.exec.set_priority(self.rt.now(), self.id, priority))
+    }
+
+    /// Declares the task to be for something else from now on. The kernel thread that it is bound to stays the same.
+    ///
+    /// # Errors
+    /// As for a spawn; the task keeps its old intent then.
+    pub fn set_intent(&self, intent: &Intent) -> Result<(), SchedError> {
+        enforceable(intent)?;
+        let mut intent = intent.clone();
+        if let Some(mask) = intent.constraints.cpu_affinity {
+            intent.constraints.cpu_affinity = Some(self.rt.worker_mask(&mask).ok_or(SchedError::NoCpu)?);
+        }
+        self.change(|| self.rt.exec.set_intent(self.rt.now(), self.id, &intent))
+    }
+
+    /// Ends the wait of a task in [`park`](crate::park), or makes its next one return at once.
+    pub fn unpark(&self) {
+        inside(|| self.rt.unpark(self.id));
+    }
+
+    fn change(&self, change: impl FnOnce() -> Result<Wake, SchedError>) -> Result<(), SchedError> {
+        inside(|| change().map(|wake| self.rt.after(wake)))
     }
 
     /// Ends the task: one that has not begun never runs; one that waits, or yields, or calls the runtime in another way

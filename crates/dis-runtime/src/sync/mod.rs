@@ -1,6 +1,16 @@
-//! Primitives that park the task instead of the thread. All of them may be used by ordinary threads as well.
+//! Primitives that park the task instead of the thread.
+//!
+//! All of them may be used by tasks (of any runtime) and by ordinary threads together. A task that is aborted while it
+//! waits leaves the queue and unwinds. A wait costs nothing while it lasts; whoever ends it hands over directly, so that
+//! nobody can overtake those who wait.
 
+mod channel;
+mod event;
 pub(crate) mod mutex;
+mod semaphore;
 mod wait;
 
+pub use channel::{Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError, channel};
+pub use event::Event;
 pub use mutex::{Mutex, MutexGuard};
+pub use semaphore::Semaphore;

@@ -157,6 +157,14 @@ impl WaitList {
         self.len -= 1;
     }
 
+    /// Takes the first node out.
+    pub(crate) fn pop_first(&mut self) -> Option<*const Waiter> {
+        let first = self.first;
+        // SAFETY: in the list, so alive.
+        self.remove(unsafe { first.as_ref() }?);
+        Some(first)
+    }
+
     /// The nodes, first come first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiter> + '_ {
         let mut next = self.first;

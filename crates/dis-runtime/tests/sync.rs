@@ -1,0 +1,166 @@
+//! The primitives, between tasks and threads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use dis_runtime::sync::{Event, Mutex, Semaphore, TryRecvError, TrySendError, channel};
+use dis_runtime::{Intent, Runtime, sleep, yield_now};
+
+#[test]
+fn a_mutex_excludes_tasks_and_threads() {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let mutex = Arc::new(Mutex::new((0u64, 0u64)));
+    let work = |mutex: Arc<Mutex<(u64, u64)>>| {
+        move || {
+            for i in 0..2000 {
+                let mut pair = mutex.lock();
+                pair.0 += 1;
+                if i % 100 == 0 {
+                    yield_now();
+                }
+                pair.1 += 1;
+                assert_eq!(pair.0, pair.1);
+            }
+        }
+    };
+    let intents = [Intent::batch(), Intent::interactive(1000), Intent::background(), Intent::batch()];
+    let tasks: Vec<_> = intents.into_iter().map(|i| rt.spawn_fn(i, work(mutex.clone())).unwrap()).collect();
+    let thread = std::thread::spawn(work(mutex.clone()));
+    tasks.into_iter().for_each(|task| task.join().unwrap());
+    thread.join().unwrap();
+    assert_eq!(*mutex.lock(), (10_000, 10_000));
+}
+
+/// A background task holds what an interactive one needs, and batch hogs would keep it from finishing.
+#[test]
+fn the_owner_of_a_mutex_inherits() {
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let (mutex, held) = (Arc::new(Mutex::new(())), Arc::new(Event::manual()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let low = {
+        let (mutex, held) = (mutex.clone(), held.clone());
+        rt.spawn_fn(Intent::background(), move || {
+            let _guard = mutex.lock();
+            held.set();
+            let mut done = 0u64;
+            for i in 0..60_000_000u64 {
+                done = std::hint::black_box(done.wrapping_add(i));
+            }
+        })
+        .unwrap()
+    };
+    held.wait();
+    let hogs: Vec<_> = (0..3)
+        .map(|_| {
+            let stop = stop.clone();
+            rt.spawn_fn(Intent::batch(), move || while !stop.load(Ordering::Relaxed) {}).unwrap()
+        })
+        .collect();
+    let high = {
+        let mutex = mutex.clone();
+        rt.spawn_fn(Intent::interactive(1000), move || {
+            let start = Instant::now();
+            drop(mutex.lock());
+            start.elapsed()
+        })
+        .unwrap()
+    };
+    let waited = high.join().unwrap();
+    println!("the interactive task waited {waited:?}");
+    stop.store(true, Ordering::Relaxed);
+    low.join().unwrap();
+    hogs.into_iter().for_each(|hog| hog.join().unwrap());
+}
+
+#[test]
+fn timeouts_leave_the_queue() {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let (mutex, semaphore, event) = (Mutex::new(()), Semaphore::new(0), Event::automatic());
+    let guard = mutex.lock();
+    let short = Duration::from_millis(5);
+    let all = Arc::new((Mutex::new(()), Semaphore::new(0), Event::automatic()));
+    let held = all.0.lock();
+    let theirs = all.clone();
+    let task = rt.spawn_fn(Intent::batch(), move || {
+        (theirs.0.lock_timeout(short).is_some(), theirs.1.acquire_timeout(short), theirs.2.wait_timeout(short))
+    });
+    assert_eq!(task.unwrap().join().unwrap(), (false, false, false));
+    drop(held);
+    assert!(all.0.try_lock().is_some());
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert!(mutex.lock_timeout(short).is_none()));
+        assert!(!semaphore.acquire_timeout(short) && !event.wait_timeout(short));
+    });
+    drop(guard);
+    semaphore.release();
+    assert!(semaphore.try_acquire() && !semaphore.try_acquire());
+    event.set();
+    event.set();
+    event.wait();
+    assert!(!event.is_set());
+}
+
+#[test]
+fn a_channel_carries_everything_once_in_order() {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let (sender, receiver) = channel::<u64>(4);
+    let sum = Arc::new(AtomicU64::new(0));
+    let receivers: Vec<_> = (0..2)
+        .map(|_| {
+            let (receiver, sum) = (receiver.clone(), sum.clone());
+            rt.spawn_fn(Intent::interactive(1000), move || {
+                let mut last = [0u64; 3];
+                while let Ok(message) = receiver.recv() {
+                    let (from, n) = ((message % 3) as usize, message / 3 + 1);
+                    assert!(n > last[from], "out of order");
+                    last[from] = n;
+                    sum.fetch_add(message, Ordering::Relaxed);
+                }
+            })
+            .unwrap()
+        })
+        .collect();
+    drop(receiver);
+    let senders: Vec<_> = (0..3u64)
+        .map(|from| {
+            let sender = sender.clone();
+            rt.spawn_fn(Intent::batch(), move || {
+                for n in 0..3000 {
+                    sender.send(n * 3 + from).unwrap();
+                }
+            })
+            .unwrap()
+        })
+        .collect();
+    drop(sender);
+    senders.into_iter().chain(receivers).for_each(|task| task.join().unwrap());
+    assert_eq!(sum.load(Ordering::Relaxed), (0..9000).sum());
+}
+
+#[test]
+fn a_channel_refuses_when_full_empty_or_closed() {
+    let (sender, receiver) = channel(1);
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    sender.try_send(1).unwrap();
+    assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
+    assert_eq!(sender.send_timeout(3, Duration::from_millis(1)), Err(TrySendError::Full(3)));
+    drop(sender);
+    assert_eq!(receiver.recv(), Ok(1));
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
+}
+
+#[test]
+fn an_event_wakes_everybody() {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let event = Arc::new(Event::manual());
+    let tasks: Vec<_> = (0..50)
+        .map(|_| {
+            let event = event.clone();
+            rt.spawn_fn(Intent::batch(), move || event.wait()).unwrap()
+        })
+        .collect();
+    rt.spawn_fn(Intent::interactive(1000), || sleep(Duration::from_millis(5))).unwrap().join().unwrap();
+    event.set();
+    tasks.into_iter().for_each(|task| task.join().unwrap());
+}
