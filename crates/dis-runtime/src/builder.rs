@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) spares: usize,
     pub(crate) fifo: Option<i32>,
     pub(crate) fifo_granted: Option<i32>,
+    /// Events to keep per worker; 0: none are recorded.
+    pub(crate) trace: usize,
 }
 
 /// Why a runtime could not be built.
@@ -83,6 +85,13 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
+/// The core's limits, with a slack of 100 ‰ on Realtime budgets: a process is charged for switches, signals and the time
+/// that the kernel takes from its CPUs, so a job that really uses its wcet is seen to use a little more. Admission counts
+/// the slack.
+pub fn default_limits() -> Limits {
+    Limits { budget_slack: 100, ..Limits::default() }
+}
+
 /// Sets a [`Runtime`] up. Made by [`Runtime::builder`].
 #[derive(Debug, Clone)]
 pub struct Builder {
@@ -96,6 +105,7 @@ pub struct Builder {
     signal: i32,
     identities: usize,
     fifo: Option<i32>,
+    trace: usize,
 }
 
 impl Builder {
@@ -107,10 +117,11 @@ impl Builder {
             stack_size: StackConfig::default().size,
             max_tasks: 131_072,
             policies: Vec::new(),
-            limits: Limits::default(),
+            limits: default_limits(),
             signal: libc::SIGURG,
             identities: 64,
             fifo: None,
+            trace: 0,
         }
     }
 
@@ -151,7 +162,7 @@ impl Builder {
         self
     }
 
-    /// Caps, floors and waits of the classes.
+    /// Caps, floors and waits of the classes. Default: [`default_limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -179,6 +190,13 @@ impl Builder {
     /// reserves for them.
     pub fn fifo(mut self, priority: i32) -> Self {
         self.fifo = Some(priority);
+        self
+    }
+
+    /// Records what happens, the newest `events` per CPU (32 bytes each); read them with [`Runtime::trace`]. Default: 0,
+    /// nothing is recorded.
+    pub fn trace(mut self, events: usize) -> Self {
+        self.trace = events;
         self
     }
 
@@ -225,6 +243,7 @@ impl Builder {
             spares: workers + 1,
             fifo: self.fifo,
             fifo_granted,
+            trace: self.trace,
         };
         let inner = Inner::new(settings, exec, stacks.map_err(BuildError::Stacks)?);
         overflow::remember(&inner).map_err(|error| BuildError::Thread(error.to_string()))?;

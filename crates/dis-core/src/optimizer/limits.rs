@@ -10,6 +10,10 @@ pub struct Limits {
     /// Most that System and Realtime together get of a window while a lower class waits. Default 950 ‰. Also the
     /// most utilisation that admission reserves on a CPU.
     pub realtime: u16,
+    /// How much more than its wcet a Realtime job may use before it is stopped, in per mille of the wcet. Default 0. For
+    /// hosts that cannot measure a job's time exactly (what a switch or an interrupt costs is charged to somebody);
+    /// admission counts it, so it never costs another task anything.
+    pub budget_slack: u16,
     /// Most that System gets of a window while another class waits. Default 500 ‰, and never more than Realtime
     /// reservations leave of `realtime`.
     pub system: u16,
@@ -34,6 +38,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             realtime: 950,
+            budget_slack: 0,
             system: 500,
             window: Duration::from_millis(10),
             batch_wait: Duration::from_millis(75),
@@ -51,6 +56,8 @@ impl Default for Limits {
 pub enum LimitsError {
     /// A share of 0 or above 1000 ‰: the first would stop a class, the second does not exist.
     Share(&'static str),
+    /// `budget_slack` above 1000 ‰.
+    Slack,
     /// A time of zero, or above one hour.
     Time(&'static str),
 }
@@ -59,6 +66,7 @@ impl fmt::Display for LimitsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LimitsError::Share(name) => write!(f, "limit `{name}` must be 1 to 1000 per mille"),
+            LimitsError::Slack => f.write_str("limit `budget_slack` must be at most 1000 per mille"),
             LimitsError::Time(name) => write!(f, "limit `{name}` must be above 0 and at most one hour"),
         }
     }
@@ -78,6 +86,9 @@ impl Limits {
             if !(1..=1000).contains(&share) {
                 return Err(LimitsError::Share(name));
             }
+        }
+        if self.budget_slack > 1000 {
+            return Err(LimitsError::Slack);
         }
         for (name, time) in [
             ("window", self.window),

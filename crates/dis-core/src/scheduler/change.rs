@@ -71,7 +71,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if state.task(key).state.has_ended() {
             return Err(SchedError::InvalidState);
         }
-        let ppm = reservation_ppm(&intent.class);
+        // What has been used up to now was for the old intent.
+        state.charge(now);
+        let ppm = reservation_ppm(&intent.class, &self.config.limits);
         let held = state.task(key).sched.reserved_ppm;
         if ppm > 0 && state.realtime_ppm - held + ppm > u64::from(self.config.limits.realtime) * 1000 {
             return Err(SchedError::NoCpu);
@@ -92,7 +94,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         task.priority = intent.class.to_priority();
         task.sched.entity.slice = intent.class.time_quantum();
         task.sched.reserved_ppm = ppm;
-        task.sched.server = server_for(intent);
+        task.sched.server = server_for(intent, &self.config.limits);
         task.sched.credit = (intent.class.queue() == QueueType::Interactive).then(|| Credit::full(burst, now));
         task.sched.pending_release = ppm > 0 && task.state != TaskState::Running;
         // A sleeper's first job is released when it wakes up; for a blocked one that instant is not known yet.
@@ -126,6 +128,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
     /// Brings a task's place in line with its present urgency.
     fn reapply(&self, state: &mut CpuState<C>, key: TaskKey, now: Timestamp) -> Wake {
+        // What has been used up to now was under the old urgency.
+        state.charge(now);
         let task = state.task(key);
         let urgency = task.urgency();
         let same_class = urgency.class == task.sched.class;

@@ -8,28 +8,36 @@ use super::state::{CpuState, SchedState};
 use crate::api::{CpuMask, Duration, SchedError, SchedResult, Task, TaskId, TaskSpec, TaskState, TaskStats, Timestamp};
 use crate::executor::{Job, Placement, Wake};
 use crate::intent::{Intent, IntentClass, QueueType, TaskHistory};
-use crate::optimizer::{Credit, Server, Wanted, choose_cpu};
+use crate::optimizer::{Credit, Limits, Server, Wanted, choose_cpu};
 use crate::policy::{Entity, TaskKey, VirtualTime};
+
+/// The CPU time that a Realtime job may really use: the wcet and the limits' slack, at most the deadline.
+fn budget(wcet_us: u64, deadline_us: u64, limits: &Limits) -> Duration {
+    let wcet = Duration::from_micros(wcet_us);
+    wcet.mul_div(1000 + u64::from(limits.budget_slack), 1000).min(Duration::from_micros(deadline_us))
+}
 
 /// Utilisation that a Realtime intent reserves, per million of one CPU, rounded up; 0 for the other classes.
 ///
-/// Density: wcet over the shorter of deadline and period, so that utilisations up to the limit are schedulable under
-/// EDF on one CPU (Liu and Layland 1973 for deadline = period; sufficient, not necessary, for shorter deadlines).
-pub(super) fn reservation_ppm(class: &IntentClass) -> u64 {
+/// Density: the budget over the shorter of deadline and period, so that utilisations up to the limit are schedulable
+/// under EDF on one CPU (Liu and Layland 1973 for deadline = period; sufficient, not necessary, for shorter deadlines).
+pub(super) fn reservation_ppm(class: &IntentClass, limits: &Limits) -> u64 {
     match *class {
         IntentClass::Realtime { period_us, deadline_us, wcet_us } => {
-            (u128::from(wcet_us) * 1_000_000).div_ceil(u128::from(deadline_us.min(period_us).max(1))) as u64
+            let span = Duration::from_micros(deadline_us.min(period_us).max(1));
+            let budget = budget(wcet_us, deadline_us, limits);
+            (u128::from(budget.as_nanos()) * 1_000_000).div_ceil(u128::from(span.as_nanos())) as u64
         }
         _ => 0,
     }
 }
 
-/// The bandwidth server an intent asks for: wcet every period, or `cpu_max` of each 10 ms.
-pub(super) fn server_for(intent: &Intent) -> Option<Server> {
+/// The bandwidth server an intent asks for: its budget every period, or `cpu_max` of each 10 ms.
+pub(super) fn server_for(intent: &Intent, limits: &Limits) -> Option<Server> {
     const CAP_PERIOD: Duration = Duration::from_millis(10);
     match intent.class {
         IntentClass::Realtime { period_us, deadline_us, wcet_us } => Some(Server::new(
-            Duration::from_micros(wcet_us),
+            budget(wcet_us, deadline_us, limits),
             Duration::from_micros(deadline_us),
             Duration::from_micros(period_us),
         )),
@@ -53,7 +61,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             return Err(SchedError::NotSupported("cpu_min: reservations by share are not enforced yet"));
         }
         let allowed = self.allowed(spec.intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL))?;
-        let ppm = reservation_ppm(&spec.intent.class);
+        let ppm = reservation_ppm(&spec.intent.class, &self.config.limits);
         if ppm > 0 {
             for cpu in allowed.iter() {
                 let mut state = self.lock(cpu);
@@ -130,7 +138,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 }
 
-fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &crate::optimizer::Limits, now: Timestamp) -> Task<C> {
+fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, now: Timestamp) -> Task<C> {
     let class = spec.intent.class.queue();
     let priority = spec.intent.class.to_priority();
     let slice = spec.intent.class.time_quantum();
@@ -169,12 +177,12 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &crate::optimizer::Limits,
             joiner: TaskId::INVALID,
             ready_since: now,
             burst: Duration::ZERO,
-            server: server_for(&spec.intent),
+            server: server_for(&spec.intent, limits),
             credit: (class == QueueType::Interactive).then(|| Credit::full(limits.interactive_burst, now)),
             inherited: None,
             job: Job::default(),
             pending_release: false,
-            reserved_ppm: reservation_ppm(&spec.intent.class),
+            reserved_ppm: reservation_ppm(&spec.intent.class, limits),
         },
         intent: spec.intent,
     }
