@@ -140,7 +140,9 @@ fn hogs() {
                 .unwrap()
             })
             .collect();
-        all.into_iter().for_each(|t| drop(t.join().unwrap()));
+        for task in all {
+            task.join().unwrap();
+        }
         start.elapsed() / n
     };
     let before = rt.preemption_signals();

@@ -28,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) fifo_granted: Option<i32>,
     /// Events to keep per worker; 0: none are recorded.
     pub(crate) trace: usize,
+    pub(crate) max_tasks: u32,
 }
 
 /// Why a runtime could not be built.
@@ -244,6 +245,7 @@ impl Builder {
             fifo: self.fifo,
             fifo_granted,
             trace: self.trace,
+            max_tasks: self.max_tasks,
         };
         let inner = Inner::new(settings, exec, stacks.map_err(BuildError::Stacks)?);
         overflow::remember(&inner).map_err(|error| BuildError::Thread(error.to_string()))?;

@@ -358,9 +358,6 @@ unsafe extern "C" fn entry(data: usize, _: usize) -> ! {
     let task = unsafe { &*header };
     // SAFETY: called once, on the task's own stack.
     unsafe { (task.vtable.run)(header) };
-    if !task.name.is_empty() {
-        trace::ended(task);
-    }
     finish(klt, task)
 }
 

@@ -23,8 +23,6 @@ const WANTED: u32 = 2;
 /// What a KLT is for while tasks are bound to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
-    /// No task is bound to it.
-    Unbound,
     /// One task of its own, or several of one class when there are more tasks than identities.
     Own(QueueType),
     /// Shared by the latency-sensitive tasks of a class on one worker.
@@ -34,9 +32,9 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Never 0, which says that no task is bound.
     fn code(self) -> u64 {
         match self {
-            Kind::Unbound => 0,
             Kind::Dedicated => 1,
             Kind::Own(class) => 8 + class as u64,
             Kind::Shared(class) => 16 + class as u64,

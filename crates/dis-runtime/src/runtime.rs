@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use dis_context::StackPool;
-use dis_core::api::{CpuMask, TaskId, Timestamp};
+use dis_core::api::{CpuMask, TaskId, TaskSpec, Timestamp};
 use dis_core::executor::{Decision, Executor, Kill, Reason, Wake};
+use dis_core::intent::Intent;
 use dis_core::stats::SchedulerStats;
 
 use crate::builder::{BuildError, Builder, Settings};
@@ -20,6 +21,7 @@ use crate::klt::{self, Klt, Order};
 use crate::lock::{FutexLock, Locked};
 use crate::sys;
 use crate::task::{Header, TaskRef};
+use crate::trace::{Ring, TraceEvent, TraceReader};
 use crate::worker::Worker;
 
 /// Most KLTs of one runtime.
@@ -49,6 +51,8 @@ pub(crate) struct Inner {
     pub(crate) closing: AtomicBool,
     pub(crate) keeper: Keeper,
     pub(crate) threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    /// One per worker if events are recorded, else none.
+    pub(crate) rings: Box<[Ring]>,
 }
 
 /// Lists of tasks; by address, so that neighbours rarely meet.
@@ -73,6 +77,8 @@ unsafe impl Send for Spares {}
 impl Inner {
     pub(crate) fn new(config: Settings, exec: Executor<TaskRef, FutexLock>, stacks: StackPool) -> Arc<Inner> {
         let workers = config.cpus.iter().enumerate().map(|(cpu, &os_cpu)| Worker::new(cpu, os_cpu)).collect();
+        let rings = config.cpus.iter().take(if config.trace > 0 { usize::MAX } else { 0 });
+        let rings = rings.map(|_| Ring::new(config.trace)).collect();
         Arc::new(Inner {
             exec,
             workers,
@@ -91,6 +97,7 @@ impl Inner {
             closing: AtomicBool::new(false),
             keeper: Keeper::new(),
             threads: Mutex::new(Vec::new()),
+            rings,
         })
     }
 
@@ -481,10 +488,12 @@ impl Inner {
         // only before its worker stops, so look again until all have ended.
         while !threads.is_empty() {
             for worker in &self.workers {
+                if !worker.stopped.load(Ordering::Acquire) {
+                    continue;
+                }
+                let home = worker.home.swap(ptr::null_mut(), Ordering::AcqRel);
                 // SAFETY: KLTs live as long as the runtime.
-                if worker.stopped.load(Ordering::Acquire)
-                    && let Some(home) = unsafe { worker.home.swap(ptr::null_mut(), Ordering::AcqRel).as_ref() }
-                {
+                if let Some(home) = unsafe { home.as_ref() } {
                     home.post_quit();
                 }
             }
@@ -516,12 +525,36 @@ impl Drop for Inner {
     }
 }
 
+/// How many tasks each CPU has room for before its tables must grow.
+const ROOM: u32 = 4096;
+
+/// Makes the core's tables grow now, while there is no task that could be preempted with the allocator's lock in its hands:
+/// later growth happens under the core's lock, and would make a worker wait for such a task.
+fn make_room(inner: &Inner) {
+    let tasks = ROOM.min(inner.config.max_tasks / inner.workers.len() as u32);
+    for cpu in 0..inner.workers.len() {
+        let intent = Intent::batch().with_affinity(CpuMask::single(cpu));
+        let spec = || {
+            // Never looked at: the task is asleep until it is killed, below.
+            let mut spec = TaskSpec::new(String::new(), intent.clone(), TaskRef::dangling());
+            spec.start = Some(Timestamp::MAX);
+            spec
+        };
+        let ids: Vec<TaskId> =
+            (0..tasks).map_while(|_| inner.exec.spawn(inner.now(), None, spec()).ok()).map(|(id, _)| id).collect();
+        for id in ids {
+            let _ = inner.exec.kill(inner.now(), id);
+        }
+    }
+}
+
 /// Starts the threads.
 pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), BuildError> {
     let fail = |inner: &Arc<Inner>, error| {
         inner.stop_threads();
         Err(error)
     };
+    make_room(inner);
     for worker in &inner.workers {
         let klt = match crate::keeper::spawn_klt(inner) {
             Ok(klt) => klt,
@@ -617,6 +650,12 @@ impl Runtime {
     /// The runtime's clock: nanoseconds of CLOCK_MONOTONIC.
     pub fn now(&self) -> Timestamp {
         self.inner.now()
+    }
+
+    /// The events since `reader` was used last, of all CPUs in order of time; none unless the runtime was built with
+    /// [`Builder::trace`]. The very last event of each CPU comes with the next call.
+    pub fn trace(&self, reader: &mut TraceReader) -> Vec<TraceEvent> {
+        reader.read(&self.inner.rings)
     }
 
     /// How many preemption signals have reached running tasks so far.

@@ -182,6 +182,11 @@ impl TaskRef {
         TaskRef(NonNull::from(header))
     }
 
+    /// A handle of no task, for those that never run.
+    pub(crate) fn dangling() -> TaskRef {
+        TaskRef(NonNull::dangling())
+    }
+
     /// The task. A handle that the core gives out belongs to a task that has not been reaped, which holds a reference.
     #[inline]
     pub(crate) fn header(self) -> &'static Header {

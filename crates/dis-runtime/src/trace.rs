@@ -1,13 +1,212 @@
-//! What happened, for traces. Filled in by the observer; costs one load when there is none.
+//! What happened, for traces: a ring of events per worker, filled without allocation or lock.
+//!
+//! Off by default; then it costs one load and one jump per decision. Each ring is written by the carrier of its worker,
+//! inside the runtime, so there is one writer at a time; a reader takes what is complete, and is told how much it missed.
 
-use dis_core::api::Timestamp;
-use dis_core::executor::{Decision, Leave};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use dis_core::api::{TaskId, Timestamp};
+use dis_core::executor::{Decision, Leave, Reason};
+use dis_core::intent::QueueType;
 
 use crate::runtime::Inner;
-use crate::task::{Header, TaskRef};
+use crate::task::TaskRef;
 
-#[inline]
-pub(crate) fn decision(_rt: &Inner, _cpu: usize, _now: Timestamp, _leave: Leave, _decision: &Decision<TaskRef>) {}
+/// What happened to a task on a CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TraceKind {
+    /// It got the CPU; `waited` says how long it was ready before.
+    Run = 0,
+    /// It lost the CPU without wanting to, and is ready.
+    Preempt = 1,
+    /// It waits until it is woken.
+    Block = 2,
+    /// It waits for an instant.
+    Sleep = 3,
+    /// It let others go first.
+    Yield = 4,
+    /// It ended.
+    Exit = 5,
+    /// The CPU has nothing to run.
+    Idle = 6,
+    /// It was chosen, but its kernel thread is in use by another task, for which it now waits.
+    Declined = 7,
+}
 
+/// One event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceEvent {
+    /// When, on the runtime's clock.
+    pub at: Timestamp,
+    /// The scheduler's CPU (see `Runtime::cpus` for the machine's).
+    pub cpu: usize,
+    /// What.
+    pub kind: TraceKind,
+    /// Which task; [`TaskId::INVALID`] for [`TraceKind::Idle`].
+    pub task: TaskId,
+    /// The class it runs in, for [`TraceKind::Run`].
+    pub class: Option<QueueType>,
+    /// Why the CPU decided so, for [`TraceKind::Run`] and [`TraceKind::Idle`].
+    pub reason: Option<Reason>,
+    /// The highest class that had to wait.
+    pub lost: Option<QueueType>,
+    /// How long the task had been ready, ns, for [`TraceKind::Run`]: `at - waited` is when it became ready.
+    pub waited: u64,
+}
+
+const WORDS: usize = 4;
+
+/// A worker's events.
+pub(crate) struct Ring {
+    /// Events written so far; the place of event n is n modulo the length.
+    head: AtomicU64,
+    /// The task that runs here as far as the trace knows, to name those that leave.
+    running: AtomicU64,
+    places: Box<[[AtomicU64; WORDS]]>,
+}
+
+impl Ring {
+    /// A ring with room for `events`.
+    pub(crate) fn new(events: usize) -> Ring {
+        let place = || [const { AtomicU64::new(0) }; WORDS];
+        Ring { head: AtomicU64::new(0), running: AtomicU64::new(0), places: (0..events).map(|_| place()).collect() }
+    }
+
+    fn push(&self, event: [u64; WORDS]) {
+        let n = self.head.load(Ordering::Relaxed);
+        let Some(place) = self.places.get((n % self.places.len().max(1) as u64) as usize) else { return };
+        // A reader that sees words of this event sees at least this head, and gives up on the place.
+        self.head.store(n + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        for (cell, word) in place.iter().zip(event) {
+            cell.store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// The events from number `from` on that are still there. Gives the number to go on from, and how many were lost.
+    pub(crate) fn read(&self, cpu: usize, from: u64, out: &mut Vec<TraceEvent>) -> (u64, u64) {
+        let len = self.places.len() as u64;
+        // The event before the head may be half-written.
+        let end = self.head.load(Ordering::Acquire).saturating_sub(1);
+        let mut lost = 0;
+        let start = from.max((end + 1).saturating_sub(len));
+        lost += start - from.min(start);
+        for n in start..end.max(start) {
+            let words: [u64; WORDS] =
+                std::array::from_fn(|i| self.places[(n % len) as usize][i].load(Ordering::Relaxed));
+            fence(Ordering::Acquire);
+            if self.head.load(Ordering::Relaxed) > n + len {
+                lost += 1;
+                continue;
+            }
+            out.extend(decode(cpu, words));
+        }
+        (end.max(start), lost)
+    }
+}
+
+fn encode(at: Timestamp, kind: TraceKind, task: TaskId, decision: Option<&Decision<TaskRef>>) -> [u64; WORDS] {
+    let class = |class: Option<QueueType>| class.map_or(0, |class| class as u64 + 1);
+    let next = decision.and_then(|d| d.next.as_ref());
+    let reason = decision.map_or(0, |d| REASONS.iter().position(|r| *r == d.reason).map_or(0, |i| i as u64 + 1));
+    let lost = class(decision.and_then(|d| d.lost));
+    let packed = kind as u64 | class(next.map(|n| n.class)) << 8 | reason << 16 | lost << 24;
+    [at.as_nanos(), task.0, packed, next.map_or(0, |n| n.waited.as_nanos())]
+}
+
+const REASONS: [Reason; 6] =
+    [Reason::Idle, Reason::Continue, Reason::ClassOrder, Reason::WaitBound, Reason::Cap, Reason::Stolen];
+
+fn decode(cpu: usize, [at, task, packed, waited]: [u64; WORDS]) -> Option<TraceEvent> {
+    use TraceKind::*;
+    let kind = *[Run, Preempt, Block, Sleep, Yield, Exit, Idle, Declined].get((packed & 0xff) as usize)?;
+    let class = |byte: u64| QueueType::ALL.get((byte as usize & 0xff).wrapping_sub(1)).copied();
+    let reason = REASONS.get(((packed >> 16) as usize & 0xff).wrapping_sub(1)).copied();
+    Some(TraceEvent {
+        at: Timestamp::from_nanos(at),
+        cpu,
+        kind,
+        task: TaskId(task),
+        class: class(packed >> 8),
+        reason,
+        lost: class(packed >> 24),
+        waited,
+    })
+}
+
+/// Notes a decision. Called by the carrier, inside the runtime.
 #[inline]
-pub(crate) fn ended(_task: &Header) {}
+pub(crate) fn decision(rt: &Inner, cpu: usize, now: Timestamp, leave: Leave, decision: &Decision<TaskRef>) {
+    if let Some(ring) = rt.rings.get(cpu) {
+        note(ring, now, leave, decision);
+    }
+}
+
+#[cold]
+fn note(ring: &Ring, now: Timestamp, leave: Leave, decision: &Decision<TaskRef>) {
+    let before = TaskId(ring.running.load(Ordering::Relaxed));
+    let next = decision.next.as_ref().map_or(TaskId::INVALID, |next| next.id);
+    if before != TaskId::INVALID {
+        let kind = match leave {
+            Leave::Ask if next == before => return,
+            Leave::Ask => TraceKind::Preempt,
+            Leave::Yield => TraceKind::Yield,
+            Leave::Block(..) => TraceKind::Block,
+            Leave::Sleep(_) | Leave::NextPeriod => TraceKind::Sleep,
+            Leave::Exit(_) => TraceKind::Exit,
+            Leave::Declined => TraceKind::Declined,
+        };
+        ring.push(encode(now, kind, before, None));
+    } else if next == TaskId::INVALID && leave == Leave::Ask {
+        return;
+    }
+    ring.running.store(next.0, Ordering::Relaxed);
+    let kind = if next == TaskId::INVALID { TraceKind::Idle } else { TraceKind::Run };
+    ring.push(encode(now, kind, next, Some(decision)));
+}
+
+/// Reads the events of a runtime that was built with `Builder::trace`. See `Runtime::trace`.
+#[derive(Debug, Clone, Default)]
+pub struct TraceReader {
+    next: Vec<u64>,
+    lost: u64,
+}
+
+impl TraceReader {
+    pub(crate) fn read(&mut self, rings: &[Ring]) -> Vec<TraceEvent> {
+        let mut events = Vec::new();
+        self.next.resize(rings.len(), 0);
+        for (cpu, (ring, next)) in rings.iter().zip(&mut self.next).enumerate() {
+            let (now_at, lost) = ring.read(cpu, *next, &mut events);
+            *next = now_at;
+            self.lost += lost;
+        }
+        events.sort_by_key(|event| event.at);
+        events
+    }
+
+    /// How many events were overwritten before they were read.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_keeps_the_newest_and_counts_the_lost() {
+        let ring = Ring::new(8);
+        for n in 0..20u64 {
+            ring.push(encode(Timestamp::from_nanos(n), TraceKind::Yield, TaskId(n + 1), None));
+        }
+        let mut events = Vec::new();
+        let (next, lost) = ring.read(3, 0, &mut events);
+        // The last one is not taken: it may be half-written.
+        assert_eq!((next, lost, events.len()), (19, 12, 7));
+        assert_eq!((events[0].at.as_nanos(), events[0].task, events[0].cpu), (12, TaskId(13), 3));
+        assert_eq!(ring.read(3, next, &mut events), (19, 0));
+    }
+}

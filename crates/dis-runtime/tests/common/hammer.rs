@@ -143,14 +143,14 @@ fn pl_lock(shared: &Shared, _: u64) {
 fn dis_lock(shared: &Shared, n: u64) {
     let mut guard = shared.dis_mutex.lock();
     hold(&mut guard, shared, "dis mutex");
-    if n % 16 == 0 {
+    if n.is_multiple_of(16) {
         yield_now();
     }
 }
 
 fn panics(shared: &Shared, n: u64) {
     let caught = catch_unwind(AssertUnwindSafe(|| {
-        let _keep = vec![n; 10];
+        let _keep = Box::new(n);
         std::panic::resume_unwind(Box::new(n));
     }));
     match caught {
@@ -205,7 +205,7 @@ fn aborts(shared: &Shared, n: u64) {
         }
     });
     let Ok(handle) = spawned else { return };
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         yield_now();
     }
     handle.abort();
@@ -218,7 +218,7 @@ fn aborts(shared: &Shared, n: u64) {
 }
 
 fn naps(_: &Shared, n: u64) {
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         sleep(Duration::from_micros(n % 700));
     } else {
         std::thread::sleep(Duration::from_micros(20));
