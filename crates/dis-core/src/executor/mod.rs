@@ -51,6 +51,8 @@ struct Turn {
     live: TaskId,
     /// Whether the queues here may hold something that another CPU should take.
     surplus: bool,
+    /// Whether a task has been taken over that need not be the one to run.
+    pulled: bool,
     interrupt: Option<usize>,
 }
 
@@ -96,17 +98,25 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let shared = self.tasks.cpus.get(cpu).ok_or(SchedError::NoCpu)?;
         let mut state = self.lock(cpu);
         let live = self.check(&state, leave)?;
-        let mut turn = Turn { live, surplus: false, interrupt: None };
+        let mut turn = Turn { live, surplus: false, pulled: false, interrupt: None };
         let asked = shared.look_around.load(Ordering::Relaxed) && shared.look_around.swap(false, Ordering::AcqRel);
         if asked || state.evict.is_some() {
             drop(state);
-            let taker = if asked { self.pull(cpu, now).and_then(|pulled| pulled.taker) } else { None };
+            let pulled = if asked { self.pull(cpu, now) } else { None };
+            let taker = match pulled {
+                Some(pulled) => pulled.taker,
+                None if asked => self.pass_on(cpu),
+                None => None,
+            };
+            // It may not be eligible here (caps are per CPU); then an idle CPU should have it.
+            turn.pulled = pulled.is_some();
             let receiver = self.flush_evicted(cpu, now);
             state = self.lock(cpu);
             turn.tell(&mut state, taker);
             turn.tell(&mut state, receiver);
         }
-        turn.surplus = core::mem::take(&mut state.surplus);
+        // A CPU that idled may find more than one task.
+        turn.surplus = core::mem::take(&mut state.surplus) || state.current.is_none();
         state.charge(now);
         self.fire_timers(&mut state, &mut turn, now);
         let joiner = self.leave(&mut state, leave, &mut turn, now);
@@ -204,9 +214,9 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let vacate = next.is_none() && state.evict.is_some();
         self.tasks.cpus[cpu].unsaved.store(unsaved.0, Ordering::Release);
         self.publish(&mut state);
-        if turn.surplus && state.ready_count > 0 {
+        if (turn.surplus || turn.pulled) && state.ready_count > 0 {
             if interrupt.is_none() {
-                interrupt = self.find_taker(&mut state);
+                interrupt = self.find_taker(&mut state, turn.surplus);
             } else {
                 state.surplus = true;
             }

@@ -64,7 +64,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 self.publish(&mut from);
                 self.publish(&mut to);
                 // What is left there may be for yet another CPU.
-                let taker = if from.ready_count > 0 { self.find_taker(&mut from) } else { None };
+                let taker = if from.ready_count > 0 { self.find_taker(&mut from, true) } else { None };
                 return Some(Pulled { taker: taker.filter(|&taker| taker != cpu) });
             }
         }
@@ -76,10 +76,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         None
     }
 
-    /// A CPU that would do better with a task waiting here: an idle one, or, for the most urgent task, one that runs
-    /// something less urgent. It is told to look around, and must be interrupted. O(CPUs), and if some idle, O(tasks
+    /// A CPU that would do better with a task waiting here: an idle one, or, if `urgent`, one that runs something less
+    /// urgent than the most urgent task. It is told to look around, and must be interrupted. O(CPUs), and if some idle, O(tasks
     /// waiting here that none of those may run).
-    pub(super) fn find_taker(&self, state: &mut CpuState<C>) -> Option<usize> {
+    pub(super) fn find_taker(&self, state: &mut CpuState<C>, urgent: bool) -> Option<usize> {
         let idle = self.idle_cpus(state.cpu);
         let unsaved = TaskId(self.cpus[state.cpu].unsaved.load(Ordering::Acquire));
         let (mut taker, mut later, mut first) = (None, false, None);
@@ -105,9 +105,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             // It can be taken once its registers are saved: look again then.
             state.surplus = true;
             self.cpus[state.cpu].waits_for_save.store(true, Ordering::Release);
+            return None;
         }
-        let (class, allowed) = first?;
         let taker = taker.or_else(|| {
+            let (class, allowed) = first.filter(|_| urgent)?;
             (0..self.cpu_count())
                 .filter(|&cpu| class <= QueueType::Interactive && cpu != state.cpu && allowed.contains(cpu))
                 .map(|cpu| (self.load(cpu), cpu))
@@ -117,6 +118,18 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         })?;
         self.ask_to_look_around(taker);
         Some(taker)
+    }
+
+    /// A CPU that was asked to look around has taken nothing, as it has better things to do by now: finds an idle CPU for
+    /// what it was asked to take.
+    pub(super) fn pass_on(&self, cpu: usize) -> Option<usize> {
+        if self.idle_cpus(cpu).is_empty() {
+            return None;
+        }
+        (0..self.cpu_count())
+            .filter(|&other| other != cpu && self.load(other).ready > 0)
+            .find_map(|other| self.find_taker(&mut self.lock(other), false))
+            .filter(|&taker| taker != cpu)
     }
 
     /// A CPU with at least two tasks less than this one.

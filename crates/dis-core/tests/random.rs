@@ -1,0 +1,331 @@
+//! Random events, and what must hold after each of them.
+//!
+//! `DIS_SEED=n` repeats one run, `DIS_EVENTS=n` sets how many events all runs together have.
+
+mod common;
+
+use common::machine::{Machine, default_wait_bounds};
+use common::rng::{Replay, Rng, number_from_env};
+use common::{at, ms, us};
+use dis_core::api::{BlockReason, CpuMask, SchedError, Task, TaskId, TaskSpec, TaskState};
+use dis_core::executor::{Kill, Leave};
+use dis_core::intent::{Intent, QueueType};
+use dis_core::scheduler::Urgency;
+
+const REASONS: [BlockReason; 6] = [
+    BlockReason::Io,
+    BlockReason::Mutex,
+    BlockReason::Semaphore,
+    BlockReason::Event,
+    BlockReason::ChildExit,
+    BlockReason::Ipc,
+];
+
+/// Events of one run.
+const RUN: u64 = 4_000;
+
+fn total_events() -> u64 {
+    number_from_env("DIS_EVENTS").unwrap_or(if cfg!(debug_assertions) { 120_000 } else { 1_200_000 })
+}
+
+/// Runs `f` with one seed after the other until all runs together have had the events wanted.
+fn repeat(share: u64, f: impl Fn(u64) -> u64) {
+    if let Some(seed) = number_from_env("DIS_SEED") {
+        f(seed);
+        return;
+    }
+    let (mut events, mut seed) = (0, 1);
+    while events < total_events() / share {
+        events += f(seed);
+        seed += 1;
+    }
+    println!("{events} events with {} seeds", seed - 1);
+}
+
+struct Driver {
+    m: Machine,
+    rng: Rng,
+    cpus: usize,
+    most: usize,
+    stale: Vec<TaskId>,
+}
+
+impl Driver {
+    fn new(seed: u64) -> Driver {
+        let mut rng = Rng::new(seed);
+        let cpus = 1 + rng.below(8) as usize;
+        let mut m = Machine::new(cpus);
+        m.rng = Rng::new(seed + 1);
+        m.keep = 100;
+        Driver { m, rng, cpus, most: 3 + cpus * 3, stale: Vec::new() }
+    }
+
+    fn mask(&mut self) -> CpuMask {
+        let mut mask: CpuMask = (0..self.cpus).filter(|_| self.rng.chance(500)).collect();
+        if mask.is_empty() {
+            mask.add(self.rng.below(self.cpus as u64) as usize);
+        }
+        mask
+    }
+
+    fn intent(&mut self) -> Intent {
+        let rng = &mut self.rng;
+        let intent = match rng.below(5) {
+            0 => Intent::system(),
+            1 => {
+                let period = 1_000 + rng.below(40_000);
+                let deadline = period - rng.below(period / 2);
+                Intent::realtime(period, deadline, 1 + rng.below(deadline / 2))
+            }
+            2 => Intent::interactive(100 + rng.below(10_000)),
+            3 => Intent::batch(),
+            _ => Intent::background(),
+        };
+        let realtime = intent.class.queue() == QueueType::Realtime;
+        let intent =
+            if rng.chance(150) && !realtime { intent.with_cpu_share(0, 50 + rng.below(900) as u16) } else { intent };
+        if self.rng.chance(250) { intent.with_affinity(self.mask()) } else { intent }
+    }
+
+    fn alive(&mut self) -> Option<usize> {
+        let alive: Vec<usize> = (0..self.m.actors.len()).filter(|&n| !self.m.actors[n].gone).collect();
+        (!alive.is_empty()).then(|| *self.rng.of(&alive))
+    }
+
+    fn spawn(&mut self) {
+        let mut spec = TaskSpec::new("", self.intent(), 0);
+        if self.rng.chance(200) {
+            spec.start = Some(at(self.m.now + self.rng.below(ms(20))));
+        }
+        if self.rng.chance(300) {
+            spec = spec.joinable();
+        }
+        let from = self.rng.chance(700).then(|| self.rng.below(self.cpus as u64) as usize);
+        match self.m.try_spawn_from(from, spec, &[]) {
+            Ok(_) | Err(SchedError::NoCpu) => {}
+            Err(e) => panic!("{e}"),
+        }
+    }
+
+    fn leave(&mut self, cpu: usize) {
+        let now = self.m.now;
+        let realtime = self.m.current(cpu).is_some_and(|task| {
+            self.m.executor.with_task(self.m.actors[task].id, |t| t.intent.class.queue()) == Ok(QueueType::Realtime)
+        });
+        let later = at(now + self.rng.below(ms(30)));
+        let leave = match self.rng.below(if realtime { 14 } else { 10 }) {
+            0..=1 => Leave::Yield,
+            2..=3 => Leave::Block(*self.rng.of(&REASONS), None),
+            4 => Leave::Block(*self.rng.of(&REASONS), Some(later)),
+            5..=6 => Leave::Sleep(later),
+            7 => Leave::Ask,
+            8 => Leave::NextPeriod,
+            9 if self.rng.chance(200) => Leave::Exit(self.rng.below(3) as i32),
+            9 => Leave::Ask,
+            _ => Leave::NextPeriod,
+        };
+        self.m.ask(cpu, leave);
+    }
+
+    fn event(&mut self) {
+        let cpu = self.rng.below(self.cpus as u64) as usize;
+        let busy = self.m.is_free(cpu) && self.m.current(cpu).is_some();
+        let kind = self.rng.below(100);
+        let live = self.m.actors.iter().filter(|actor| !actor.gone).count();
+        match kind {
+            0..30 if busy => self.leave(cpu),
+            30..38 if self.m.is_free(cpu) => {
+                self.m.ask(cpu, Leave::Ask);
+            }
+            38..40 => {
+                if let Some(other) = self.m.executor.load_balance(at(self.m.now)) {
+                    self.m.interrupt(other);
+                }
+            }
+            _ if kind < 52 && live < self.most => self.spawn(),
+            _ => {
+                if let Some(task) = self.alive() {
+                    self.change(task, kind);
+                }
+            }
+        }
+        self.m.events += 1;
+    }
+
+    fn change(&mut self, task: usize, kind: u64) {
+        let id = self.m.actors[task].id;
+        let before = self.m.state(task);
+        if (77..93).contains(&kind) {
+            self.m.forget_waits(task);
+        }
+        match kind {
+            0..65 => {
+                let answer = self.m.unpark(task);
+                assert!(answer.is_ok() != before.has_ended() || self.pending_kill(task));
+            }
+            65..75 => {
+                let killed = self.pending_kill(task);
+                let answer = self.m.wake(task);
+                let waits = matches!(before, TaskState::Blocked | TaskState::Sleeping);
+                assert_eq!(answer.is_ok(), waits && !killed, "{before}: {answer:?}");
+            }
+            75..77 => {
+                let answer = self.m.kill(task);
+                assert!(answer.is_ok() || before.has_ended() || self.pending_kill(task));
+                match answer {
+                    Ok(Kill::Done(_)) => assert!(self.m.state(task).has_ended()),
+                    Ok(Kill::Pending(_)) => {
+                        self.m.killed.insert(task);
+                    }
+                    Err(_) => {}
+                }
+            }
+            77..82 => {
+                let mask = self.mask();
+                match self.m.call(task, |x, now, id| x.set_affinity(now, id, mask)) {
+                    Ok(_) => assert!(self.m.actors[task].gone || self.m.task(task, |t| t.affinity) == mask),
+                    Err(e) => assert_eq!(e, SchedError::NoCpu),
+                }
+            }
+            82..86 => {
+                let priority = self.rng.below(256) as u8;
+                self.m.call(task, |x, now, id| x.set_priority(now, id, priority)).unwrap();
+            }
+            86..89 => {
+                let intent = self.intent();
+                match self.m.call(task, |x, now, id| x.set_intent(now, id, &intent)) {
+                    Ok(_) | Err(SchedError::NoCpu) => {}
+                    Err(e) => assert!(e == SchedError::InvalidState && before.has_ended(), "{e}"),
+                }
+            }
+            89..93 => {
+                let lent = self.rng.chance(500).then(|| Urgency {
+                    class: *self.rng.of(&QueueType::ALL),
+                    priority: self.rng.below(256) as u8,
+                    deadline: at(self.m.now + self.rng.below(ms(20))),
+                });
+                let changed = self.m.call(task, |x, now, id| x.inherit(now, id, lent));
+                changed.unwrap();
+                self.fix(task, lent.is_some());
+            }
+            93..95 => {
+                let movable = self.rng.chance(700);
+                self.m.executor.set_movable(id, movable).unwrap();
+                self.fix(task, !movable);
+            }
+            95..98 => {
+                let joiner = self.alive().expect("somebody");
+                let joiner_id = self.m.actors[joiner].id;
+                match self.m.executor.join(id, joiner_id) {
+                    Ok(Some(status)) => {
+                        assert_eq!(before, TaskState::Zombie, "{status:?}");
+                        self.stale.push(id);
+                    }
+                    Ok(None) => assert!(!before.has_ended()),
+                    Err(e) => assert!(matches!(e, SchedError::TaskNotFound | SchedError::InvalidState)),
+                }
+            }
+            _ => self.m.executor.detach(id).unwrap(),
+        }
+        self.m.check();
+    }
+
+    fn pending_kill(&self, task: usize) -> bool {
+        self.m.killed.contains(&task)
+    }
+
+    /// Tasks that were ever fixed count as fixed: two reasons may overlap.
+    fn fix(&mut self, task: usize, fixed: bool) {
+        if fixed {
+            self.m.fixed.insert(task);
+        }
+    }
+
+    fn run(&mut self, events: u64) {
+        while self.m.events < events {
+            let span = match self.rng.below(10) {
+                0..=3 => 0,
+                4..=5 => self.rng.below(us(2)),
+                6..=7 => self.rng.below(us(500)),
+                8 => self.rng.below(ms(5)),
+                _ => self.rng.below(ms(60)),
+            };
+            self.m.run_for(span);
+            self.event();
+        }
+        self.m.reconcile();
+        self.stale_ids_stay_stale();
+        self.drain();
+    }
+
+    fn stale_ids_stay_stale(&mut self) {
+        self.stale.extend(self.m.actors.iter().filter(|actor| actor.gone).map(|actor| actor.id));
+        for &id in &self.stale {
+            assert_eq!(self.m.executor.with_task(id, Task::state), Err(SchedError::TaskNotFound));
+            assert!(self.m.executor.unpark(at(self.m.now), id).is_err());
+        }
+    }
+
+    /// Everybody who lives gets the CPU and ends; nothing is left then.
+    fn drain(&mut self) {
+        self.m.save_delay = 0;
+        self.m.interrupt_delay = 0;
+        self.m.everybody_exits();
+        let end = self.m.now + 20_000_000_000;
+        while self.m.actors.iter().any(|actor| !actor.gone) {
+            assert!(self.m.now < end, "somebody never runs again: {:?}", self.left_over());
+            for task in 0..self.m.actors.len() {
+                if self.m.actors[task].gone {
+                    continue;
+                }
+                let id = self.m.actors[task].id;
+                match self.m.state(task) {
+                    TaskState::Zombie => self.m.executor.detach(id).unwrap(),
+                    TaskState::Blocked | TaskState::Sleeping if !self.pending_kill(task) => {
+                        self.m.wake(task).unwrap();
+                    }
+                    _ => {}
+                }
+            }
+            self.m.run_for(ms(1));
+            self.m.check();
+        }
+        let stats = self.m.executor.stats();
+        assert_eq!(stats.tasks_created, stats.tasks_exited + stats.tasks_killed);
+        for (class, stat) in stats.queue_stats.iter() {
+            assert_eq!((stat.length, stat.enqueued), (0, stat.dequeued), "{class}");
+        }
+        assert!(self.m.executor.reserved_ppm().iter().all(|&ppm| ppm == 0), "reservations are given back");
+        assert!(self.m.executor.task_ids().is_empty());
+    }
+
+    fn left_over(&self) -> Vec<(usize, TaskState, Intent)> {
+        let alive = (0..self.m.actors.len()).filter(|&n| !self.m.actors[n].gone);
+        alive.map(|n| (n, self.m.state(n), self.m.task(n, |t| t.intent.clone()))).collect()
+    }
+}
+
+/// Registers are saved and interrupts delivered at once: the bounds on waiting hold to the nanosecond.
+#[test]
+fn a_prompt_host() {
+    repeat(2, |seed| {
+        let _replay = Replay(seed);
+        let mut driver = Driver::new(seed);
+        driver.m.wait_bounds = default_wait_bounds();
+        driver.run(RUN);
+        driver.m.events
+    });
+}
+
+/// Both take a random time, in which everything else goes on.
+#[test]
+fn a_slow_host() {
+    repeat(2, |seed| {
+        let _replay = Replay(seed);
+        let mut driver = Driver::new(seed);
+        driver.m.save_delay = us(1 + driver.rng.below(400));
+        driver.m.interrupt_delay = us(1 + driver.rng.below(400));
+        driver.run(RUN);
+        driver.m.events
+    });
+}
