@@ -21,6 +21,7 @@ fn main() {
     spawn_from_outside();
     wake_under_hogs();
     hogs();
+    parked();
 }
 
 fn runtime(workers: usize) -> Runtime {
@@ -153,4 +154,27 @@ fn hogs() {
         "cpu-bound: alone {alone:?} ({signals_alone} signals), two at once {two:?} each, {} signals",
         rt.preemption_signals() - before - signals_alone
     );
+}
+
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    text.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
+
+fn parked() {
+    let rt = runtime(2);
+    let before = resident();
+    let n = 100_000;
+    let start = Instant::now();
+    let all: Vec<_> = (0..n).map(|_| rt.spawn_fn(Intent::interactive(5000), dis_runtime::park).unwrap()).collect();
+    while rt.stats().context_switches < n as u64 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    println!(
+        "{n} parked tasks: {} bytes each, {} ns each",
+        (resident() - before) / n,
+        start.elapsed().as_nanos() / n as u128
+    );
+    all.iter().for_each(|task| task.unpark());
+    all.into_iter().for_each(|task| task.join().unwrap());
 }

@@ -1,4 +1,36 @@
 //! Preemptive M:N tasks in a Linux process, scheduled by intent.
+//!
+//! ```
+//! use dis_runtime::{Intent, Runtime, sleep, spawn_fn};
+//! use std::time::Duration;
+//!
+//! let rt = Runtime::builder().build()?;
+//! let answer = rt.spawn_fn(Intent::batch(), || {
+//!     let ui = spawn_fn(Intent::interactive(2_000), || sleep(Duration::from_millis(1)));
+//!     ui.expect("room for a task").join().expect("no panic");
+//!     6 * 7
+//! })?;
+//! assert_eq!(answer.join()?, 42);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The model
+//!
+//! - A *task* is a closure on a stack of its own. What it is for, its [`Intent`], decides when it runs; the decisions are
+//!   the core's (`dis_core`), the mechanism is here.
+//! - A *worker* is a CPU role: the right to run tasks on one CPU.
+//! - A *KLT* is a kernel thread. One KLT carries a worker at a time; the others wait for orders. A started task is bound to
+//!   one KLT for life, its *identity*: thread-locals, `thread::current()`, locks that count by thread.
+//! - At a *cooperative point* (a call of this crate that may wait) a task may give the CPU to another one of the same identity
+//!   for the price of a stack switch, or to one of another by handing the worker over: two futex calls.
+//! - A task that reaches no such point is *preempted* by a signal: its KLT stops inside the handler and hands the worker
+//!   over. The identity stays taken until the task goes on; who needs it waits and lends it urgency.
+//!
+//! Batch and Background tasks get identities of their own while there are few; System, Realtime and Interactive tasks
+//! share one per worker and class, unless [`TaskBuilder::dedicated`]. `docs/soundness.md` says why safe code cannot tell
+//! the difference, and what it should know anyway.
+//!
+//! Unprivileged. No periodic tick: a worker with one task and nothing due is never interrupted, an idle process sleeps.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod api;
