@@ -194,10 +194,9 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
             }
             return;
         }
-        let index = self.entries[position as usize].item.index();
-        // This may move the entry.
-        self.fill_hole();
-        let at = core::mem::replace(&mut self.position[index], ABSENT) as usize;
+        let at = position as usize;
+        self.position[self.entries[at].item.index()] = ABSENT;
+        // A hole at the root may stay: what stood there went before all others and stops them like a root.
         if let Some(last) = self.entries.pop()
             && at < self.entries.len()
         {

@@ -35,7 +35,13 @@ use self::queue::{Member, Queued, VirtualQueue};
 use super::{Arrival, Entity, SchedulingPolicy, TaskKey, VirtualTime};
 use crate::api::{Duration, Timestamp};
 
-/// The earliest eligible virtual deadline first; see the [module](self).
+/// Shares the CPU in proportion to weights (256 − priority): the earliest eligible virtual deadline first (EEVDF; Stoica and
+/// Abdel-Wahab 1995).
+///
+/// A task that has had no more than its share is eligible; of the eligible tasks, the one whose request is due first runs
+/// to the end of its request. A task's share is never off by more than a request, sleepers hoard no credit, and a new task
+/// takes nothing from the old ones but its share from now on. Calls are O(log n) amortised, O(1) while requests are of
+/// one length in virtual time (same weight and slice).
 #[derive(Debug)]
 pub struct FairPolicy {
     requests: Requests,

@@ -139,6 +139,69 @@ fn yielding_tasks_alternate() {
 }
 
 #[test]
+fn a_task_that_yields_lets_its_peers_go_first() {
+    let mut machine = Machine::new(FairPolicy::new());
+    machine.spawn(256, 0);
+    machine.select();
+    machine.run(5 * MS);
+    // The peer's request began later and is due later, but as late as the fresh one of the task that yields.
+    machine.spawn(256, 0);
+    machine.put_back(Arrival::Yield);
+    assert_eq!(machine.select(), Some(1));
+}
+
+#[test]
+fn a_preempted_task_keeps_its_place_among_equals() {
+    let mut machine = Machine::new(FairPolicy::new());
+    (0..3).for_each(|_| {
+        machine.spawn(256, 0);
+    });
+    assert_eq!(machine.select(), Some(0));
+    machine.put_back(Arrival::Preempt);
+    assert_eq!(machine.select(), Some(0));
+}
+
+#[test]
+fn late_charges_do_not_delay_the_requests_to_come() {
+    let mut machine = Machine::new(FairPolicy::with_intent_slices(Duration::ZERO));
+    let task = machine.spawn(256, 10);
+    machine.select();
+    machine.run(13);
+    assert_eq!(machine.slice(), 7, "it began at 10");
+    machine.run(100);
+    assert_eq!(machine.slice(), 10, "whole requests that were missed are forgotten");
+    assert_eq!(machine.tasks[task].virt.vruntime, 113 << 8);
+}
+
+#[test]
+fn a_lag_is_at_most_a_request_whatever_has_happened() {
+    let mut machine = Machine::new(FairPolicy::new());
+    let (other, task) = (machine.spawn(256, 0), machine.spawn(256, 0));
+    assert_eq!(machine.select(), Some(other));
+    machine.put_back(Arrival::Yield);
+    assert_eq!(machine.select(), Some(task));
+    // The host did not come back for a second.
+    machine.run(1_000 * MS);
+    machine.block();
+    let request = virtual_length(Duration::from_millis(20), 256);
+    assert_eq!(machine.tasks[task].virt.lag, -request);
+    machine.tasks[task].virt.lag = i64::MIN;
+    machine.ready(task, Arrival::Wake);
+    let lag = machine.policy.clock.now().since(machine.member(task).unwrap().vruntime);
+    assert!((lag + request).abs() <= 1, "numbers from elsewhere are not trusted either");
+}
+
+#[test]
+fn a_new_task_starts_without_lag() {
+    let mut machine = Machine::new(FairPolicy::new());
+    let task = machine.task(256, 0);
+    machine.spawn(256, 0);
+    machine.tasks[task].virt.lag = 1 << 20;
+    machine.ready(task, Arrival::Spawn);
+    assert_eq!(machine.owed(task), Some(0));
+}
+
+#[test]
 fn a_preempted_request_goes_on_and_runs_to_its_end() {
     let mut machine = Machine::new(FairPolicy::new());
     machine.spawn(256, 0);
