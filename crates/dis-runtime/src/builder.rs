@@ -12,7 +12,8 @@ use dis_core::optimizer::Limits;
 use dis_core::policy;
 use dis_core::scheduler::{Config, ConfigError};
 
-use crate::runtime::{self, Inner, Runtime};
+use crate::host::Runtime;
+use crate::runtime::{self, Inner};
 use crate::{overflow, signal, sys};
 
 /// What the threads of a runtime need to know.

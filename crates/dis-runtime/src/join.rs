@@ -13,8 +13,9 @@ use dis_core::executor::{Leave, Wake};
 use dis_core::intent::{Intent, IoPriority};
 
 use crate::dispatch::{self, inside};
+use crate::host::Runtime;
 use crate::klt::{self, Klt};
-use crate::runtime::{Inner, Runtime};
+use crate::runtime::Inner;
 use crate::sys;
 use crate::task::{Body, Cell2, DETACHED, DONE, ENDED, Failure, Header, NOBODY, THREAD, TaskRef};
 

@@ -37,6 +37,7 @@ mod api;
 mod builder;
 mod clock;
 mod dispatch;
+mod host;
 mod identity;
 mod inherit;
 mod join;
@@ -44,8 +45,10 @@ mod keeper;
 mod klt;
 mod lock;
 mod overflow;
+mod registry;
 mod runtime;
 mod signal;
+mod spares;
 pub mod sync;
 mod sys;
 mod task;
@@ -55,8 +58,8 @@ mod worker;
 
 pub use api::{current, job, next_period, now, park, sleep, sleep_until, spawn_fn, task, yield_now};
 pub use builder::{BuildError, Builder, default_limits};
+pub use host::{OsPolicy, Runtime};
 pub use join::{JoinError, JoinHandle, SpawnError, TaskBuilder};
-pub use runtime::{OsPolicy, Runtime};
 pub use trace::{TraceEvent, TraceKind, TraceReader};
 
 /// Whether the calling thread is inside the runtime, where nothing may be allocated. For tests with an allocator that

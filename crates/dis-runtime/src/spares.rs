@@ -1,0 +1,192 @@
+//! The KLTs of a runtime: those at rest, those that are bound, and tasks that wait for one.
+
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::dispatch::inside;
+use crate::identity::Kind;
+use crate::klt::Klt;
+use crate::runtime::{Inner, MAX_KLTS};
+use crate::task::Header;
+use crate::worker::Worker;
+
+/// Unbound KLTs at rest, and tasks that wait for one.
+pub(crate) struct Spares {
+    first: *const Klt,
+    count: usize,
+    waiters: *const Header,
+}
+
+// SAFETY: the raw pointers are to KLTs (alive as long as the runtime) and to tasks that are blocked.
+unsafe impl Send for Spares {}
+
+impl Spares {
+    pub(crate) const fn new() -> Spares {
+        Spares { first: ptr::null(), count: 0, waiters: ptr::null() }
+    }
+}
+
+impl Inner {
+    /// Enters a new KLT in the table; `None` if the table is full.
+    pub(crate) fn new_klt(self: &Arc<Inner>) -> Option<&'static Klt> {
+        let index =
+            self.klt_count.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| (n < MAX_KLTS).then_some(n + 1));
+        let index = index.ok()?;
+        let klt = Box::into_raw(Box::new(Klt::new(Arc::as_ptr(self), index)));
+        self.klts[index].store(klt, Ordering::Release);
+        // SAFETY: freed with the runtime, after its thread has ended.
+        Some(unsafe { &*klt })
+    }
+
+    /// All KLTs.
+    pub(crate) fn klts(&self) -> impl Iterator<Item = &'static Klt> + '_ {
+        let count = self.klt_count.load(Ordering::Acquire);
+        // SAFETY: as in `new_klt`.
+        self.klts[..count].iter().filter_map(|klt| unsafe { klt.load(Ordering::Acquire).as_ref() })
+    }
+
+    pub(crate) fn put_spare(&self, klt: &'static Klt) {
+        let mut spares = self.spares.lock();
+        klt.next_spare.set(spares.first);
+        spares.first = klt;
+        spares.count += 1;
+        // One task can begin; the others wait for the next spare.
+        // SAFETY: a waiter is blocked in the core, or about to be.
+        let waiter = unsafe { spares.waiters.as_ref() };
+        if let Some(waiter) = waiter {
+            spares.waiters = waiter.next_waiter.replace(ptr::null());
+            waiter.waits_for_spare.set(false);
+            self.unpark(waiter.id());
+        }
+    }
+
+    /// Takes a spare, preferably one that is pinned to `os_cpu`.
+    pub(crate) fn take_spare(&self, os_cpu: usize) -> Option<&'static Klt> {
+        let mut spares = self.spares.lock();
+        if spares.count <= self.config.spares {
+            self.keeper.rouse();
+        }
+        // SAFETY: spares live as long as the runtime.
+        let first: &'static Klt = unsafe { spares.first.as_ref()? };
+        let (mut found, mut before, mut at) = (first, None::<&Klt>, first);
+        let mut before_found = None;
+        for _ in 0..8 {
+            if at.pinned_to.load(Ordering::Relaxed) == os_cpu {
+                (found, before_found) = (at, before);
+                break;
+            }
+            before = Some(at);
+            // SAFETY: as above.
+            match unsafe { at.next_spare.get().as_ref() } {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        let rest = found.next_spare.replace(ptr::null());
+        match before_found {
+            Some(before) => before.next_spare.set(rest),
+            None => spares.first = rest,
+        }
+        spares.count -= 1;
+        Some(found)
+    }
+
+    /// How many spares are missing, 0 if the table of KLTs is full.
+    pub(crate) fn missing_spares(&self) -> usize {
+        if self.klt_count.load(Ordering::Relaxed) >= MAX_KLTS {
+            return 0;
+        }
+        let spares = inside(|| {
+            let spares = self.spares.lock();
+            if spares.waiters.is_null() { spares.count } else { 0 }
+        });
+        (self.config.spares + 1).saturating_sub(spares)
+    }
+
+    /// Enters `task`, about to be declined, among those that wait for a spare.
+    pub(crate) fn wait_for_spare(&self, task: &Header) {
+        let mut spares = self.spares.lock();
+        if !task.waits_for_spare.replace(true) {
+            task.next_waiter.set(spares.waiters);
+            spares.waiters = task;
+        }
+        drop(spares);
+        self.keeper.rouse();
+    }
+
+    /// The task has got what it needs; it may still be in the list, if it was woken for another reason.
+    pub(crate) fn wait_no_more(&self, task: &Header) {
+        if !task.waits_for_spare.get() {
+            return;
+        }
+        let mut spares = self.spares.lock();
+        if !task.waits_for_spare.replace(false) {
+            return;
+        }
+        let after = task.next_waiter.replace(ptr::null());
+        if ptr::eq(spares.waiters, task) {
+            spares.waiters = after;
+            return;
+        }
+        let mut next = spares.waiters;
+        // SAFETY: a task in the list has not started.
+        while let Some(other) = unsafe { next.as_ref() } {
+            next = other.next_waiter.get();
+            if ptr::eq(next, task) {
+                other.next_waiter.set(after);
+            }
+        }
+    }
+
+    /// Rouses the tasks that wait for a spare or a stack: the keeper thinks that it is worth a try.
+    pub(crate) fn retry_waiters(&self) -> bool {
+        let mut spares = self.spares.lock();
+        let mut next = std::mem::replace(&mut spares.waiters, ptr::null());
+        let any = !next.is_null();
+        // SAFETY: a waiter is blocked in the core, or about to be.
+        while let Some(task) = unsafe { next.as_ref() } {
+            next = task.next_waiter.replace(ptr::null());
+            task.waits_for_spare.set(false);
+            self.unpark(task.id());
+        }
+        any
+    }
+
+    /// Sees to it that the worker has a home, so that its carrier may be bound.
+    pub(crate) fn secure_home(&self, worker: &Worker) -> bool {
+        if !worker.home.load(Ordering::Relaxed).is_null() {
+            return true;
+        }
+        let Some(spare) = self.take_spare(worker.os_cpu) else { return false };
+        worker.home.store(ptr::from_ref(spare).cast_mut(), Ordering::Release);
+        true
+    }
+
+    pub(crate) fn identities_used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Binds the first task to a KLT that the caller owns.
+    pub(crate) fn bind_first(&self, klt: &Klt, kind: Kind) {
+        klt.identity.bind_first(kind);
+        if kind != Kind::Dedicated {
+            self.used.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A task that was bound to `klt`, the caller's own, has ended.
+    pub(crate) fn unbind(&self, klt: &Klt) {
+        let dedicated = klt.identity.is(Kind::Dedicated);
+        if klt.identity.unbind() && !dedicated {
+            self.used.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The identity of that kind with the fewest tasks.
+    pub(crate) fn smallest_group(&self, kind: Kind) -> Option<&'static Klt> {
+        self.klts()
+            .filter(|klt| klt.identity.is(kind) && klt.identity.bound() > 0)
+            .min_by_key(|klt| klt.identity.bound())
+    }
+}
