@@ -40,7 +40,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let unsaved = TaskId(self.cpus[victim].unsaved.load(Ordering::Acquire));
         let mut later = false;
         for class in QueueType::ALL {
-            if !from.ready.contains(class) {
+            if !from.stealable.contains(class) {
                 continue;
             }
             let urgent = (class as u8) < mine.running.min(mine.waiting) && class <= QueueType::Interactive;
@@ -77,14 +77,23 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     }
 
     /// A CPU that would do better with a task waiting here: an idle one, or, if `urgent`, one that runs something less
-    /// urgent than the most urgent task. It is told to look around, and must be interrupted. O(CPUs), and if some idle, O(tasks
-    /// waiting here that none of those may run).
+    /// urgent than the most urgent task. It is told to look around, and must be interrupted. O(1) while nothing here may be
+    /// taken, O(CPUs) while nobody would take it; else O(tasks waiting here that those CPUs may not run).
     pub(super) fn find_taker(&self, state: &mut CpuState<C>, urgent: bool) -> Option<usize> {
+        let most_urgent = state.stealable.first()?;
+        let would_take = |load: CpuLoad| {
+            let idle = load.running == IDLE_RANK;
+            let less_urgent = load.running.min(load.waiting) > most_urgent as u8;
+            (idle && load.ready == 0) || (urgent && most_urgent <= QueueType::Interactive && less_urgent && !idle)
+        };
+        if !(0..self.cpu_count()).any(|cpu| cpu != state.cpu && would_take(self.load(cpu))) {
+            return None;
+        }
         let idle = self.idle_cpus(state.cpu);
         let unsaved = TaskId(self.cpus[state.cpu].unsaved.load(Ordering::Acquire));
         let (mut taker, mut later, mut first) = (None, false, None);
-        let waiting = QueueType::ALL.into_iter().filter(|&class| state.ready.contains(class));
-        for class in waiting {
+        let takeable = state.stealable;
+        for class in QueueType::ALL.into_iter().filter(|&class| takeable.contains(class)) {
             state.classes[class.rank()].policy.visit(&mut |key| {
                 let Some(task) = state.get(key).filter(|task| task.may_be_stolen()) else { return false };
                 first = first.or(Some((class, task.affinity)));

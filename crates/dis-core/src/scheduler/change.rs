@@ -29,6 +29,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     pub fn inherit(&self, now: Timestamp, id: TaskId, lent: Option<Urgency>) -> SchedResult<Wake> {
         let (mut state, key) = self.lock_home(id)?;
         state.task(key).sched.inherited = lent;
+        state.recount_stealable(key);
         Ok(self.reapply(&mut state, key, now))
     }
 
@@ -40,6 +41,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     pub fn set_movable(&self, id: TaskId, movable: bool) -> SchedResult<()> {
         let (mut state, key) = self.lock_home(id)?;
         state.task(key).sched.movable = movable;
+        state.recount_stealable(key);
         Ok(())
     }
 

@@ -173,6 +173,7 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, now: Timestamp) -
             killed: false,
             dirty: false,
             movable: true,
+            counted_stealable: false,
             joinable: spec.joinable,
             joiner: TaskId::INVALID,
             ready_since: now,

@@ -51,6 +51,8 @@ pub(crate) struct SchedState {
     pub dirty: bool,
     /// Other CPUs may steal it.
     pub movable: bool,
+    /// It counts among its queue's stealable tasks.
+    pub counted_stealable: bool,
     pub joinable: bool,
     pub joiner: TaskId,
     pub ready_since: Timestamp,
@@ -73,6 +75,8 @@ pub(crate) struct ClassQueue {
     pub queued: usize,
     /// How often the policy was replaced because its answers were wrong.
     pub replaced: u64,
+    /// How many of the queued tasks other CPUs may take, as far as the tasks' affinities allow.
+    pub stealable: u32,
 }
 
 /// Everything of one CPU.
@@ -84,6 +88,8 @@ pub(crate) struct CpuState<C> {
     pub classes: [ClassQueue; 5],
     pub ready: ClassSet,
     pub ready_count: u32,
+    /// The classes in which a task is queued that other CPUs may take.
+    pub stealable: ClassSet,
     pub timers: SleepQueue<TaskKey>,
     pub current: Option<TaskKey>,
     /// Up to when the running task's time has been accounted.
@@ -114,9 +120,10 @@ impl<C> CpuState<C> {
             slab: Vec::new(),
             free: Vec::new(),
             free_slots: Vec::new(),
-            classes: policies.map(|policy| ClassQueue { policy, queued: 0, replaced: 0 }),
+            classes: policies.map(|policy| ClassQueue { policy, queued: 0, replaced: 0, stealable: 0 }),
             ready: ClassSet::default(),
             ready_count: 0,
+            stealable: ClassSet::default(),
             timers: SleepQueue::new(),
             current: None,
             charged: Timestamp::ZERO,
@@ -199,7 +206,14 @@ impl<C> CpuState<C> {
         task.sched.ready_since = now;
         task.sched.queued = true;
         policy.on_ready(&mut task.sched.entity, why, now);
-        self.classes[class.rank()].queued += 1;
+        let stealable = task.may_be_stolen();
+        task.sched.counted_stealable = stealable;
+        let queue = &mut self.classes[class.rank()];
+        queue.queued += 1;
+        if stealable {
+            queue.stealable += 1;
+            self.stealable.insert(class);
+        }
         self.stats.queue_stats[class].record_enqueue();
         self.ready_count += 1;
         if !self.ready.contains(class) {
@@ -219,13 +233,40 @@ impl<C> CpuState<C> {
 
     /// Bookkeeping for a task that has left the queue of `class` after waiting `waited`.
     pub fn left_queue(&mut self, key: TaskKey, class: QueueType, waited: Duration) {
-        self.task(key).sched.queued = false;
+        let task = self.task(key);
+        task.sched.queued = false;
+        let stealable = core::mem::take(&mut task.sched.counted_stealable);
         self.stats.queue_stats[class].record_dequeue(waited);
         self.ready_count = self.ready_count.saturating_sub(1);
         let queue = &mut self.classes[class.rank()];
         queue.queued = queue.queued.saturating_sub(1);
         if queue.queued == 0 {
             self.ready.remove(class);
+        }
+        if stealable {
+            self.lose_stealable(class);
+        }
+    }
+
+    fn lose_stealable(&mut self, class: QueueType) {
+        let queue = &mut self.classes[class.rank()];
+        queue.stealable = queue.stealable.saturating_sub(1);
+        if queue.stealable == 0 {
+            self.stealable.remove(class);
+        }
+    }
+
+    /// Counts a task anew whose being stealable may have changed.
+    pub fn recount_stealable(&mut self, key: TaskKey) {
+        let task = self.task(key);
+        let (class, stealable) = (task.sched.class, task.may_be_stolen());
+        match (core::mem::replace(&mut task.sched.counted_stealable, stealable), stealable) {
+            (false, true) => {
+                self.classes[class.rank()].stealable += 1;
+                self.stealable.insert(class);
+            }
+            (true, false) => self.lose_stealable(class),
+            _ => {}
         }
     }
 
