@@ -8,7 +8,7 @@ use common::machine::{Machine, default_wait_bounds};
 use common::rng::{Replay, Rng, number_from_env};
 use common::{at, ms, us};
 use dis_core::api::{BlockReason, CpuMask, SchedError, Task, TaskId, TaskSpec, TaskState};
-use dis_core::executor::{Kill, Leave};
+use dis_core::executor::Leave;
 use dis_core::intent::{Intent, QueueType};
 use dis_core::scheduler::Urgency;
 
@@ -173,8 +173,8 @@ impl Driver {
                 let answer = self.m.kill(task);
                 assert!(answer.is_ok() || before.has_ended() || self.pending_kill(task));
                 match answer {
-                    Ok(Kill::Done(_)) => assert!(self.m.state(task).has_ended()),
-                    Ok(Kill::Pending(_)) => {
+                    Ok(true) => assert!(self.m.state(task).has_ended()),
+                    Ok(false) => {
                         self.m.killed.insert(task);
                     }
                     Err(_) => {}

@@ -67,6 +67,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             task.stats.time_slice = 0;
             self.stop_competing(state, key, TaskState::Ready, now);
             self.admit_to_queue(state, key, Arrival::Migrate, now);
+        } else if state.ready.is_empty() {
+            // Nobody to let go first.
+            turn.surplus = false;
+            self.refill_slice(state, key);
         } else {
             self.requeue(state, key, why, now);
         }

@@ -139,6 +139,8 @@ pub struct Machine {
     pub rng: Rng,
     /// Whether to check the invariants after every event.
     pub checked: bool,
+    /// Whether Realtime goes by deadline.
+    pub edf: bool,
     /// The longest each class may wait on a CPU; checked if given.
     pub wait_bounds: [Option<u64>; 5],
     /// The longest that each class has waited.
@@ -170,6 +172,7 @@ impl Machine {
             interrupt_delay: 0,
             rng: Rng::new(1),
             checked: true,
+            edf: true,
             wait_bounds: [None; 5],
             longest_wait: [0; 5],
             actions: Vec::new(),
@@ -230,13 +233,14 @@ impl Machine {
         Ok(Obeyed { cpu: wake.cpu, interrupt: wake.interrupt, placement: wake.placement })
     }
 
-    pub fn kill(&mut self, task: usize) -> SchedResult<Kill> {
+    /// Kills a task. False: it ends when its CPU asks next.
+    pub fn kill(&mut self, task: usize) -> SchedResult<bool> {
         let kill = self.executor.kill(at(self.now), self.actors[task].id)?;
         if let Kill::Done(Some(cpu)) | Kill::Pending(cpu) = kill {
             self.interrupt(cpu);
         }
         self.check();
-        Ok(kill)
+        Ok(matches!(kill, Kill::Done(_)))
     }
 
     /// A task that waits is about to be declared something else: the wait that its class has behind it does not count.
@@ -337,7 +341,14 @@ impl Machine {
             return;
         }
         self.progress(cpu);
+        // A step that ends at this instant ends before a timer of the same instant: a job that needs its whole budget
+        // is finished, not late.
         let here = &self.cpus[cpu];
+        let ended = here.current.is_some_and(|(task, _)| self.actors[task].left == Some(0));
+        if ended {
+            self.act(cpu);
+            return;
+        }
         let interrupted = here.interrupt.is_some_and(|t| t <= self.now);
         if interrupted || here.until.is_some_and(|t| t <= self.now) {
             if !interrupted {
@@ -619,7 +630,7 @@ impl Machine {
 
     /// Nobody who is ready and was not chosen has an earlier deadline.
     fn check_deadline_order(&self, cpu: usize, chosen: usize, class: QueueType) {
-        if class != QueueType::Realtime || !self.checked {
+        if class != QueueType::Realtime || !self.checked || !self.edf {
             return;
         }
         let mine = self.task(chosen, Task::urgency).deadline;

@@ -1,0 +1,181 @@
+//! Which CPU: placement, stealing, balancing.
+
+mod common;
+
+use common::machine::{Machine, Op::*};
+use common::{at, ms, us};
+use dis_core::api::{BlockReason, CpuMask, TaskSpec, TaskState};
+use dis_core::executor::{Placement, Reason};
+use dis_core::intent::{Intent, QueueType};
+
+fn on(cpu: usize) -> CpuMask {
+    CpuMask::single(cpu)
+}
+
+#[test]
+fn an_idle_cpu_steals_what_it_may() {
+    let mut m = Machine::new(2);
+    let held = m.spawn(Intent::batch().with_affinity(on(0)), &[]);
+    let fixed = m.spawn(Intent::batch().with_affinity(on(0)), &[]);
+    let free = m.spawn(Intent::batch(), &[]);
+    m.run_until(ms(1_000));
+    m.reconcile();
+    assert_eq!(m.actors[free].cpu_time, ms(1_000));
+    assert!(m.actors[held].cpu_time.abs_diff(m.actors[fixed].cpu_time) <= ms(10));
+    assert!(m.actors[fixed].runs.iter().all(|run| run.2 == 0));
+}
+
+/// Many that may not move do not hide one that may, on whichever CPU it waits.
+#[test]
+fn pinned_tasks_do_not_hide_one_that_may_move() {
+    for free_on in 0..5 {
+        let mut m = Machine::new(6);
+        let last = m.spawn(Intent::batch().with_affinity(on(5)), &[Run(ms(3)), Exit(0)]);
+        for cpu in 0..5 {
+            for _ in 0..=(2 + cpu) {
+                m.spawn(Intent::batch().with_affinity(on(cpu)), &[]);
+            }
+        }
+        m.run_until(ms(1));
+        let free = m.spawn(Intent::batch().with_affinity(on(free_on)), &[]);
+        m.run_until(ms(2));
+        m.call(free, |x, now, id| x.set_affinity(now, id, CpuMask::ALL)).unwrap();
+        m.run_until(ms(10));
+        m.reconcile();
+        assert!(m.actors[last].gone);
+        assert_eq!(m.executor.cpu_of(m.actors[free].id), Ok(5));
+        assert_eq!(m.current(5), Some(free));
+    }
+}
+
+#[test]
+fn reservations_and_loans_stay() {
+    let mut m = Machine::new(2);
+    let first = m.spawn(Intent::realtime(10_000, 10_000, 4_000), &[]);
+    let second = m.spawn(Intent::realtime(10_000, 10_000, 4_000), &[]);
+    m.run_until(ms(100));
+    for task in [first, second] {
+        assert!(m.actors[task].runs.iter().all(|run| run.2 == 0), "first fit, and it stays");
+    }
+    assert_eq!(m.current(1), None);
+}
+
+/// Several sleepers of one CPU wake at one instant: all idle CPUs get work.
+#[test]
+fn a_burst_of_wake_ups_spreads() {
+    let mut m = Machine::new(4);
+    let mut tasks = Vec::new();
+    for _ in 0..4 {
+        let mut spec = TaskSpec::new("", Intent::batch().with_affinity(on(0)), 0);
+        spec.start = Some(at(ms(10)));
+        tasks.push(m.try_spawn(spec, &[]).unwrap());
+    }
+    for &task in &tasks {
+        m.call(task, |x, now, id| x.set_affinity(now, id, CpuMask::ALL)).unwrap();
+    }
+    m.run_until(ms(20));
+    m.reconcile();
+    for task in tasks {
+        assert_eq!(m.actors[task].cpu_time, ms(10), "each on a CPU of its own, at once");
+    }
+}
+
+/// A CPU goes idle between the choice of a place and the entry there, or is told too late: the task is found.
+#[test]
+fn a_preempted_task_goes_to_an_idle_cpu_once_it_is_saved() {
+    let mut m = Machine::new(2);
+    (m.save_delay, m.interrupt_delay) = (us(300), us(300));
+    let batch = m.spawn(Intent::batch(), &[]);
+    m.run_until(ms(1));
+    let cpu = m.executor.cpu_of(m.actors[batch].id).unwrap();
+    let system = m.spawn(Intent::system().with_affinity(on(cpu)), &[]);
+    m.run_until(ms(3));
+    assert_eq!((m.current(cpu), m.current(1 - cpu)), (Some(system), Some(batch)));
+}
+
+/// scylladb/seastar#1430: an urgent wake-up does not wait for its own busy CPU while another runs something less urgent.
+#[test]
+fn an_urgent_task_goes_where_the_least_urgent_runs() {
+    use QueueType::*;
+    let make = |class| match class {
+        System => Intent::system(),
+        Realtime => Intent::realtime(10_000, 10_000, 5_000),
+        Interactive => Intent::interactive(1_000),
+        Batch => Intent::batch(),
+        Background => Intent::background(),
+    };
+    for high in [System, Interactive] {
+        for (here, there) in [(System, Batch), (Interactive, Batch), (Interactive, Background), (Batch, Background)] {
+            let mut m = Machine::new(2);
+            let task = m.spawn(make(high).with_affinity(on(0)), &[Run(us(10)), Block(BlockReason::Io)]);
+            m.run_until(ms(1));
+            m.call(task, |x, now, id| x.set_affinity(now, id, CpuMask::ALL)).unwrap();
+            m.spawn(make(here).with_affinity(on(0)), &[]);
+            m.spawn(make(there).with_affinity(on(1)), &[]);
+            m.run_until(ms(2));
+            let woken = m.unpark(task).unwrap();
+            assert_eq!((woken.cpu, woken.placement), (1, Placement::LessUrgent), "{high} beside {here}, {there}");
+            m.run_until(ms(2) + us(5));
+            assert_eq!(m.state(task), TaskState::Running);
+        }
+    }
+}
+
+#[test]
+fn a_task_wakes_where_its_cache_is_warm() {
+    let mut m = Machine::new(4);
+    let task = m.spawn(Intent::batch().with_affinity(on(2)), &[Run(us(10)), Block(BlockReason::Io)]);
+    m.run_until(ms(1));
+    m.call(task, |x, now, id| x.set_affinity(now, id, CpuMask::ALL)).unwrap();
+    for _ in 0..10 {
+        let woken = m.unpark(task).unwrap();
+        assert_eq!((woken.cpu, woken.interrupt), (2, true));
+        m.run_for(ms(1));
+    }
+}
+
+#[test]
+fn the_load_is_balanced_while_everybody_runs() {
+    let mut m = Machine::new(2);
+    let tasks: Vec<usize> = (0..6).map(|_| m.spawn(Intent::batch().with_affinity(on(0)), &[])).collect();
+    for &task in &tasks[2..] {
+        m.call(task, |x, now, id| x.set_affinity(now, id, CpuMask::ALL)).unwrap();
+    }
+    m.run_until(ms(6_000));
+    m.reconcile();
+    for task in tasks {
+        let used = m.actors[task].cpu_time;
+        assert!(used.abs_diff(ms(2_000)) < ms(250), "{used}: three tasks to a CPU");
+    }
+}
+
+#[test]
+fn load_balance_moves_one_task() {
+    let mut m = Machine::new(2);
+    m.spawn(Intent::batch().with_affinity(on(1)), &[]);
+    for _ in 0..4 {
+        m.spawn(Intent::batch().with_affinity(on(0)), &[]);
+    }
+    m.run_until(ms(1));
+    assert_eq!(m.executor.load_balance(at(m.now)), None, "nothing may move");
+    for task in 1..5 {
+        // Not through the machine: it would be interrupted, and the CPUs would balance by themselves.
+        let _ = m.executor.set_affinity(at(m.now), m.actors[task].id, CpuMask::ALL).unwrap();
+    }
+    assert_eq!(m.executor.load_balance(at(m.now)), Some(1));
+    assert_eq!(m.executor.load_balance(at(m.now)), None, "3 and 2 are balanced");
+    m.check();
+}
+
+#[test]
+fn a_stolen_task_says_so() {
+    let mut m = Machine::new(2);
+    m.spawn(Intent::batch().with_affinity(on(0)), &[]);
+    m.spawn(Intent::system().with_affinity(on(1)), &[Run(ms(2)), Exit(0)]);
+    let free = m.spawn(Intent::batch().with_affinity(on(0)), &[]);
+    m.run_until(ms(1));
+    m.call(free, |x, now, id| x.set_affinity(now, id, CpuMask::ALL)).unwrap();
+    m.run_until(ms(5));
+    let first = m.trace.iter().find(|e| e.task == Some(free)).unwrap();
+    assert_eq!((first.t, first.cpu, first.reason), (ms(2), 1, Reason::Stolen));
+}

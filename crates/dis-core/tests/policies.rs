@@ -1,0 +1,189 @@
+//! Policies that answer wrongly are replaced by the built-in one, with everything that is ready, and that is counted.
+
+mod common;
+
+use std::cell::Cell;
+
+use common::machine::{Machine, Op::*};
+use common::{ms, us};
+use dis_core::api::{Duration, TaskId, Timestamp};
+use dis_core::intent::{Intent, QueueType};
+use dis_core::policy::{
+    Arrival, Entity, NAMES, RoundRobinPolicy, ScanAdapter, ScanPolicy, SchedulingPolicy, TaskKey, by_name,
+};
+use dis_core::scheduler::Config;
+
+/// A round robin that goes wrong after so many choices.
+struct Wrong {
+    inner: RoundRobinPolicy,
+    how: How,
+    left: u32,
+    held: Option<TaskKey>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum How {
+    NamesNobody,
+    NamesAStranger,
+    NamesTheRunningTask,
+    Forgets,
+    ForgetsAndDenies,
+}
+
+thread_local! {
+    static HOW: Cell<How> = const { Cell::new(How::NamesNobody) };
+}
+
+impl SchedulingPolicy for Wrong {
+    fn name(&self) -> &'static str {
+        "wrong"
+    }
+    fn on_ready(&mut self, task: &mut Entity, why: Arrival, now: Timestamp) {
+        if self.left == 0 && matches!(self.how, How::Forgets | How::ForgetsAndDenies) {
+            return;
+        }
+        self.inner.on_ready(task, why, now);
+    }
+    fn select(&mut self, now: Timestamp) -> Option<TaskKey> {
+        let chosen = self.inner.select(now);
+        if self.left > 0 {
+            self.left -= 1;
+            self.held = chosen;
+            return chosen;
+        }
+        match self.how {
+            How::NamesNobody => None,
+            How::NamesAStranger => Some(TaskKey(1_000)),
+            How::NamesTheRunningTask => self.held,
+            How::Forgets | How::ForgetsAndDenies => chosen,
+        }
+    }
+    fn peek(&mut self, now: Timestamp) -> Option<TaskKey> {
+        self.inner.peek(now)
+    }
+    fn on_block(&mut self, task: &mut Entity, now: Timestamp) {
+        self.inner.on_block(task, now);
+    }
+    fn remove(&mut self, task: &mut Entity, now: Timestamp) -> bool {
+        self.inner.remove(task, now) && self.how != How::ForgetsAndDenies
+    }
+    fn update(&mut self, task: &mut Entity, priority: u8, deadline: Timestamp, now: Timestamp) {
+        self.inner.update(task, priority, deadline, now);
+    }
+    fn on_tick(&mut self, task: &mut Entity, ran: Duration, now: Timestamp) {
+        self.inner.on_tick(task, ran, now);
+    }
+    fn time_slice(&self, task: &Entity) -> Duration {
+        self.inner.time_slice(task)
+    }
+    fn preempts(&self, ready: &Entity, running: &Entity) -> bool {
+        self.inner.preempts(ready, running)
+    }
+    fn visit(&self, visit: &mut dyn FnMut(TaskKey) -> bool) {
+        self.inner.visit(visit);
+    }
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+    fn reserve(&mut self, keys: usize) {
+        self.inner.reserve(keys);
+    }
+}
+
+fn machine_with(how: How) -> Machine {
+    HOW.set(how);
+    let mut config = Config::new(1);
+    config.policies[QueueType::Batch.rank()] =
+        || Box::new(Wrong { inner: RoundRobinPolicy::default(), how: HOW.get(), left: 5, held: None });
+    Machine::with(config)
+}
+
+#[test]
+fn a_policy_that_answers_wrongly_is_replaced() {
+    for how in [How::NamesNobody, How::NamesAStranger, How::NamesTheRunningTask, How::Forgets, How::ForgetsAndDenies] {
+        let mut m = machine_with(how);
+        let tasks: Vec<usize> = (0..4).map(|_| m.spawn(Intent::batch(), &[Run(ms(7)), Sleep(us(10))])).collect();
+        m.run_until(ms(20));
+        assert_eq!(m.executor.policy_faults(QueueType::Batch), 0, "{how:?}");
+        m.run_until(ms(2_000));
+        m.reconcile();
+        assert_eq!(m.executor.policy_faults(QueueType::Batch), 1, "{how:?}");
+        for task in tasks {
+            assert!(m.actors[task].ran_between(ms(500), ms(2_000)).abs_diff(ms(375)) <= ms(15), "{how:?}");
+        }
+    }
+}
+
+#[test]
+fn a_forgotten_task_can_be_killed() {
+    for how in [How::Forgets, How::ForgetsAndDenies] {
+        let mut m = machine_with(how);
+        m.spawn(Intent::system(), &[Run(us(100)), Sleep(us(200))]);
+        let tasks: Vec<usize> = (0..4).map(|_| m.spawn(Intent::batch(), &[])).collect();
+        m.run_until(ms(3));
+        for task in tasks {
+            m.kill(task).unwrap();
+        }
+        m.run_until(ms(10));
+        m.reconcile();
+        let stat = m.executor.stats().queue_stats.batch;
+        assert_eq!((stat.length, stat.enqueued), (0, stat.dequeued), "{how:?}");
+    }
+}
+
+#[test]
+fn a_policy_that_never_errs_is_kept() {
+    for class in QueueType::ALL {
+        for name in NAMES {
+            let mut config = Config::new(2);
+            config.policies[class.rank()] = by_name(name).unwrap();
+            let mut m = Machine::with(config);
+            m.edf = name == "edf";
+            for i in 0..6 {
+                let intent = match class {
+                    QueueType::System => Intent::system(),
+                    QueueType::Realtime => Intent::realtime(10_000 + i, 10_000, 2_500),
+                    QueueType::Interactive => Intent::interactive(1_000),
+                    QueueType::Batch => Intent::batch(),
+                    QueueType::Background => Intent::background(),
+                };
+                m.spawn(intent, &[Run(us(300 + i * 17)), Yield, Run(us(200)), Sleep(us(100 * i)), Run(us(50))]);
+            }
+            m.run_until(ms(500));
+            m.reconcile();
+            assert_eq!(m.executor.policy_faults(class), 0, "{name} for {class}");
+        }
+    }
+}
+
+/// Two policies of other people, on the classes that they take.
+#[test]
+fn a_policy_over_a_slice_works_and_is_checked() {
+    struct Youngest(bool);
+    impl ScanPolicy for Youngest {
+        fn name(&self) -> &'static str {
+            "youngest"
+        }
+        fn select(&mut self, ready: &[Entity], _current: Option<&Entity>) -> Option<TaskId> {
+            if self.0 { Some(TaskId::from_parts(9_999, 9)) } else { ready.iter().map(|task| task.id).max() }
+        }
+        fn time_slice(&self, _task: &Entity) -> Duration {
+            Duration::from_millis(1)
+        }
+    }
+    for wrong in [false, true] {
+        let mut config = Config::new(1);
+        config.policies[3] = if wrong {
+            || Box::new(ScanAdapter::new(Youngest(true)))
+        } else {
+            || Box::new(ScanAdapter::new(Youngest(false)))
+        };
+        let mut m = Machine::with(config);
+        let tasks: Vec<usize> = (0..3).map(|_| m.spawn(Intent::batch(), &[])).collect();
+        m.run_until(ms(300));
+        m.reconcile();
+        assert_eq!(m.executor.policy_faults(QueueType::Batch), u64::from(wrong));
+        let oldest = m.actors[tasks[0]].cpu_time;
+        assert_eq!(oldest > 0, wrong, "the youngest runs always, or shares are fair");
+    }
+}

@@ -1,0 +1,283 @@
+//! Realtime: admission, budgets, releases, deadlines.
+
+mod common;
+
+use common::machine::{Machine, Op::*};
+use common::{at, ms, us};
+use dis_core::api::{BlockReason, CpuMask, SchedError, TaskSpec, TaskState, Timestamp};
+use dis_core::executor::{Executor, Leave};
+use dis_core::intent::{Intent, QueueType};
+use dis_core::scheduler::{Config, Urgency};
+
+/// Times in ms.
+fn realtime(period: u64, deadline: u64, wcet: u64) -> Intent {
+    Intent::realtime(period * 1_000, deadline * 1_000, wcet * 1_000)
+}
+
+fn misses(m: &Machine, task: usize) -> u64 {
+    m.task(task, |t| t.stats.deadline_misses)
+}
+
+#[test]
+fn an_overrun_hurts_only_itself() {
+    let mut m = Machine::new(1);
+    let bad = m.spawn(realtime(10, 10, 4), &[Run(ms(7)), NextPeriod]);
+    let good = m.spawn(realtime(10, 10, 5), &[Run(ms(5)), NextPeriod]);
+    m.run_until(ms(1_000));
+    m.reconcile();
+    assert_eq!(misses(&m, good), 0);
+    assert!(misses(&m, bad) > 0 && m.task(bad, |t| t.stats.overruns) > 0);
+    assert!(m.actors[bad].cpu_time <= ms(400));
+    assert_eq!(m.actors[good].cpu_time, ms(500));
+}
+
+/// The control: the same urgency on loan, to a task without a budget.
+#[test]
+fn without_budgets_an_overrun_hurts_others() {
+    let mut m = Machine::new(1);
+    let bad = m.spawn(Intent::batch(), &[Run(ms(7)), Sleep(ms(3))]);
+    let lent = Urgency { class: QueueType::Realtime, priority: 0, deadline: at(0) };
+    m.call(bad, |x, now, id| x.inherit(now, id, Some(lent))).unwrap();
+    let good = m.spawn(realtime(10, 10, 5), &[Run(ms(5)), NextPeriod]);
+    m.run_until(ms(1_000));
+    assert!(misses(&m, good) > 50);
+}
+
+/// A job that blocks in its middle must not get a second budget by waking up late.
+#[test]
+fn a_job_that_suspends_itself_hurts_only_itself() {
+    let mut m = Machine::new(1);
+    m.spawn(realtime(8, 8, 4), &[Run(ms(1)), Sleep(us(6_500)), Run(ms(3)), NextPeriod]);
+    let good = m.spawn(Intent::realtime(8_000, 8_000, 3_600), &[Run(us(3_600)), NextPeriod]);
+    m.run_until(ms(2_000));
+    m.reconcile();
+    assert_eq!(misses(&m, good), 0);
+    assert!(m.actors[0].cpu_time <= ms(1_004), "{}", m.actors[0].cpu_time);
+}
+
+#[test]
+fn nobody_gets_more_than_a_budget_a_period() {
+    let scripts: [&[common::machine::Op]; 4] = [
+        &[],
+        &[Run(us(300)), Yield],
+        &[Run(us(900)), Sleep(us(700))],
+        &[Run(us(1_700)), Block(BlockReason::Io), NextPeriod],
+    ];
+    for script in scripts {
+        let mut m = Machine::new(1);
+        let task = m.spawn(realtime(10, 8, 2), script);
+        m.spawn(Intent::batch(), &[]);
+        for i in 1..2_000 {
+            m.at(i * us(613), move |m| {
+                let _ = m.unpark(task);
+            });
+        }
+        m.run_until(ms(1_000));
+        m.reconcile();
+        let used = m.actors[task].cpu_time;
+        assert!(used <= ms(202), "{used} with {script:?}");
+        // In no 10 ms more than two budgets: the end of one period and the beginning of the next.
+        for start in (0..ms(990)).step_by(777_777) {
+            assert!(m.actors[task].ran_between(start, start + ms(10)) <= ms(4), "{script:?} from {start}");
+        }
+    }
+}
+
+#[test]
+fn a_full_cpu_meets_all_deadlines() {
+    // Utilisation 0.95 with periods that do not divide one another, a Batch hog waiting all the time.
+    let mut config = Config::new(1);
+    config.limits.realtime = 950;
+    let mut m = Machine::with(config);
+    let tasks: Vec<usize> = [(10_000, 3_000), (14_000, 4_200), (25_000, 7_500)]
+        .into_iter()
+        .map(|(period, wcet)| m.spawn(Intent::realtime(period, period, wcet), &[Run(us(wcet)), NextPeriod]))
+        .collect();
+    let batch = m.spawn(Intent::batch(), &[]);
+    m.run_until(ms(7_000));
+    m.reconcile();
+    for &task in &tasks {
+        assert_eq!(misses(&m, task), 0);
+        assert_eq!(m.task(task, |t| t.stats.overruns), 0, "wcet is enough");
+    }
+    assert!(m.actors[batch].cpu_time >= ms(7_000) / 11);
+}
+
+#[test]
+fn admission_counts_what_is_there() {
+    let mut m = Machine::new(2);
+    let half = || TaskSpec::new("", realtime(10, 10, 5), 0);
+    let first = m.try_spawn(half(), &[]).unwrap();
+    m.try_spawn(half(), &[]).unwrap();
+    assert_eq!(m.executor.reserved_ppm(), [500_000, 500_000]);
+    assert_eq!(m.try_spawn(half(), &[]).unwrap_err(), SchedError::NoCpu, "95 % a CPU, not 190 % of the machine");
+    let rest = TaskSpec::new("", Intent::realtime(10_000, 10_000, 4_500), 0);
+    m.try_spawn(rest.clone(), &[]).unwrap();
+    let pinned = TaskSpec { intent: rest.intent.clone().with_affinity(CpuMask::single(0)), ..rest };
+    assert_eq!(m.try_spawn(pinned.clone(), &[]).unwrap_err(), SchedError::NoCpu);
+    // A short deadline counts with its density.
+    assert_eq!(m.try_spawn(TaskSpec::new("", realtime(100, 2, 1), 0), &[]).unwrap_err(), SchedError::NoCpu);
+    m.kill(first).unwrap();
+    m.run_for(0);
+    assert_eq!(m.executor.reserved_ppm(), [450_000, 500_000]);
+    m.try_spawn(TaskSpec { intent: realtime(10, 10, 5).with_affinity(CpuMask::single(0)), ..pinned }, &[]).unwrap();
+}
+
+#[test]
+fn an_intent_changes_only_if_there_is_room() {
+    let mut m = Machine::new(1);
+    m.spawn(realtime(10, 10, 5), &[]);
+    let batch = m.spawn(Intent::batch(), &[]);
+    let refused = m.call(batch, |x, now, id| x.set_intent(now, id, &realtime(10, 10, 5)));
+    assert_eq!(refused.unwrap_err(), SchedError::NoCpu);
+    assert_eq!(m.task(batch, |t| t.intent.class.queue()), QueueType::Batch);
+    m.call(batch, |x, now, id| x.set_intent(now, id, &realtime(10, 10, 4))).unwrap();
+    assert_eq!(m.executor.reserved_ppm(), [900_000]);
+    m.call(batch, |x, now, id| x.set_intent(now, id, &Intent::batch())).unwrap();
+    assert_eq!(m.executor.reserved_ppm(), [500_000]);
+}
+
+/// What ran as Batch is not owed by the Realtime task that it becomes.
+#[test]
+fn a_new_intent_begins_without_debts() {
+    let mut m = Machine::new(1);
+    let task = m.spawn(Intent::batch(), &[]);
+    m.run_until(ms(500));
+    m.call(task, |x, now, id| x.set_intent(now, id, &realtime(10, 10, 2))).unwrap();
+    m.run_until(ms(600));
+    m.reconcile();
+    assert_eq!(m.actors[task].ran_between(ms(500), ms(600)), ms(20));
+}
+
+#[test]
+fn a_blocked_task_that_becomes_realtime_is_released_when_it_wakes() {
+    let mut m = Machine::new(1);
+    let task =
+        m.spawn(Intent::batch(), &[Block(BlockReason::Event), Run(ms(1)), NextPeriod, Block(BlockReason::Event)]);
+    m.run_until(ms(10));
+    m.call(task, |x, now, id| x.set_intent(now, id, &realtime(10, 10, 2))).unwrap();
+    m.run_until(ms(1_000));
+    m.unpark(task).unwrap();
+    assert_eq!(m.task(task, |t| (t.job().number, t.deadline)), (1, Some(at(ms(1_010)))));
+    m.run_until(ms(1_005));
+    assert_eq!(misses(&m, task), 0);
+}
+
+#[test]
+fn releases_are_exact_multiples() {
+    let mut m = Machine::new(1);
+    let mut spec = TaskSpec::new("", Intent::realtime(7_001, 7_001, 1_000), 0);
+    spec.start = Some(at(us(333)));
+    let task = m.try_spawn(spec, &[Run(us(613)), NextPeriod]).unwrap();
+    m.spawn(realtime(3, 3, 1), &[Run(us(999)), NextPeriod]);
+    m.spawn(Intent::system(), &[Run(us(100)), Sleep(us(1_777))]);
+    m.run_until(us(333) + 1_000 * us(7_001) + 1);
+    let job = m.task(task, |t| t.job());
+    assert_eq!((job.number, job.release), (1_001, at(us(333) + 1_000 * us(7_001))));
+    assert_eq!(job.deadline, job.release + dis_core::api::Duration::from_micros(7_001));
+    // Nobody begins before the release.
+    let starts = m.actors[task].runs.iter().filter(|run| (run.0 - us(333)).is_multiple_of(us(7_001))).count();
+    assert!(starts > 300);
+}
+
+#[test]
+fn late_releases_are_skipped_and_counted() {
+    let mut m = Machine::new(1);
+    let task = m.spawn(realtime(10, 10, 2), &[Run(ms(1)), Block(BlockReason::Io), NextPeriod]);
+    m.run_until(ms(35));
+    m.unpark(task).unwrap();
+    m.run_until(ms(35));
+    let job = m.task(task, |t| t.job());
+    // The job of 0 was late; those of 10 and 20 could only be late; the one of 30 is due at 40.
+    assert_eq!((job.number, job.release, job.missed, job.skipped), (4, at(ms(30)), true, 2));
+    assert_eq!(misses(&m, task), 3);
+    assert_eq!(m.executor.stats().deadline_misses, 3);
+    m.run_until(ms(37));
+    m.unpark(task).unwrap();
+    m.run_until(ms(41));
+    let job = m.task(task, |t| t.job());
+    assert_eq!((job.number, job.release, job.missed, job.skipped), (5, at(ms(40)), false, 0));
+    assert_eq!(m.task(task, |t| t.history.miss_rate_ppm()), 500_000);
+}
+
+#[test]
+fn a_deadline_met_to_the_nanosecond_is_met() {
+    for (late, missed) in [(0, 0), (1, 1)] {
+        let mut m = Machine::new(1);
+        let task = m.spawn(realtime(20, 10, 9), &[Run(ms(1)), Block(BlockReason::Io), NextPeriod]);
+        m.run_until(ms(10) + late);
+        m.unpark(task).unwrap();
+        m.run_for(0);
+        assert_eq!(misses(&m, task), missed);
+    }
+}
+
+/// Zephyr #109477: what counts is the distance of deadlines, at either end of the range.
+#[test]
+fn deadlines_are_ordered_at_both_ends_of_time() {
+    let ends = [0, u64::from(u32::MAX) - us(5), 1 << 53, u64::MAX / 2, u64::MAX - ms(1_000)];
+    for origin in ends {
+        let mut m = Machine::new(1);
+        m.run_until(origin);
+        let late = m.spawn(realtime(50, 40, 10), &[Run(ms(10)), NextPeriod]);
+        let early = m.spawn(realtime(50, 20, 10), &[Run(ms(10)), NextPeriod]);
+        m.spawn(Intent::batch(), &[]);
+        m.run_until(origin + ms(900));
+        m.reconcile();
+        assert_eq!((misses(&m, late), misses(&m, early)), (0, 0), "from {origin}");
+        assert!(m.actors[early].runs[0].0 < m.actors[late].runs[0].0 + ms(10));
+        assert_eq!(m.actors[late].ran_between(origin, origin + ms(900)), ms(180), "from {origin}");
+    }
+}
+
+#[test]
+fn the_end_of_time_stops_nobody() {
+    let machine = Executor::<u32, common::lock::Lock>::new(Config::new(1)).unwrap();
+    let end = Timestamp::MAX;
+    for (i, intent) in
+        [realtime(10, 10, 1), Intent::interactive(5), Intent::batch(), Intent::system()].into_iter().enumerate()
+    {
+        let _ = machine.spawn(end, None, TaskSpec::new("", intent, i as u32)).unwrap();
+    }
+    for _ in 0..4 {
+        let decision = machine.schedule(0, end, Leave::Ask).unwrap();
+        assert!(decision.next.is_some());
+        machine.switched(0);
+        machine.schedule(0, end, Leave::Exit(0)).unwrap();
+        machine.switched(0);
+    }
+    assert!(machine.task_ids().is_empty());
+}
+
+/// Zephyr PR #69984: a deadline that changes while the task is queued.
+#[test]
+fn deadlines_change_while_queued() {
+    let mut rng = common::rng::Rng::new(5);
+    let mut m = Machine::new(1);
+    m.spawn(Intent::system(), &[Run(ms(5)), Sleep(ms(1))]);
+    let tasks: Vec<usize> = (0..40).map(|_| m.spawn(Intent::interactive(50_000), &[])).collect();
+    for _ in 0..2_000 {
+        let task = *rng.of(&tasks);
+        let deadline = at(m.now + rng.below(ms(40)));
+        let lent = Urgency { class: QueueType::Realtime, priority: rng.below(256) as u8, deadline };
+        let lent = rng.chance(800).then_some(lent);
+        m.call(task, |x, now, id| x.inherit(now, id, lent)).unwrap();
+        m.run_for(rng.below(us(300)));
+        // The order is checked by the machine, at every decision.
+    }
+    let served = m.trace.iter().filter(|e| e.class == Some(QueueType::Realtime)).count();
+    assert!(served > 100, "{served}");
+}
+
+/// A job ends within its deadline although the class below waits, and starts at its release although one runs.
+#[test]
+fn a_release_preempts_at_once() {
+    let mut m = Machine::new(1);
+    m.spawn(Intent::batch(), &[]);
+    let task = m.spawn(Intent::realtime(5_000, 1_000, 400), &[Run(us(300)), NextPeriod]);
+    m.run_until(ms(500));
+    for e in m.trace.iter().filter(|e| e.task == Some(task)) {
+        assert_eq!((e.t % ms(5), e.waited), (0, 0));
+    }
+    assert_eq!(m.state(task), TaskState::Running);
+}
