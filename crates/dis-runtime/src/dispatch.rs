@@ -220,7 +220,9 @@ fn take_handoff(klt: &Klt) -> Option<Step> {
 fn give_up(klt: &'static Klt, worker: &Worker, free: bool, post: impl FnOnce(&Worker)) {
     let rt = klt.rt();
     klt.drop_role();
-    if free {
+    if !free {
+        freeze(klt);
+    } else {
         if klt.identity.bound() > 0 {
             identity::release(rt, klt);
         } else if worker.home.load(Ordering::Relaxed).is_null() {
@@ -230,6 +232,13 @@ fn give_up(klt: &'static Klt, worker: &Worker, free: bool, post: impl FnOnce(&Wo
         }
     }
     post(worker);
+}
+
+/// The task on this KLT keeps the identity while it does not run.
+fn freeze(klt: &Klt) {
+    if let Some(me) = klt.current() {
+        klt.identity.freeze(me);
+    }
 }
 
 enum Idle {
@@ -274,6 +283,8 @@ fn give_up_to_home(klt: &'static Klt, worker: &Worker, free: bool, home: &Klt, d
     klt.drop_role();
     if free {
         identity::release(klt.rt(), klt);
+    } else {
+        freeze(klt);
     }
     home.post(worker, Order::Complete(decision));
 }
@@ -385,14 +396,20 @@ fn finish(klt: &'static Klt, task: &Header) -> ! {
 
 /// Publishes that the task has ended. True if its handle was dropped, so that nobody takes the outcome.
 pub(crate) fn announce_end(rt: &Inner, task: &Header) -> bool {
+    let last = rt.live.fetch_sub(1, Ordering::AcqRel) == 1;
     task.state.store(DONE, Ordering::Release);
     let joiner = task.joiner.swap(ENDED, Ordering::AcqRel);
     match joiner {
         NOBODY | DETACHED => {}
         THREAD => sys::futex_wake(&task.state, i32::MAX),
-        joiner => rt.unpark(dis_core::api::TaskId(joiner)),
+        joiner => {
+            // The other runtime's tasks still exist, so this is not its last reference in any case that matters; if it is,
+            // its threads have ended and nobody waits.
+            let other = task.take_joiner_runtime();
+            other.as_deref().unwrap_or(rt).unpark(dis_core::api::TaskId(joiner));
+        }
     }
-    if rt.live.fetch_sub(1, Ordering::AcqRel) == 1 {
+    if last {
         rt.all_ended();
     }
     joiner == DETACHED

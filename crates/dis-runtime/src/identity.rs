@@ -47,6 +47,9 @@ pub(crate) struct Identity {
     state: AtomicU32,
     /// The task that uses it; null if it is free, or if a worker idles on it.
     pub(crate) holder: AtomicPtr<Header>,
+    /// The task that keeps it although no worker uses it: preempted in mid-run, the KLT waits for the order to go on. Whoever
+    /// takes it out of here has the right to give that order.
+    frozen: AtomicPtr<Header>,
     /// Number of tasks bound to it (low 32 bits) and code of its kind (high).
     binding: AtomicU64,
     /// First of the tasks that wait for it; under the runtime's inheritance lock.
@@ -60,6 +63,7 @@ impl Identity {
         Identity {
             state: AtomicU32::new(HELD),
             holder: AtomicPtr::new(ptr::null_mut()),
+            frozen: AtomicPtr::new(ptr::null_mut()),
             binding: AtomicU64::new(0),
             waiters: Cell::new(ptr::null()),
             lent_to: Cell::new(ptr::null()),
@@ -86,6 +90,18 @@ impl Identity {
             self.hold(Some(task));
         }
         free
+    }
+
+    /// `task` was preempted in mid-run and is about to give the worker away.
+    pub(crate) fn freeze(&self, task: &Header) {
+        self.frozen.store(ptr::from_ref(task).cast_mut(), Ordering::Release);
+    }
+
+    /// Takes the right to let `task` go on, if it is the one that keeps the identity frozen.
+    fn thaw(&self, task: &Header) -> bool {
+        let task = ptr::from_ref(task).cast_mut();
+        self.frozen.load(Ordering::Relaxed) == task
+            && self.frozen.compare_exchange(task, ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Names the task that uses it; `None`: a worker idles on it. Sequentially consistent with `state`, so that either
@@ -143,8 +159,7 @@ pub(crate) enum Acquired {
 /// Acquires `klt` for `task`, or enters the task as a waiter and lends its urgency to the holder.
 pub(crate) fn acquire_or_wait(rt: &Inner, klt: &Klt, task: &Header) -> Acquired {
     let identity = &klt.identity;
-    // A task that was preempted in mid-run keeps its identity, and is chosen only while it does not run.
-    if ptr::eq(identity.holder.load(Ordering::Acquire), task) || identity.acquire(task) {
+    if identity.thaw(task) || identity.acquire(task) {
         return Acquired::Yes;
     }
     let guard = inherit::lock();

@@ -355,8 +355,12 @@ impl<T> JoinHandle<T> {
     fn wait_in_task(&self, klt: &'static Klt, me: &Header) {
         let task = self.task();
         let mine = me.id().0;
+        if !ptr::eq(me.rt, task.rt) {
+            task.joiner_rt.set(Arc::into_raw(klt.rt().handle()));
+        }
         if task.joiner.compare_exchange(NOBODY, mine, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // It ends in this moment (`ENDED`), so `state` is set already.
+            drop(task.take_joiner_runtime());
             return;
         }
         me.joining.store(ptr::from_ref(task).cast_mut(), Ordering::Relaxed);
@@ -364,7 +368,9 @@ impl<T> JoinHandle<T> {
             dispatch::give_way(klt, Leave::Block(BlockReason::ChildExit, None));
             if me.aborted.load(Ordering::Relaxed) && !task.is_done() && !std::thread::panicking() {
                 me.joining.store(ptr::null_mut(), Ordering::Relaxed);
-                let _ = task.joiner.compare_exchange(mine, NOBODY, Ordering::AcqRel, Ordering::Acquire);
+                if task.joiner.compare_exchange(mine, NOBODY, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                    drop(task.take_joiner_runtime());
+                }
                 dispatch::check_abort();
             }
         }

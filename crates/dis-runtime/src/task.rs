@@ -7,6 +7,7 @@
 use std::cell::{Cell, UnsafeCell};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use dis_context::{Context, Stack};
@@ -52,6 +53,9 @@ pub(crate) struct Header {
     pub(crate) state: AtomicU32,
     id: AtomicU64,
     pub(crate) joiner: AtomicU64,
+    /// A counted reference to the joining task's runtime if it is another one, else null. Written before `joiner` names the
+    /// task, taken by whoever takes the name away.
+    pub(crate) joiner_rt: Cell<*const Inner>,
     /// Somebody wants it to end.
     pub(crate) aborted: AtomicBool,
     /// The core knows it as not movable.
@@ -108,6 +112,7 @@ impl Header {
             state: AtomicU32::new(NEW),
             id: AtomicU64::new(0),
             joiner: AtomicU64::new(NOBODY),
+            joiner_rt: Cell::new(ptr::null()),
             aborted: AtomicBool::new(false),
             kept: AtomicBool::new(false),
             dedicated: own,
@@ -151,6 +156,13 @@ impl Header {
 
     pub(crate) fn bind(&self, klt: &Klt) {
         self.klt.store(ptr::from_ref(klt).cast_mut(), Ordering::Release);
+    }
+
+    /// Takes the reference in `joiner_rt`.
+    pub(crate) fn take_joiner_runtime(&self) -> Option<Arc<Inner>> {
+        let rt = self.joiner_rt.replace(ptr::null());
+        // SAFETY: made by `Arc::into_raw`, and taken once.
+        (!rt.is_null()).then(|| unsafe { Arc::from_raw(rt) })
     }
 
     pub(crate) fn is_done(&self) -> bool {
