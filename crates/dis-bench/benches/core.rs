@@ -194,6 +194,9 @@ impl Case {
     }
 }
 
+/// A case with its rig, and at one size a second one with the runtime's kind of lock.
+type Rigs<'a> = (&'a Case, Rig<NoLock>, Option<Rig<AtomicLock>>);
+
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for what in [What::Yield, What::WakeBlock] {
@@ -252,7 +255,7 @@ fn main() {
     for size in SIZES {
         let column = format!("{size} ready");
         // All cases of a size are alive together and take turns.
-        let mut rigs: Vec<(&Case, Rig<NoLock>, Option<Rig<AtomicLock>>)> = chosen
+        let mut rigs: Vec<Rigs> = chosen
             .iter()
             .map(|(_, c)| {
                 let locked = (size == 1_000).then(|| Rig::new(c, size));
@@ -265,7 +268,9 @@ fn main() {
                 // The first turn warms up.
                 if turn > 0 {
                     report.push(&case.name(), &column, plain);
-                    locked.map(|ns| report.push(&case.name(), &format!("{size} ready, locked"), ns));
+                    if let Some(ns) = locked {
+                        report.push(&case.name(), &format!("{size} ready, locked"), ns);
+                    }
                 }
             }
         }

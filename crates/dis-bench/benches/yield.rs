@@ -79,9 +79,9 @@ impl Timer {
     }
 }
 
-fn dis(p: &[String], intent: Intent) -> Values {
+fn dis(p: &[String], intent: Intent, identities: usize) -> Values {
     let (tasks, each) = (parameter(p, 0), parameter(p, 1));
-    let rt = Runtime::builder().workers(1).build().expect("a runtime");
+    let rt = Runtime::builder().workers(1).identities(identities).build().expect("a runtime");
     let counts = Counts::new(tasks);
     let root = rt.spawn_fn(intent.clone(), move || {
         let spawn = |task| {
@@ -95,11 +95,16 @@ fn dis(p: &[String], intent: Intent) -> Values {
 }
 
 fn dis_interactive(p: &[String]) -> Values {
-    dis(p, Intent::interactive(2_000))
+    dis(p, Intent::interactive(2_000), 64)
 }
 
 fn dis_batch(p: &[String]) -> Values {
-    dis(p, Intent::batch())
+    dis(p, Intent::batch(), 64)
+}
+
+/// Batch tasks that share a kernel thread, as the Interactive ones of a worker always do.
+fn dis_shared(p: &[String]) -> Values {
+    dis(p, Intent::batch(), 1)
 }
 
 fn may(p: &[String]) -> Values {
@@ -160,6 +165,7 @@ fn smol(p: &[String]) -> Values {
 const CANDIDATES: &[Candidate] = &[
     Candidate { name: "dis, interactive", run: dis_interactive },
     Candidate { name: "dis, batch", run: dis_batch },
+    Candidate { name: "dis, batch, identities(1)", run: dis_shared },
     Candidate { name: "may", run: may },
     Candidate { name: "tokio, multi_thread", run: tokio_multi },
     Candidate { name: "tokio, current_thread", run: tokio_current },
@@ -184,7 +190,7 @@ fn main() {
     });
     for case in &cases {
         let may = report.median("may", case.name);
-        for who in ["dis, interactive", "dis, batch"] {
+        for who in ["dis, interactive", "dis, batch, identities(1)", "dis, batch"] {
             let dis = report.median(who, case.name);
             report.check(&format!("{who}, {}: ratio to may", case.name), dis.zip(may).map(|(d, m)| d / m), 1.0);
         }

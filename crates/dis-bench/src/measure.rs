@@ -1,5 +1,7 @@
 //! Timing inside a candidate.
 
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Nanoseconds per operation of `ops` operations, done by one call of `work`.
@@ -30,4 +32,41 @@ pub fn page_table_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmPTE:"));
     line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// CLOCK_MONOTONIC, ns: the same clock for all candidates.
+#[inline]
+pub fn monotonic_ns() -> u64 {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `t` is valid; the clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
+/// Computes until `stop` is set, without calling anything that could yield.
+pub fn never_yield(stop: &AtomicBool) {
+    let mut x = 1;
+    while !stop.load(Ordering::Relaxed) {
+        x = compute(x, 1_000);
+    }
+    black_box(x);
+}
+
+/// `steps` steps of a computation that uses nothing but the processor, about a nanosecond each.
+#[inline]
+pub fn compute(mut x: u64, steps: u64) -> u64 {
+    for _ in 0..steps {
+        x = black_box(x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    }
+    x
+}
+
+/// Binds the calling thread to one CPU. False if that is not allowed.
+pub fn pin_to(cpu: usize) -> bool {
+    // SAFETY: the set is initialised by zeroing, and lives on this stack.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) == 0
+    }
 }
