@@ -1,2 +1,35 @@
 //! The `dis` command.
-fn main() {}
+//!
+//! * [`cli`] is what can be said on the command line; every command has a module with a `run`.
+//! * [`run`] and [`bench`] are the commands.
+//! * [`interp`] executes the tasks of a workload on a [`host`]: under DIS, or as plain threads.
+//! * [`work`] uses CPU time to order, [`trace`] records what happened, [`output`] shows it.
+
+mod bench;
+mod cli;
+mod failure;
+mod host;
+mod interp;
+mod output;
+mod run;
+mod sys;
+mod trace;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    };
+    result.unwrap_or_else(|failure| {
+        let text: String = failure.message.lines().map(|line| format!("error: {line}\n")).collect();
+        // Nobody to tell it to if this fails.
+        let _ = output::Stream::Err.write(&text);
+        ExitCode::from(failure.code)
+    })
+}

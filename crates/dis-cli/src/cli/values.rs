@@ -1,0 +1,120 @@
+//! Values of options.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use dis_core::api::Duration;
+use dis_core::intent::QueueType;
+use dis_core::policy;
+
+/// Where a document goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(PathBuf),
+}
+
+/// A policy chosen for a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyChoice {
+    /// The class.
+    pub class: QueueType,
+    /// The policy's name, one of [`policy::NAMES`].
+    pub name: &'static str,
+}
+
+const UNITS: [(&str, u64); 6] =
+    [("ns", 1), ("us", 1_000), ("µs", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("min", 60_000_000_000)];
+
+/// Longest duration: a year is longer than anybody means.
+const LONGEST_NS: u64 = 366 * 24 * 3_600 * 1_000_000_000;
+
+/// A positive time with a unit: `1.5s`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.trim_start();
+    if number.is_empty() {
+        return Err("write a number and a unit, such as 10s".into());
+    }
+    if unit.is_empty() {
+        return Err(format!("has no unit; write for instance {text}s (units: ns, us, ms, s, min)"));
+    }
+    let Some((_, scale)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+        return Err(format!("`{unit}` is no unit (units: ns, us, ms, s, min)"));
+    };
+    let value: f64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    let ns = value * *scale as f64;
+    if ns < 1.0 {
+        return Err("is 0; give a time above 0, such as 10s".into());
+    }
+    if ns > LONGEST_NS as f64 {
+        return Err("is more than a year".into());
+    }
+    Ok(Duration::from_nanos(ns.round() as u64))
+}
+
+/// `CLASS=NAME`.
+pub fn policy(text: &str) -> Result<PolicyChoice, String> {
+    let names = || list(&policy::NAMES);
+    let classes = QueueType::ALL.map(QueueType::name);
+    let Some((class, name)) = text.split_once('=') else {
+        return Err(format!("write CLASS=NAME, for instance batch=round-robin (names: {})", names()));
+    };
+    let Some(found) = QueueType::from_name(class) else {
+        let hint = classes.iter().find(|known| class.starts_with(**known) || known.starts_with(class));
+        let hint =
+            hint.filter(|_| !class.is_empty()).map_or(String::new(), |known| format!(", did you mean `{known}`?"));
+        return Err(format!("`{class}` is no class{hint} (classes: {})", list(&classes)));
+    };
+    match policy::NAMES.into_iter().find(|known| *known == name) {
+        Some(name) => Ok(PolicyChoice { class: found, name }),
+        None => Err(format!("`{name}` is no policy (names: {})", names())),
+    }
+}
+
+/// A file, or `-`.
+pub fn destination(text: &str) -> Result<Destination, Infallible> {
+    Ok(if text == "-" { Destination::Stdout } else { Destination::File(text.into()) })
+}
+
+fn list(names: &[&str]) -> String {
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, ns) in [("500ms", 500_000_000), ("1.5 s", 1_500_000_000), ("3µs", 3_000), ("1min", 60_000_000_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_nanos(ns)), "{text}");
+        }
+        for text in ["", "s", "10", "-1s", "0s", "1.2.3s", "4h", "1e9s", "9999999999s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_policy_names_class_and_policy() {
+        let choice = policy("realtime=fair").unwrap();
+        assert_eq!((choice.class, choice.name), (QueueType::Realtime, "fair"));
+        for text in ["batch", "=fair", "batch=", "Batch=fair"] {
+            assert!(policy(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_dash_is_standard_output() {
+        assert_eq!(destination("-"), Ok(Destination::Stdout));
+        assert_eq!(destination("./-"), Ok(Destination::File("./-".into())));
+    }
+}

@@ -1,0 +1,117 @@
+//! Executes the steps of a task and measures what the scheduler makes of it.
+
+mod body;
+mod objects;
+mod record;
+mod samples;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use dis_workload::Workload;
+
+pub use body::execute;
+pub use objects::Shared;
+pub use record::{Record, Slot};
+pub use samples::Samples;
+
+use crate::host::{Host, Lock};
+use crate::work::Speed;
+
+/// One round of a workload on one host.
+pub struct Round<H: Host> {
+    /// What is run.
+    pub workload: Arc<Workload>,
+    /// Mutexes, events and so on.
+    pub shared: Shared<H>,
+    /// One for each task, in the order of [`Workload::instances`].
+    pub slots: Vec<Slot>,
+    /// Begin and end.
+    pub run: Run,
+    /// Speed of the CPUs.
+    pub speed: Speed,
+    /// Deadlines missed, for a trace: which task, when. `None`: nobody wants to know.
+    pub misses: Option<H::Mutex<Vec<(usize, u64)>>>,
+}
+
+/// Most misses kept between two looks at them.
+const MOST_MISSES: usize = 65_536;
+
+/// When a round begins and ends.
+#[derive(Debug)]
+pub struct Run {
+    start: AtomicU64,
+    length: u64,
+    stopped: AtomicBool,
+}
+
+impl<H: Host> Round<H> {
+    /// A round of `length` ns that begins at `start`.
+    pub fn new(workload: &Arc<Workload>, speed: Speed, start: u64, length: u64) -> Self {
+        let tasks = workload.instances().count();
+        Round {
+            workload: Arc::clone(workload),
+            shared: Shared::new(&workload.objects, tasks),
+            slots: (0..tasks).map(|_| Slot::default()).collect(),
+            run: Run { start: start.into(), length, stopped: AtomicBool::new(false) },
+            speed,
+            misses: None,
+        }
+    }
+
+    /// Keeps the instants of missed deadlines, for [`take_misses`](Self::take_misses).
+    pub fn keep_misses(mut self) -> Self {
+        self.misses = Some(H::Mutex::new(Vec::new()));
+        self
+    }
+
+    /// The deadlines missed since the last call.
+    pub fn take_misses(&self) -> Vec<(usize, u64)> {
+        self.misses.as_ref().map(|misses| std::mem::take(&mut *misses.lock())).unwrap_or_default()
+    }
+
+    fn missed(&self, task: usize, at: u64) {
+        if let Some(misses) = &self.misses {
+            let mut misses = misses.lock();
+            if misses.len() < MOST_MISSES {
+                misses.push((task, at));
+            }
+        }
+    }
+
+    /// Ends the round now, wherever the tasks are.
+    pub fn stop(&self) {
+        self.run.stopped.store(true, Ordering::SeqCst);
+        self.shared.unpark_all();
+    }
+
+    /// Whether every task has ended.
+    pub fn is_done(&self) -> bool {
+        self.slots.iter().all(Slot::is_done)
+    }
+}
+
+impl Run {
+    /// When it begins.
+    pub fn start(&self) -> u64 {
+        self.start.load(Ordering::Acquire)
+    }
+
+    /// Begins at `start` instead; for hosts whose tasks wait for the start.
+    pub fn set_start(&self, start: u64) {
+        self.start.store(start, Ordering::Release);
+    }
+
+    /// When it ends.
+    pub fn end(&self) -> u64 {
+        self.start().saturating_add(self.length)
+    }
+
+    /// Whether it was stopped or its end was seen to have come.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! `dis run`: executes a workload for real and reports how its tasks fared.
+
+pub mod baseline;
+mod compare;
+pub mod dis;
+pub mod interrupt;
+pub mod noise;
+pub mod outcome;
+pub mod plan;
+pub mod watch;
+
+use std::process::ExitCode;
+
+use crate::cli::RunArgs;
+use crate::failure::Failure;
+use crate::output::progress::Progress;
+use crate::output::{JsonOutput, note, report_text};
+use crate::trace::TraceFile;
+use crate::work::{Calibration, Speed};
+use baseline::Baseline;
+use compare::{Contender, Schedule};
+use dis::DisRound;
+use interrupt::Interrupt;
+use outcome::Outcome;
+use plan::Plan;
+use watch::Watch;
+
+/// Runs the command.
+///
+/// # Errors
+/// Bad input, or a run that failed.
+pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
+    let plan = Plan::new(args)?;
+    let json = JsonOutput::open(args.json.as_ref())?;
+    let mut trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
+    let interrupt =
+        Interrupt::listen().map_err(|error| Failure::failed(format!("cannot listen for Ctrl-C: {error}")))?;
+    plan.notes.iter().for_each(|text| note(text));
+    let mut contenders = vec![Contender::Dis];
+    if args.compare {
+        for baseline in Baseline::ALL {
+            match baseline.check(&plan) {
+                Ok(()) => contenders.push(Contender::Linux(baseline)),
+                Err(why) => note(&format!("{} left out: {why}", baseline.name())),
+            }
+        }
+    }
+    let schedule = Schedule::new(plan.duration, contenders);
+    if args.compare {
+        note(&schedule.describe());
+    }
+    let mut progress = Progress::new(!args.no_progress);
+    let results = execute(&plan, schedule, &interrupt, &mut progress, &mut trace)?;
+    progress.clear();
+
+    let mut results = results.into_iter();
+    let Some((_, dis)) = results.next() else { return Err(Failure::failed("nothing was run")) };
+    let mut panics = dis.panics.clone();
+    let mut report = dis.report("linux", &plan.workload, plan.cpus.len());
+    let mut notes = dis.notes;
+    for (contender, outcome) in results {
+        report.baselines.push(outcome.report(contender.name(), &plan.workload, plan.cpus.len()));
+        panics.extend(outcome.panics.iter().cloned());
+        notes.extend(outcome.notes);
+    }
+    if let Some(trace) = trace {
+        notes.push(trace.finish()?);
+    }
+    let stream = json.stream_for_people();
+    if !args.quiet {
+        stream.write(&report_text(&report, stream))?;
+    }
+    notes.dedup();
+    notes.iter().for_each(|text| note(text));
+    json.write(&report)?;
+    if let Some(code) = interrupt.exit_code() {
+        note("stopped early by a signal; the report covers the time until then");
+        return Ok(ExitCode::from(code));
+    }
+    if let Some(first) = panics.first() {
+        let more = if panics.len() > 1 { format!(" (and {} more)", panics.len() - 1) } else { String::new() };
+        return Err(Failure::failed(format!("{first}{more}")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs all rounds. The first result is that of DIS.
+fn execute(
+    plan: &Plan,
+    mut schedule: Schedule,
+    interrupt: &Interrupt,
+    progress: &mut Progress,
+    trace: &mut Option<TraceFile>,
+) -> Result<Vec<(Contender, Outcome)>, Failure> {
+    let mut results: Vec<(Contender, Outcome)> =
+        schedule.contenders.iter().map(|contender| (*contender, Outcome::default())).collect();
+    let mut first_speed = None;
+    let mut before = 0;
+    for number in 0..schedule.rounds {
+        let speed = calibrate(&mut first_speed, &mut results);
+        for index in 0..results.len() {
+            let contender = results[index].0;
+            if interrupt.has_come() || !schedule.contenders.contains(&contender) {
+                continue;
+            }
+            let label = schedule.label(contender, number);
+            let total = schedule.total();
+            let mut watch = Watch { interrupt, progress: &mut *progress, label, before, total };
+            let outcome = match contender {
+                Contender::Dis => {
+                    DisRound { plan, speed, length: schedule.length, trace: trace.as_mut() }.run(&mut watch)?
+                }
+                Contender::Linux(baseline) => {
+                    match baseline::run_round(baseline, plan, speed, schedule.length, &mut watch) {
+                        Ok(outcome) => outcome,
+                        Err(why) => {
+                            schedule.contenders.retain(|other| *other != contender);
+                            results[0].1.notes.push(format!("{} left out: {why}", baseline.name()));
+                            continue;
+                        }
+                    }
+                }
+            };
+            before += outcome.duration_ns;
+            results[index].1.merge(outcome);
+        }
+    }
+    results.retain(|(contender, outcome)| *contender == Contender::Dis || !outcome.records.is_empty());
+    results.iter_mut().for_each(|(contender, outcome)| look_for_oddities(*contender, outcome, plan));
+    Ok(results)
+}
+
+/// Measures the speed of a round, and says so if it has changed or could not be measured well.
+fn calibrate(first: &mut Option<Speed>, results: &mut [(Contender, Outcome)]) -> Speed {
+    let Calibration { speed, disturbed } = Speed::calibrate();
+    let Some((_, dis)) = results.first_mut() else { return speed };
+    if disturbed > 0.5 {
+        let percent = disturbed * 100.0;
+        dis.notes.push(format!(
+            "the machine was busy while its speed was measured ({percent:.0} % of the time went elsewhere)"
+        ));
+    }
+    let change = first.map_or(0.0, |first: Speed| speed.slower_than(first));
+    if change.abs() > 5.0 {
+        let word = if change > 0.0 { "slower" } else { "faster" };
+        dis.notes
+            .push(format!("the machine became {:.0} % {word} during the run; `run` steps follow it", change.abs()));
+    }
+    first.get_or_insert(speed);
+    speed
+}
+
+/// Things about the measurement itself that the reader of the report should know.
+fn look_for_oddities(contender: Contender, outcome: &mut Outcome, plan: &Plan) {
+    let burnt: u64 = outcome.records.iter().map(|record| record.burnt_ns).sum();
+    let used: u64 = outcome.records.iter().map(|record| record.counters.cpu_ns).sum();
+    let excess = used as f64 / burnt.max(1) as f64 - 1.0;
+    if burnt > 50_000_000 && excess.abs() > 0.15 {
+        let percent = (excess * 100.0).abs();
+        let word = if excess > 0.0 { "more" } else { "less" };
+        outcome.notes.push(format!(
+            "{}: the tasks used {percent:.0} % {word} CPU time than their `run` steps asked for \
+             (interrupts, a hypervisor or a change of speed)",
+            contender.name()
+        ));
+    }
+    let foreign = outcome.noise.foreign_share(plan.cpus.len(), outcome.duration_ns) * 100.0;
+    if foreign > 5.0 {
+        outcome.notes.push(format!(
+            "{}: other processes of this machine used {foreign:.0} % of these CPUs' time meanwhile; do not trust the tails",
+            contender.name()
+        ));
+    }
+    for (instance, record) in plan.workload.instances().zip(&outcome.records) {
+        if let Some(problem) = &record.problem {
+            outcome.notes.push(format!("{}: {}: {problem}", contender.name(), instance.name()));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! How much the rest of the machine disturbed a run.
+
+use std::fs;
+
+use dis_workload::report::Noise;
+
+use crate::sys;
+
+/// Counts from its making on.
+#[derive(Debug)]
+pub struct NoiseMeter {
+    before: Ticks,
+    own_ns: u64,
+}
+
+/// What a run was disturbed by.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Disturbance {
+    /// The report's part.
+    pub noise: Noise,
+    /// CPU time that other processes used, ns, all CPUs of the machine together. Exact to some 10 ms.
+    pub foreign_ns: u64,
+}
+
+/// From the line of all CPUs in `/proc/stat`, in clock ticks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Ticks {
+    busy: u64,
+    steal: u64,
+}
+
+impl NoiseMeter {
+    /// Begins to count.
+    pub fn start() -> Self {
+        NoiseMeter { before: Ticks::now(), own_ns: sys::process_cpu_time() }
+    }
+
+    /// What has come together. Where the system does not say, 0.
+    pub fn read(&self) -> Disturbance {
+        let (now, tick) = (Ticks::now(), 1_000_000_000 / sys::ticks_per_second());
+        let own = sys::process_cpu_time().saturating_sub(self.own_ns);
+        let ns = |now: u64, before: u64| now.saturating_sub(before).saturating_mul(tick);
+        Disturbance {
+            noise: Noise { steal_ns: ns(now.steal, self.before.steal), load1: load1() },
+            foreign_ns: ns(now.busy, self.before.busy).saturating_sub(own),
+        }
+    }
+}
+
+impl Disturbance {
+    /// Adds that of another round.
+    pub fn merge(&mut self, other: &Disturbance) {
+        self.noise.steal_ns += other.noise.steal_ns;
+        self.noise.load1 = self.noise.load1.max(other.noise.load1);
+        self.foreign_ns += other.foreign_ns;
+    }
+
+    /// What other processes used, as part of the CPUs.
+    pub fn foreign_share(&self, cpus: usize, duration_ns: u64) -> f64 {
+        self.foreign_ns as f64 / (duration_ns.max(1) as f64 * cpus.max(1) as f64)
+    }
+
+    /// The same for what a hypervisor took.
+    pub fn steal_share(&self, cpus: usize, duration_ns: u64) -> f64 {
+        self.noise.steal_ns as f64 / (duration_ns.max(1) as f64 * cpus.max(1) as f64)
+    }
+}
+
+impl Ticks {
+    fn now() -> Ticks {
+        Ticks::of(&fs::read_to_string("/proc/stat").unwrap_or_default())
+    }
+
+    /// user nice system idle iowait irq softirq steal ... (proc(5)); guests are part of user and nice.
+    fn of(stat: &str) -> Ticks {
+        let line = stat.lines().find_map(|line| line.strip_prefix("cpu ")).unwrap_or_default();
+        let numbers: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
+        let at = |index: usize| numbers.get(index).copied().unwrap_or(0);
+        Ticks { busy: at(0) + at(1) + at(2) + at(5) + at(6), steal: at(7) }
+    }
+}
+
+fn load1() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_read_from_the_line_of_all_cpus() {
+        let stat = "cpu  1 2 4 8 16 32 64 128 256 512\ncpu0 9 9 9 9\n";
+        assert_eq!(Ticks::of(stat), Ticks { busy: 1 + 2 + 4 + 32 + 64, steal: 128 });
+        assert_eq!(Ticks::of(""), Ticks::default());
+        assert!(load1() >= 0.0);
+    }
+
+    #[test]
+    fn shares_are_of_all_cpus() {
+        let noise = Noise { steal_ns: 10, load1: 0.0 };
+        let mut disturbance = Disturbance { noise, foreign_ns: 40 };
+        disturbance.merge(&disturbance.clone());
+        assert_eq!((disturbance.steal_share(2, 100), disturbance.foreign_share(2, 100)), (0.1, 0.4));
+        assert_eq!(Disturbance::default().foreign_share(0, 0), 0.0);
+    }
+}

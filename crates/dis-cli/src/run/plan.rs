@@ -1,0 +1,211 @@
+//! What is to be run, once the command line, the file and the machine have had their say.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dis_core::api::{CpuMask, Duration};
+use dis_core::optimizer::Limits;
+use dis_workload::Workload;
+use dis_workload::model::{self, Repeat, TaskSpec};
+
+use crate::cli::{PolicyChoice, RunArgs};
+use crate::failure::Failure;
+use crate::sys;
+
+/// A run that is about to happen.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The file as the person named it.
+    pub file: String,
+    /// What to run.
+    pub workload: Arc<Workload>,
+    /// The machine's CPU behind each CPU of the workload.
+    pub cpus: Arc<[usize]>,
+    /// How long, ns; without end if `None`.
+    pub duration: Option<u64>,
+    /// Policies that were chosen.
+    pub policies: Vec<PolicyChoice>,
+    /// Caps and floors.
+    pub limits: Limits,
+    /// Ask for SCHED_FIFO.
+    pub fifo: bool,
+    /// What to tell the person before the run.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Reads the file and brings it together with the command line.
+    ///
+    /// # Errors
+    /// Whatever is wrong with either, or what this machine lacks.
+    pub fn new(args: &RunArgs) -> Result<Plan, Failure> {
+        let workload = Workload::load(&args.file).map_err(|error| Failure::bad_input(error.to_string()))?;
+        Self::of(workload, &args.file, args, sys::allowed_cpus())
+    }
+
+    fn of(workload: Workload, path: &Path, args: &RunArgs, allowed: Vec<usize>) -> Result<Plan, Failure> {
+        let file = path.display().to_string();
+        let mut notes: Vec<String> = workload.notes.iter().map(ToString::to_string).collect();
+        let count = cpu_count(workload.cpus, &file, args.cpus, allowed.len(), &mut notes)?;
+        for task in &workload.tasks {
+            check_affinity(task, &file, count)?;
+        }
+        let duration = args.duration.or(workload.duration).map(|duration| duration.as_nanos());
+        let endless = workload.tasks.iter().any(|task| task.repeat == Repeat::Forever);
+        if duration.is_none() && endless {
+            if args.compare {
+                let message = "--compare needs a duration to share out; add for instance --duration 10s";
+                return Err(Failure::bad_input(format!("{file}: has no `duration`, and {message}")));
+            }
+            notes.push(format!("{file} has no `duration`: runs until Ctrl-C (or give --duration)"));
+        }
+        let limits = limits(&workload.limits);
+        limits.validate().map_err(|error| Failure::bad_input(format!("{file}: limits: {error}")))?;
+        Ok(Plan {
+            file,
+            workload: Arc::new(workload),
+            cpus: allowed[..count].into(),
+            duration,
+            policies: args.policy.clone(),
+            limits,
+            fifo: args.fifo,
+            notes,
+        })
+    }
+
+    /// The machine's CPUs of a mask of the workload's.
+    pub fn real_cpus(&self, mask: &CpuMask) -> CpuMask {
+        self.cpus.iter().enumerate().filter(|(cpu, _)| mask.contains(*cpu)).map(|(_, &real)| real).collect()
+    }
+
+    /// The beginning of a message about a task: file, line, name.
+    pub fn place(&self, task: &TaskSpec) -> String {
+        place(&self.file, task)
+    }
+}
+
+fn place(file: &str, task: &TaskSpec) -> String {
+    match task.line {
+        0 => format!("{file}: task \"{}\"", task.name),
+        line => format!("{file}:{line}: task \"{}\"", task.name),
+    }
+}
+
+/// How many CPUs to use: as the command line says (`wanted`), else as the file does, of those that the process `have`s.
+pub fn cpu_count(
+    in_file: Option<usize>,
+    file: &str,
+    wanted: Option<u64>,
+    have: usize,
+    notes: &mut Vec<String>,
+) -> Result<usize, Failure> {
+    let cpus = if have == 1 { "1 CPU".to_string() } else { format!("{have} CPUs") };
+    match (wanted.map(|wanted| wanted as usize), in_file) {
+        (Some(wanted), _) if wanted > have => {
+            let remedy = format!("give --cpus {have} or less, or allow it more (taskset, cpuset)");
+            Err(Failure::bad_input(format!("--cpus {wanted}: this process may use {cpus}; {remedy}")))
+        }
+        (Some(wanted), _) => Ok(wanted),
+        (None, Some(wanted)) if wanted > have => {
+            notes.push(format!("{file}: asks for {wanted} CPUs, but this process may use {cpus}; uses {have}"));
+            Ok(have)
+        }
+        (None, wanted) => Ok(wanted.unwrap_or(have)),
+    }
+}
+
+fn check_affinity(task: &TaskSpec, file: &str, count: usize) -> Result<(), Failure> {
+    let masks = task.phases.iter().filter_map(|phase| phase.affinity);
+    for mask in masks.chain(task.intent.constraints.cpu_affinity) {
+        if mask.intersection(&CpuMask::first(count)).is_empty() {
+            let place = place(file, task);
+            return Err(Failure::bad_input(format!(
+                "{place}: affinity: CPU {mask} is beyond the {count} in use (CPU 0 to {}); change it, or raise --cpus",
+                count - 1
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The scheduler's limits from the file's.
+fn limits(file: &model::Limits) -> Limits {
+    let mut limits = dis_runtime::default_limits();
+    limits.system = file.system.unwrap_or(limits.system);
+    limits.realtime = file.realtime.unwrap_or(limits.realtime);
+    limits.batch_wait = file.batch_wait.unwrap_or(limits.batch_wait);
+    limits.background_wait = file.background_wait.unwrap_or(limits.background_wait);
+    if let Some(share) = file.background.map(u64::from) {
+        // A turn of this length after each longest wait makes up the share.
+        let wait = limits.background_wait.as_nanos();
+        let turn = u128::from(wait) * u128::from(share) / u128::from(1_000 - share.min(999));
+        let turn = u64::try_from(turn).unwrap_or(u64::MAX).clamp(10_000, 3_600_000_000_000);
+        limits.background_turn = Duration::from_nanos(turn);
+    }
+    limits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn plan(text: &str, line: &str, cpus: usize) -> Result<Plan, Failure> {
+        let words = ["dis", "run", "w.toml"].into_iter().chain(line.split_whitespace());
+        let Command::Run(args) = Cli::parse_from(words).command else { panic!() };
+        let workload = Workload::from_toml(text, "w.toml").unwrap();
+        Plan::of(workload, Path::new("w.toml"), &args, (4..4 + cpus).collect())
+    }
+
+    const TASK: &str = "[[task]]\nname = \"a\"\nintent = \"batch\"\nloop = [ { run = \"1ms\" } ]\n";
+
+    #[test]
+    fn the_command_line_overrides_the_file() {
+        let text = format!("duration = \"3s\"\ncpus = 2\n{TASK}");
+        let both = plan(&text, "--cpus 1 --duration 1s", 4).unwrap();
+        assert_eq!((both.cpus.len(), both.duration), (1, Some(1_000_000_000)));
+        let file = plan(&text, "", 4).unwrap();
+        assert_eq!((&file.cpus[..], file.duration), (&[4, 5][..], Some(3_000_000_000)));
+        assert_eq!(file.real_cpus(&CpuMask::single(1)), CpuMask::single(5));
+    }
+
+    #[test]
+    fn too_many_cpus_are_an_error_if_given_and_a_note_if_in_the_file() {
+        let text = format!("duration = \"3s\"\ncpus = 8\n{TASK}");
+        assert_eq!(
+            plan(&text, "--cpus 3", 2).unwrap_err().message,
+            "--cpus 3: this process may use 2 CPUs; give --cpus 2 or less, or allow it more (taskset, cpuset)"
+        );
+        let lowered = plan(&text, "", 1).unwrap();
+        assert_eq!(lowered.notes, ["w.toml: asks for 8 CPUs, but this process may use 1 CPU; uses 1"]);
+    }
+
+    #[test]
+    fn an_affinity_beyond_the_cpus_names_the_task() {
+        let text = format!("duration = \"3s\"\n{TASK}affinity = [5]\n");
+        let failure = plan(&text, "", 2).unwrap_err();
+        assert_eq!(failure.code, 2);
+        assert_eq!(
+            failure.message,
+            "w.toml:2: task \"a\": affinity: CPU 5 is beyond the 2 in use (CPU 0 to 1); change it, or raise --cpus"
+        );
+    }
+
+    #[test]
+    fn comparing_needs_a_duration() {
+        assert!(plan(TASK, "--compare", 1).unwrap_err().message.contains("--duration 10s"));
+        assert!(plan(TASK, "", 1).unwrap().notes[0].contains("until Ctrl-C"));
+    }
+
+    #[test]
+    fn a_background_share_becomes_a_turn() {
+        let share = |share| limits(&model::Limits { background: Some(share), ..Default::default() }).background_turn;
+        assert_eq!(share(20), Duration::from_nanos(5_102_040));
+        assert_eq!(share(0), Duration::from_micros(10));
+        for value in [0, 1, 500, 999, 1_000] {
+            let limits = limits(&model::Limits { background: Some(value), ..Default::default() });
+            assert_eq!(limits.validate(), Ok(()), "{value}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Bad input: exit code 2, the place and the remedy, and nothing on standard output.
+
+mod common;
+
+use common::{Folder, dis, text};
+
+fn error(arguments: &[&str]) -> String {
+    let output = dis(arguments);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert_eq!(text(&output.stdout), "", "{message}");
+    assert!(!message.contains("panicked"), "{message}");
+    message
+}
+
+const TASK: &str = "duration = \"50ms\"\n[[task]]\nname = \"a\"\nintent = \"batch\"\nloop = [ { run = \"1ms\" } ]\n";
+
+#[test]
+fn files() {
+    let folder = Folder::new();
+    assert!(error(&["run", &folder.path("none.toml")]).contains("none.toml: no such file"));
+    let file = folder.file("bad.toml", "duration = \"1s\"\n[[task]]\nname = \"a\"\nintent = \"urgent\"\n");
+    let message = error(&["run", &file]);
+    assert!(message.contains("bad.toml:4:") && message.contains("\"urgent\" is not an intent"), "{message}");
+    assert!(message.lines().all(|line| line.starts_with("error: ")), "{message}");
+}
+
+#[test]
+fn arguments() {
+    let folder = Folder::new();
+    let file = folder.file("a.toml", TASK);
+    assert!(error(&["run", &file, "--cpus", "256"]).contains("--cpus 256: this process may use"));
+    assert!(error(&["run", &file, "--duration", "5"]).contains("has no unit"));
+    assert!(error(&["run", &file, "--policy", "batch=luck"]).contains("round-robin, priority, edf or fair"));
+    let nowhere = folder.path("none/report.json");
+    assert!(error(&["run", &file, "--json", &nowhere]).contains("its folder does not exist"));
+    assert!(error(&["run", &file, "--trace", &nowhere]).contains("cannot write the trace"));
+    assert!(error(&["simulate"]).contains("unrecognized subcommand"));
+}
+
+#[test]
+fn affinities_beyond_the_cpus() {
+    let folder = Folder::new();
+    let file = folder.file("a.toml", &format!("{TASK}affinity = [9]\n"));
+    let message = error(&["run", &file, "--cpus", "1"]);
+    assert!(message.contains("a.toml:2: task \"a\": affinity: CPU 9 is beyond the 1 in use"), "{message}");
+}
+
+#[test]
+fn constraints_that_cannot_be_enforced() {
+    let folder = Folder::new();
+    let file = folder.file("a.toml", &format!("{TASK}memory = \"1MiB\"\n"));
+    let message = error(&["run", &file]);
+    assert!(message.contains("a.toml:2: task \"a\": memory: cannot be enforced here"), "{message}");
+    assert!(message.contains("best_effort = [\"memory\"]"), "{message}");
+    let file = folder.file("b.toml", &format!("{TASK}memory = \"1MiB\"\nbest_effort = [\"memory\"]\n"));
+    let output = dis(&["run", &file]);
+    let notes = text(&output.stderr);
+    assert!(output.status.success(), "{notes}");
+    assert!(notes.contains("memory: not enforced (best_effort)"), "{notes}");
+}
+
+#[test]
+fn more_realtime_than_there_is() {
+    let folder = Folder::new();
+    let text = "duration = \"50ms\"\n[[task]]\nname = \"big\"\nintent = \"realtime\"\ninstances = 2\nperiod = \"10ms\"\n\
+                wcet = \"6ms\"\n";
+    let file = folder.file("big.toml", text);
+    let message = error(&["run", &file, "--cpus", "1"]);
+    assert!(message.contains("big.toml:2: task \"big\": no CPU has room for its reservation of 60.0 %"), "{message}");
+}
+
+#[test]
+fn notes_of_the_reader_are_shown() {
+    let folder = Folder::new();
+    let file = folder.file(
+        "w.json",
+        "{\"tasks\": {\"t\": {\"run\": 1000, \"sleep\": 1000, \"taskgroup\": \"/x\"}}, \"global\": {\"duration\": 1}}",
+    );
+    let output = dis(&["run", &file, "--duration", "50ms"]);
+    let notes = text(&output.stderr);
+    assert!(output.status.success(), "{notes}");
+    assert!(notes.contains("tasks.t.taskgroup: ignored"), "{notes}");
+}

@@ -1,0 +1,144 @@
+//! `dis run`, end to end.
+
+mod common;
+
+use common::{Folder, MIXED, dis, report, task, text};
+use serde_json::Value;
+
+fn keys(value: &Value) -> Vec<&str> {
+    let mut keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[test]
+fn a_mixed_workload_is_run_and_reported() {
+    let folder = Folder::new();
+    let file = folder.file("mixed.toml", MIXED);
+    let output = dis(&["run", &file, "--json", "-", "--cpus", "1"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report = report(&output);
+    assert_eq!(keys(&report), ["cpus", "duration_ns", "host", "noise", "scheduler", "schema", "tasks"]);
+    assert_eq!(
+        (&report["schema"], &report["host"], &report["cpus"]),
+        (&"dis-report/1".into(), &"linux".into(), &1.into())
+    );
+    let duration = report["duration_ns"].as_u64().unwrap();
+    assert!((300_000_000..600_000_000).contains(&duration), "{duration}");
+    let names: Vec<_> = report["tasks"].as_array().unwrap().iter().map(|task| task["name"].clone()).collect();
+    assert_eq!(names, ["control", "ui", "encode/0", "encode/1", "index", "house"]);
+    for row in report["tasks"].as_array().unwrap() {
+        assert_eq!(
+            keys(row),
+            [
+                "class",
+                "cpu_ns",
+                "deadline_misses",
+                "jobs",
+                "migrations",
+                "name",
+                "overruns",
+                "preemptions",
+                "response_ns",
+                "share",
+                "voluntary",
+                "wake_latency_ns"
+            ]
+        );
+        let cpu = row["cpu_ns"].as_u64().unwrap();
+        assert!(cpu <= duration + duration / 10, "{row}");
+        let share = row["share"].as_f64().unwrap();
+        assert!((share - cpu as f64 / duration as f64).abs() < 0.001, "{row}");
+        for summary in [&row["wake_latency_ns"], &row["response_ns"]].into_iter().filter(|value| !value.is_null()) {
+            assert_eq!(keys(summary), ["max", "mean", "min", "p50", "p99", "p999"]);
+            let at = |key: &str| summary[key].as_u64().unwrap();
+            assert!(at("min") <= at("p50") && at("p50") <= at("p99") && at("p999") <= at("max"), "{row}");
+        }
+    }
+    let control = task(&report, "control");
+    assert_eq!(control["class"], "realtime");
+    let done = control["jobs"].as_u64().unwrap() + control["deadline_misses"].as_u64().unwrap();
+    assert!((10..=62).contains(&done), "{control}");
+    assert!(task(&report, "ui")["wake_latency_ns"].is_object());
+    assert!(task(&report, "encode/0")["wake_latency_ns"].is_null(), "it never blocks");
+    assert!(report["scheduler"]["tasks_created"].as_u64() >= Some(6));
+    assert!(report["scheduler"]["queue_stats"]["batch"]["enqueued"].as_u64() > Some(0));
+    // People read the same on the other stream.
+    assert!(text(&output.stderr).contains("Tasks (linux, 1 CPU"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn quiet_prints_nothing_and_files_get_the_json() {
+    let folder = Folder::new();
+    let (file, json) = (folder.file("mixed.toml", MIXED), folder.path("report.json"));
+    let output = dis(&["run", &file, "--duration", "100ms", "--quiet", "--json", &json]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "");
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!(report["schema"], "dis-report/1");
+}
+
+#[test]
+fn without_a_terminal_there_is_no_colour_and_no_progress() {
+    let folder = Folder::new();
+    let file = folder.file("mixed.toml", MIXED);
+    let output = dis(&["run", &file]);
+    let all = text(&output.stdout) + &text(&output.stderr);
+    assert!(!all.contains('\x1b') && !all.contains('\r'), "{all:?}");
+    assert!(all.contains("Scheduler\n"), "{all}");
+}
+
+#[test]
+fn policies_and_affinity_are_obeyed() {
+    let folder = Folder::new();
+    let text_of_file = "duration = \"200ms\"\n[[task]]\nname = \"pinned\"\nintent = \"batch\"\ninstances = 2\n\
+                        affinity = [0]\nloop = [ { run = \"1ms\" } ]\n";
+    let file = folder.file("pinned.toml", text_of_file);
+    let output = dis(&["run", &file, "--json", "-", "--policy", "batch=round-robin"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report = report(&output);
+    let duration = report["duration_ns"].as_u64().unwrap();
+    let rows = [task(&report, "pinned/0"), task(&report, "pinned/1")];
+    // Both on one CPU: together they cannot have more than it, and neither ever moves.
+    let cpu: u64 = rows.iter().map(|row| row["cpu_ns"].as_u64().unwrap()).sum();
+    assert!(cpu <= duration + duration / 10 && cpu >= duration / 4, "{cpu} of {duration}");
+    assert!(rows.iter().all(|row| row["migrations"] == 0 && row["jobs"].as_u64() > Some(0)), "{report}");
+}
+
+#[test]
+fn finite_tasks_end_the_run() {
+    let folder = Folder::new();
+    let file = folder.file(
+        "finite.toml",
+        "[[task]]\nname = \"three\"\nintent = \"batch\"\nrepeat = 3\nloop = [ { sleep = \"5ms\" }, { run = \"1ms\" } ]\n",
+    );
+    let output = dis(&["run", &file, "--json", "-"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report = report(&output);
+    assert_eq!(task(&report, "three")["jobs"], 3);
+    assert!(report["duration_ns"].as_u64().unwrap() < 2_000_000_000);
+}
+
+#[test]
+fn a_comparison_has_the_baselines_beside_it() {
+    let folder = Folder::new();
+    let file = folder.file("mixed.toml", MIXED);
+    let output = dis(&["run", &file, "--compare", "--json", "-", "--duration", "300ms"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let (report, people) = (report(&output), text(&output.stderr));
+    assert_eq!(report["baselines"][0]["host"], "linux-eevdf");
+    for baseline in report["baselines"].as_array().unwrap() {
+        assert_eq!(baseline["schema"], "dis-report/1");
+        assert!(baseline["scheduler"].is_null());
+        assert_eq!(baseline["tasks"].as_array().unwrap().len(), 6);
+        let duration = baseline["duration_ns"].as_u64().unwrap();
+        assert!((300_000_000..900_000_000).contains(&duration), "{duration}");
+        assert!(task(baseline, "encode/0")["cpu_ns"].as_u64() > Some(0));
+    }
+    for name in ["linux-fifo", "linux-deadline"] {
+        let there = report["baselines"].as_array().unwrap().iter().any(|baseline| baseline["host"] == name);
+        assert!(there || people.contains(&format!("{name} left out: ")), "{people}");
+    }
+    assert!(people.contains("3 rounds of 0.10 s each"), "{people}");
+    assert!(people.contains("Comparison: response time"), "{people}");
+}

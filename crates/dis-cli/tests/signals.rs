@@ -1,0 +1,80 @@
+//! Ctrl-C.
+
+mod common;
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::{Folder, MIXED, command};
+
+fn start(arguments: &[&str]) -> Child {
+    let mut command = command();
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    sleep(Duration::from_millis(500));
+    child
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Waits at most 20 s.
+fn end(mut child: Child) -> (Option<i32>, String, String) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("it did not end");
+        }
+        sleep(Duration::from_millis(10));
+    };
+    let (mut out, mut err) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    (status.code(), out, err)
+}
+
+#[test]
+fn the_first_ends_the_run_and_the_report_is_printed() {
+    let folder = Folder::new();
+    let file = folder.file("mixed.toml", MIXED);
+    let child = start(&["run", &file, "--duration", "60s", "--json", "-"]);
+    signal(&child, "-INT");
+    let (code, out, err) = end(child);
+    assert_eq!(code, Some(130), "{err}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let duration = report["duration_ns"].as_u64().unwrap();
+    assert!((100_000_000..10_000_000_000).contains(&duration), "{duration}");
+    assert!(err.contains("stopped early by a signal"), "{err}");
+}
+
+#[test]
+fn a_comparison_is_ended_as_well() {
+    let folder = Folder::new();
+    let file = folder.file("mixed.toml", MIXED);
+    let child = start(&["run", &file, "--duration", "60s", "--compare"]);
+    signal(&child, "-TERM");
+    let (code, out, err) = end(child);
+    assert_eq!(code, Some(143), "{err}");
+    assert!(out.contains("Tasks (linux"), "{out}");
+}
+
+#[test]
+fn tasks_that_wait_for_ever_do_not_hold_it_up() {
+    let folder = Folder::new();
+    let text = "[[task]]\nname = \"w\"\nintent = \"batch\"\nloop = [ { wait = \"e\" } ]\n\
+                [[task]]\nname = \"s\"\nintent = \"batch\"\nloop = [ { sleep = \"3000s\" }, { signal = \"e\" } ]\n";
+    let file = folder.file("w.toml", text);
+    let child = start(&["run", &file]);
+    let begin = Instant::now();
+    signal(&child, "-INT");
+    let (code, _, err) = end(child);
+    assert_eq!(code, Some(130), "{err}");
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+}
