@@ -29,7 +29,7 @@ pub fn responses(report: &Report, colour: bool, width: usize) -> String {
         }
         rows.push(row);
     }
-    let title = "Comparison: response time, 99th percentile (ratio: the other scheduler's to DIS's)";
+    let title = "Comparison: response time, 99th percentile (ratio: the other's to DIS's)";
     let mut out = if colour { format!("\n\x1b[1m{title}\x1b[0m\n") } else { format!("\n{title}\n") };
     out.push_str(&align(&rows, width));
     if tasks.len() > MAX_ROWS {
@@ -116,7 +116,7 @@ mod tests {
         dis.baselines = vec![report("linux-eevdf", 31_000), report("linux-fifo", 1_000)];
         assert_eq!(
             responses(&dis, false, 80),
-            "\nComparison: response time, 99th percentile (ratio: the other scheduler's to DIS's)\n  \
+            "\nComparison: response time, 99th percentile (ratio: the other's to DIS's)\n  \
              task      DIS  linux-eevdf  ratio  linux-fifo  ratio\n  \
              ui    2.00 µs      31.0 µs    16x     1.00 µs  0.50x\n"
         );
