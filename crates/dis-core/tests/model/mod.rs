@@ -1,0 +1,244 @@
+//! A host whose CPUs are threads of the shuttle model checker, and whose time stands still: no timer ever helps, so a
+//! task that is forgotten, or a wake-up that is lost, is a deadlock that shuttle reports.
+#![allow(dead_code)]
+
+use dis_core::api::{Duration, TaskId, TaskSpec, Timestamp};
+use dis_core::executor::{Executor, Kill, Leave, Wake};
+use dis_core::intent::Intent;
+use dis_core::scheduler::Config;
+use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use shuttle::sync::{Arc, Condvar, Mutex};
+use shuttle::thread;
+
+/// Whatever happens, happens at this instant.
+pub const NOW: Timestamp = Timestamp::ZERO;
+
+/// A spin lock whose every step shuttle sees.
+pub struct Spin(AtomicBool);
+
+// SAFETY: only whoever changed `false` to `true` holds the lock, until it stores `false`.
+unsafe impl lock_api::RawMutex for Spin {
+    #[allow(clippy::declare_interior_mutable_const)]
+    const INIT: Spin = Spin(AtomicBool::new(false));
+    type GuardMarker = lock_api::GuardSend;
+
+    fn lock(&self) {
+        while !self.try_lock() {
+            thread::yield_now();
+        }
+    }
+
+    fn try_lock(&self) -> bool {
+        !self.0.swap(true, Ordering::SeqCst)
+    }
+
+    unsafe fn unlock(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// What a task does when it has the CPU.
+pub enum Act {
+    Leave(Leave),
+    /// It computes until it is interrupted.
+    Compute,
+    /// It goes on.
+    Again,
+}
+
+#[derive(Default)]
+struct Bell {
+    rung: Mutex<bool>,
+    bell: Condvar,
+}
+
+pub struct World {
+    pub x: Executor<u32, Spin>,
+    bells: Vec<Bell>,
+    /// Whose registers are in some CPU.
+    loaded: Vec<AtomicBool>,
+    /// Tasks that have yet to end.
+    left: AtomicUsize,
+    ids: Mutex<Vec<TaskId>>,
+}
+
+impl World {
+    pub fn new(cpus: usize, tasks: usize) -> Arc<World> {
+        Arc::new(World {
+            x: Executor::new(Config::new(cpus)).unwrap(),
+            bells: (0..cpus).map(|_| Bell::default()).collect(),
+            loaded: (0..tasks).map(|_| AtomicBool::new(false)).collect(),
+            left: AtomicUsize::new(tasks),
+            ids: Mutex::new(vec![TaskId::INVALID; tasks]),
+        })
+    }
+
+    pub fn spawn(&self, from: Option<usize>, number: u32, intent: Intent) -> TaskId {
+        let spec = TaskSpec::new("", intent, number).joinable();
+        let (id, wake) = self.x.spawn(NOW, from, spec).unwrap();
+        self.ids.lock().unwrap()[number as usize] = id;
+        self.obey(wake);
+        id
+    }
+
+    pub fn id(&self, number: u32) -> TaskId {
+        self.ids.lock().unwrap()[number as usize]
+    }
+
+    pub fn is_loaded(&self, number: u32) -> bool {
+        self.loaded[number as usize].load(Ordering::SeqCst)
+    }
+
+    pub fn obey(&self, wake: Wake) {
+        if wake.interrupt {
+            self.ring(wake.cpu);
+        }
+    }
+
+    pub fn unpark(&self, number: u32) {
+        if let Ok(wake) = self.x.unpark(NOW, self.id(number)) {
+            self.obey(wake);
+        }
+    }
+
+    /// Kills a task; its stack may be freed from the moment that this answers `Done`.
+    pub fn kill(&self, number: u32) {
+        match self.x.kill(NOW, self.id(number)) {
+            Ok(Kill::Done(joiner)) => {
+                assert!(!self.is_loaded(number), "it has ended, and its registers are in a CPU");
+                self.count_killed();
+                if let Some(cpu) = joiner {
+                    self.ring(cpu);
+                }
+            }
+            Ok(Kill::Pending(cpu)) => self.ring(cpu),
+            Err(_) => {}
+        }
+    }
+
+    pub fn ring(&self, cpu: usize) {
+        *self.bells[cpu].rung.lock().unwrap() = true;
+        self.bells[cpu].bell.notify_all();
+    }
+
+    /// A task has ended.
+    pub fn ended(&self) {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            (0..self.bells.len()).for_each(|cpu| self.ring(cpu));
+        }
+    }
+
+    fn answered(&self, cpu: usize) -> bool {
+        std::mem::take(&mut *self.bells[cpu].rung.lock().unwrap())
+    }
+
+    fn wait(&self, cpu: usize) {
+        let bell = &self.bells[cpu];
+        let mut rung = bell.rung.lock().unwrap();
+        while !*rung {
+            rung = bell.bell.wait(rung).unwrap();
+        }
+        *rung = false;
+    }
+
+    /// A CPU, until all tasks have ended. `before` is called before each decision, and what it answers is handed to
+    /// `act` with the number of the task that has the CPU.
+    pub fn cpu<T>(&self, cpu: usize, before: impl Fn() -> T, act: impl Fn(usize, u32, &T) -> Act) {
+        let mut leave = Leave::Ask;
+        let mut live: Option<u32> = None;
+        while self.left.load(Ordering::SeqCst) > 0 {
+            // For schedules with priorities: what a task spins for is done by somebody else.
+            thread::yield_now();
+            let told = before();
+            let exits = matches!(leave, Leave::Exit(_));
+            let decision = self.x.schedule(cpu, NOW, leave).expect("a CPU that has saved");
+            leave = Leave::Ask;
+            if let Some(other) = decision.interrupt {
+                self.ring(other);
+            }
+            let switch = decision.next.is_some_and(|next| next.switch);
+            if switch || decision.vacate {
+                if let Some(old) = live.take() {
+                    self.loaded[old as usize].store(false, Ordering::SeqCst);
+                }
+                if let Some(next) = decision.next {
+                    let elsewhere = self.loaded[next.context as usize].swap(true, Ordering::SeqCst);
+                    assert!(!elsewhere, "task {} is loaded twice", next.context);
+                    live = Some(next.context);
+                }
+                if self.x.switched(cpu) {
+                    self.ring(cpu);
+                }
+            }
+            if exits {
+                self.ended();
+            }
+            self.count_killed();
+            let soon = decision.until == Some(NOW + Duration::from_nanos(1));
+            let Some(next) = decision.next else {
+                if !soon && self.left.load(Ordering::SeqCst) > 0 {
+                    self.wait(cpu);
+                }
+                continue;
+            };
+            assert_eq!(Some(next.context), live);
+            while !soon && !self.answered(cpu) {
+                match act(cpu, next.context, &told) {
+                    Act::Leave(how) => {
+                        leave = how;
+                        break;
+                    }
+                    Act::Compute => {
+                        if self.left.load(Ordering::SeqCst) > 0 {
+                            self.wait(cpu);
+                        }
+                        break;
+                    }
+                    Act::Again => {}
+                }
+            }
+        }
+    }
+
+    /// Tasks that have been killed end when their CPUs ask; the host sees zombies.
+    fn count_killed(&self) {
+        for number in 0..self.loaded.len() as u32 {
+            let id = self.id(number);
+            if self.x.with_task(id, |task| task.exit_status()) == Ok(Some(dis_core::api::ExitStatus::Killed))
+                && self.x.detach(id) == Ok(())
+            {
+                self.ended();
+            }
+        }
+    }
+}
+
+/// Runs a model many times, with random schedules and with such of few preemptions.
+pub fn check(model: fn()) {
+    let scale: usize = std::env::var("DIS_MODELS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let mut config = shuttle::Config::new();
+    config.max_steps = shuttle::MaxSteps::FailAfter(200_000);
+    config.failure_persistence = shuttle::FailurePersistence::Print;
+    let random = shuttle::scheduler::RandomScheduler::new(3_000 * scale);
+    shuttle::Runner::new(random, config.clone()).run(model);
+    let preempting = shuttle::scheduler::PctScheduler::new(3, 1_500 * scale);
+    shuttle::Runner::new(preempting, config).run(model);
+}
+
+/// Starts a thread for each CPU and waits for all.
+pub fn run<T: 'static>(
+    world: &Arc<World>,
+    cpus: usize,
+    before: impl Fn() -> T + Clone + Send + 'static,
+    act: impl Fn(usize, u32, &T) -> Act + Clone + Send + 'static,
+) {
+    let threads: Vec<_> = (0..cpus)
+        .map(|cpu| {
+            let (world, before, act) = (world.clone(), before.clone(), act.clone());
+            thread::spawn(move || world.cpu(cpu, before, act))
+        })
+        .collect();
+    for cpu in threads {
+        cpu.join().unwrap();
+    }
+}

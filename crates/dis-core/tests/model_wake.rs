@@ -1,0 +1,126 @@
+//! Wake-ups against blocks: none is lost, whoever wakes, wherever the task goes.
+#![cfg(feature = "shuttle")]
+
+mod model;
+
+use dis_core::api::{BlockReason, CpuMask};
+use dis_core::executor::Leave;
+use dis_core::intent::Intent;
+use model::{Act, World, check, run};
+use shuttle::sync::Arc;
+use shuttle::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use shuttle::thread;
+
+const BLOCK: Leave = Leave::Block(BlockReason::Event, None);
+
+/// The consumer looks for signals and blocks if there is none; producers on other CPUs signal and unpark.
+fn producers_and_consumer(intent: fn() -> Intent) {
+    let world = World::new(2, 3);
+    let (signals, seen) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    world.spawn(Some(0), 0, intent());
+    world.spawn(Some(1), 1, Intent::batch().with_affinity(CpuMask::single(1)));
+    world.spawn(Some(1), 2, Intent::batch());
+    let host = world.clone();
+    run(
+        &world,
+        2,
+        || (),
+        move |_, number, ()| match number {
+            0 if seen.load(SeqCst) == 2 => Act::Leave(Leave::Exit(0)),
+            0 if signals.load(SeqCst) > seen.load(SeqCst) => {
+                seen.fetch_add(1, SeqCst);
+                Act::Again
+            }
+            0 => Act::Leave(BLOCK),
+            _ => {
+                signals.fetch_add(1, SeqCst);
+                host.unpark(0);
+                Act::Leave(Leave::Exit(0))
+            }
+        },
+    );
+}
+
+#[test]
+fn a_wake_up_that_meets_a_block_is_kept() {
+    check(|| producers_and_consumer(|| Intent::batch().with_affinity(CpuMask::single(0))));
+}
+
+#[test]
+fn a_task_that_migrates_as_it_wakes_loses_no_other_wake_up() {
+    check(|| producers_and_consumer(Intent::batch));
+}
+
+/// Two wakers from outside, a home that is busy, and a place to go to.
+#[test]
+fn two_wakers_and_a_move() {
+    check(|| {
+        let world = World::new(2, 2);
+        let signals = Arc::new(AtomicU32::new(0));
+        world.spawn(Some(0), 0, Intent::interactive(1_000).with_affinity(CpuMask::single(0)));
+        world.spawn(Some(0), 1, Intent::batch());
+        let wakers: Vec<_> = (0..2)
+            .map(|_| {
+                let (world, signals) = (world.clone(), signals.clone());
+                thread::spawn(move || {
+                    signals.fetch_add(1, SeqCst);
+                    world.unpark(1);
+                })
+            })
+            .collect();
+        run(
+            &world,
+            2,
+            || (),
+            move |_, number, ()| match (number, signals.load(SeqCst)) {
+                // Holds CPU 0 until both signals are there.
+                (0, 0..2) => Act::Leave(Leave::Yield),
+                (0, _) => Act::Leave(Leave::Exit(0)),
+                (_, 2) => Act::Leave(Leave::Exit(0)),
+                _ => Act::Leave(BLOCK),
+            },
+        );
+        for waker in wakers {
+            waker.join().unwrap();
+        }
+    });
+}
+
+/// A wake-up against a change of affinity: the task ends up where it may be.
+#[test]
+fn a_wake_up_against_a_change_of_affinity() {
+    check(|| {
+        let world = World::new(3, 2);
+        let pinned = Arc::new(AtomicU32::new(0));
+        // Its home is busy, so waking it up means to move it.
+        world.spawn(Some(0), 0, Intent::interactive(1_000).with_affinity(CpuMask::single(0)));
+        world.spawn(Some(0), 1, Intent::batch());
+        let changer = {
+            let (world, pinned) = (world.clone(), pinned.clone());
+            thread::spawn(move || {
+                let wake = world.x.set_affinity(model::NOW, world.id(1), CpuMask::single(2)).unwrap();
+                world.obey(wake);
+                pinned.store(1, SeqCst);
+            })
+        };
+        let waker = {
+            let world = world.clone();
+            thread::spawn(move || (0..2).for_each(|_| world.unpark(1)))
+        };
+        let (told, host) = (pinned.clone(), world.clone());
+        let before = move || told.load(SeqCst);
+        run(&world, 3, before, move |cpu, number, &was_pinned| match number {
+            0 if pinned.load(SeqCst) == 0 => Act::Leave(Leave::Yield),
+            0 => {
+                host.unpark(1);
+                Act::Leave(Leave::Exit(0))
+            }
+            _ => {
+                assert!(was_pinned == 0 || cpu == 2, "it began on CPU {cpu} after it was pinned to 2");
+                if cpu == 2 && pinned.load(SeqCst) == 1 { Act::Leave(Leave::Exit(0)) } else { Act::Leave(BLOCK) }
+            }
+        });
+        changer.join().unwrap();
+        waker.join().unwrap();
+    });
+}
