@@ -71,7 +71,12 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         if later {
             // It can be taken once its registers are saved: that CPU is to find a taker then.
             from.surplus = true;
-            self.cpus[victim].waits_for_save.store(true, Ordering::Release);
+            self.cpus[victim].waits_for_save.store(true, Ordering::SeqCst);
+            if !self.is_unsaved(victim, unsaved) {
+                // They were saved before the mark was there to be seen.
+                drop((from, to));
+                return self.pull_from(cpu, victim, mine, now);
+            }
         }
         None
     }
