@@ -120,7 +120,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         state.charge(now);
         self.fire_timers(&mut state, &mut turn, now);
         let joiner = self.leave(&mut state, leave, &mut turn, now);
+        // The lock is let go below. The task that has left must not look as if its registers were saved.
+        let mark_live = || shared.unsaved.store(live.0, Ordering::Release);
         if joiner.is_some() {
+            mark_live();
             // The joiner may live on any CPU, so its lock is taken on its own.
             drop(state);
             let woken = self.notify(now, joiner).filter(|&other| other != cpu);
@@ -129,6 +132,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         }
         let mut reason = self.pick(&mut state, now);
         if state.current.is_none() {
+            mark_live();
             self.publish(&mut state);
             drop(state);
             let stolen = self.pull(cpu, now);
