@@ -17,6 +17,7 @@ fn kill_while(leave: Leave, movable: bool) {
     let killer = {
         let world = world.clone();
         thread::spawn(move || {
+            model::dawdle();
             world.unpark(0);
             world.kill(0);
         })

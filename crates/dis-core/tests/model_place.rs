@@ -25,7 +25,10 @@ fn a_cpu_goes_idle_while_a_task_is_spawned() {
         world.spawn(Some(1), 1, pinned(1));
         let spawner = {
             let world = world.clone();
-            thread::spawn(move || world.spawn(Some(0), 2, Intent::batch()))
+            thread::spawn(move || {
+                model::dawdle();
+                world.spawn(Some(0), 2, Intent::batch());
+            })
         };
         let host = world.clone();
         run(
@@ -57,7 +60,10 @@ fn a_cpu_goes_idle_while_a_task_wakes_up() {
         world.spawn(Some(0), 2, Intent::batch());
         let waker = {
             let world = world.clone();
-            thread::spawn(move || world.unpark(2))
+            thread::spawn(move || {
+                model::dawdle();
+                world.unpark(2);
+            })
         };
         let host = world.clone();
         run(
@@ -90,6 +96,7 @@ fn a_preempted_task_is_taken_over_once_it_is_saved() {
         let spawner = {
             let world = world.clone();
             thread::spawn(move || {
+                model::dawdle();
                 world.spawn(Some(0), 2, Intent::interactive(1_000).with_affinity(CpuMask::single(0)));
             })
         };
@@ -123,6 +130,7 @@ fn a_steal_against_a_change_of_affinity() {
         let changer = {
             let (world, fixed) = (world.clone(), fixed.clone());
             thread::spawn(move || {
+                model::dawdle();
                 for cpu in [2, 1] {
                     let wake = world.x.set_affinity(NOW, world.id(1), CpuMask::single(cpu)).unwrap();
                     world.obey(wake);

@@ -63,6 +63,7 @@ fn two_wakers_and_a_move() {
             .map(|_| {
                 let (world, signals) = (world.clone(), signals.clone());
                 thread::spawn(move || {
+                    model::dawdle();
                     signals.fetch_add(1, SeqCst);
                     world.unpark(1);
                 })
@@ -98,6 +99,7 @@ fn a_wake_up_against_a_change_of_affinity() {
         let changer = {
             let (world, pinned) = (world.clone(), pinned.clone());
             thread::spawn(move || {
+                model::dawdle();
                 let wake = world.x.set_affinity(model::NOW, world.id(1), CpuMask::single(2)).unwrap();
                 world.obey(wake);
                 pinned.store(1, SeqCst);
@@ -105,7 +107,10 @@ fn a_wake_up_against_a_change_of_affinity() {
         };
         let waker = {
             let world = world.clone();
-            thread::spawn(move || (0..2).for_each(|_| world.unpark(1)))
+            thread::spawn(move || {
+                model::dawdle();
+                (0..2).for_each(|_| world.unpark(1));
+            })
         };
         let (told, host) = (pinned.clone(), world.clone());
         let before = move || told.load(SeqCst);

@@ -6,6 +6,7 @@ use dis_core::api::{Duration, TaskId, TaskSpec, Timestamp};
 use dis_core::executor::{Executor, Kill, Leave, Wake};
 use dis_core::intent::Intent;
 use dis_core::scheduler::Config;
+use shuttle::rand::Rng;
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread;
@@ -35,6 +36,12 @@ unsafe impl lock_api::RawMutex for Spin {
     unsafe fn unlock(&self) {
         self.0.store(false, Ordering::SeqCst);
     }
+}
+
+/// Lets others go first, for a while that differs from run to run.
+pub fn dawdle() {
+    let steps = shuttle::rand::thread_rng().gen_range(0..60);
+    (0..steps).for_each(|_| thread::yield_now());
 }
 
 /// What a task does when it has the CPU.
