@@ -17,7 +17,7 @@ use crate::klt::{self, Klt, Order};
 use crate::runtime::{Inner, fatal};
 use crate::task::{Abort, DETACHED, DONE, ENDED, Header, NOBODY, THREAD, TaskRef};
 use crate::worker::Worker;
-use crate::{sys, trace};
+use crate::{sys, trace, usage};
 
 /// What a turn does first, or next.
 pub(crate) enum Step {
@@ -364,9 +364,10 @@ unsafe extern "C" fn entry(data: usize, _: usize) -> ! {
     let header: *const Header = ptr::with_exposed_provenance(data);
     let Some(klt) = klt::this() else { fatal(&format_args!("a task began on a foreign thread")) };
     arrived(klt);
-    leave_runtime(klt);
     // SAFETY: the runtime's reference keeps the task until it is reaped.
     let task = unsafe { &*header };
+    usage::begin(klt, task);
+    leave_runtime(klt);
     // SAFETY: called once, on the task's own stack.
     unsafe { (task.vtable.run)(header) };
     finish(klt, task)
@@ -417,6 +418,7 @@ pub(crate) fn announce_end(rt: &Inner, task: &Header) -> bool {
 
 fn exit(klt: &'static Klt, me: &Header) -> ! {
     let rt = klt.rt();
+    usage::end(klt, me);
     rt.unbind(klt);
     // From here on nobody lends it anything.
     klt.identity.hold(None);

@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use dis_core::api::{CpuMask, Timestamp};
+use dis_core::api::{CpuMask, TaskId, TaskStats, Timestamp};
 use dis_core::stats::SchedulerStats;
 
 use crate::builder::Builder;
@@ -13,6 +13,7 @@ use crate::dispatch::inside;
 use crate::klt;
 use crate::runtime::Inner;
 use crate::trace::{TraceEvent, TraceReader};
+use crate::usage;
 
 /// Which policy of the operating system the worker threads run under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,11 @@ impl Runtime {
     pub fn stats(&self) -> SchedulerStats {
         // The sum of several CPUs allocates nothing, but it takes their locks.
         inside(|| self.inner.exec.stats())
+    }
+
+    /// The counters of a task; `None` once it has ended. As `JoinHandle::stats`, which see.
+    pub fn task_stats(&self, id: TaskId) -> Option<TaskStats> {
+        usage::stats(&self.inner, id)
     }
 
     /// Number of workers: the CPUs of the scheduler.

@@ -18,6 +18,7 @@ use crate::klt::{self, Klt};
 use crate::runtime::Inner;
 use crate::sys;
 use crate::task::{Body, Cell2, DETACHED, DONE, ENDED, Failure, Header, NOBODY, THREAD, TaskRef};
+use crate::usage;
 
 /// Why a task could not be spawned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -283,8 +284,19 @@ impl<T> JoinHandle<T> {
     }
 
     /// The task's counters; `None` once it has ended.
+    ///
+    /// `user_time`, `system_time` and `page_faults` are the kernel's, which counts by thread. They are exact up to this
+    /// call (a few microseconds at the ends apart) for a task that has had its kernel thread to itself, as
+    /// [`dedicated`](TaskBuilder::dedicated) tasks have, and others while there are few (see `Builder::identities`).
+    /// What the scheduler does on that thread is counted with the task. While tasks share a thread, what they use
+    /// there is counted for none of them: `user_time + system_time` stays behind `cpu_time`.
+    ///
+    /// `cpu_time` is the scheduler's own: from getting the CPU to giving it up, as of its last decision, so it holds what
+    /// the kernel takes away in between. How much of its own count was in system mode the kernel tells from samples.
+    ///
+    /// Costs some ten microseconds if asked by another thread than the task's: it reads a file in /proc.
     pub fn stats(&self) -> Option<TaskStats> {
-        inside(|| self.rt.exec.with_task(self.id, |task| task.stats).ok())
+        usage::stats(&self.rt, self.id)
     }
 
     /// Changes the machine's CPUs on which the task may run. A task on a CPU that is forbidden now leaves it at once.

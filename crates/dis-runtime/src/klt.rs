@@ -19,11 +19,13 @@ use dis_core::executor::Decision;
 
 use crate::dispatch::{self, Step};
 use crate::identity::Identity;
+use crate::lock::Locked;
 use crate::runtime::Inner;
 use crate::signal;
 use crate::sys;
 use crate::task::{Header, TaskRef};
 use crate::timer::Timer;
+use crate::usage::Usage;
 use crate::worker::Worker;
 
 /// The shortest time to which the timer is set, ns: a task gets at least this far before it is asked again, whatever the
@@ -79,6 +81,8 @@ pub(crate) struct Klt {
     pub(crate) next_spare: Cell<*const Klt>,
     /// Preemption signals that reached a running task on it; for tests and reports.
     pub(crate) signals: AtomicU64,
+    /// Whose the thread's use of the machine is.
+    pub(crate) usage: Locked<Usage>,
 }
 
 // SAFETY: the cells are used by the thread itself only (`base`, `handoff`, `dead`, `garbage`, `timer`), by the poster
@@ -122,6 +126,7 @@ impl Klt {
             identity: Identity::new(),
             next_spare: Cell::new(ptr::null()),
             signals: AtomicU64::new(0),
+            usage: Locked::new(Usage::new()),
         }
     }
 

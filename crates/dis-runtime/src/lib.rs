@@ -54,6 +54,7 @@ mod sys;
 mod task;
 mod timer;
 mod trace;
+mod usage;
 mod worker;
 
 pub use api::{current, job, next_period, now, park, sleep, sleep_until, spawn_fn, task, yield_now};

@@ -1,0 +1,185 @@
+//! What the kernel knows of a task's use of its thread: user and system time, page faults.
+//!
+//! The kernel counts by thread. While one task alone has begun on a KLT and not ended, what the KLT uses is that task's;
+//! while there are several, nobody can tell without a system call per switch, so it is attributed to none of them. The
+//! KLT's counters are therefore read when the number of its tasks changes, and when somebody asks for a task's counters;
+//! never at a yield, a wait or a preemption.
+
+use std::fs;
+use std::io::{Cursor, Write};
+use std::mem;
+use std::sync::atomic::Ordering;
+
+use dis_core::api::{TaskId, TaskStats};
+
+use crate::dispatch::inside;
+use crate::klt::{self, Klt};
+use crate::runtime::Inner;
+use crate::task::Header;
+
+/// Counters that were read so recently, ns, are not read again when a task begins or ends: trivial tasks cost no system call.
+/// So much a task may be charged of another one's use of the same thread.
+const RECENT: u64 = 20_000;
+
+/// A KLT's counters.
+#[derive(Clone, Copy, Default)]
+struct Sample {
+    /// CPU time, ns.
+    total: u64,
+    /// The part of it that the kernel attributes to system mode, ns.
+    system: u64,
+    faults: u64,
+}
+
+/// Whose the KLT's use is.
+pub(crate) struct Usage {
+    /// Tasks that have begun on it and not ended.
+    tasks: u32,
+    /// The exclusive or of their ids: the id if there is one.
+    ids: u64,
+    /// When the counters were last read on the KLT, ns.
+    at: u64,
+    /// What has been dealt with.
+    done: Sample,
+}
+
+impl Usage {
+    pub(crate) const fn new() -> Usage {
+        Usage { tasks: 0, ids: 0, at: 0, done: Sample { total: 0, system: 0, faults: 0 } }
+    }
+
+    /// Charges what was used since the last time. An older sample than the last changes nothing.
+    fn advance(&mut self, rt: &Inner, sample: Sample) {
+        let total = sample.total.saturating_sub(self.done.total);
+        // The kernel estimates the split by ticks and rounds it; what is cut off here is made up for next time, so that
+        // the parts always add up to the time.
+        let system = sample.system.saturating_sub(self.done.system).min(total);
+        let faults = sample.faults.saturating_sub(self.done.faults);
+        self.done.total += total;
+        self.done.system += system;
+        self.done.faults += faults;
+        if self.tasks == 1 {
+            // It may have been told to the core already that the task has ended; then nobody asks any more.
+            let _ = rt.exec.account(TaskId(self.ids), total - system, system, faults);
+        }
+    }
+}
+
+/// `task` begins on the calling KLT. Inside the runtime, in task context.
+pub(crate) fn begin(klt: &Klt, task: &Header) {
+    change(klt, task, 1);
+}
+
+/// `task` ends on the calling KLT. Inside the runtime, in task context.
+pub(crate) fn end(klt: &Klt, task: &Header) {
+    change(klt, task, -1);
+}
+
+fn change(klt: &Klt, task: &Header, by: i32) {
+    let now = klt.rt().now().as_nanos();
+    let mut usage = klt.usage.lock();
+    if now.saturating_sub(usage.at) >= RECENT {
+        usage.at = now;
+        usage.advance(klt.rt(), own_counters());
+    }
+    usage.tasks = usage.tasks.wrapping_add_signed(by);
+    usage.ids ^= task.id().0;
+}
+
+/// The counters of a live task, those of the kernel up to now included. Not inside the runtime.
+pub(crate) fn stats(rt: &Inner, id: TaskId) -> Option<TaskStats> {
+    // A task that the core knows has not been reaped, and cannot be while the core is locked.
+    let klt = inside(|| rt.exec.with_task(id, |task| task.context.header().klt.load(Ordering::Acquire)).ok())?;
+    // SAFETY: KLTs live as long as the runtime.
+    if let Some(klt) = unsafe { klt.as_ref() } {
+        if klt::this().is_some_and(|this| std::ptr::eq(this, klt)) {
+            inside(|| charge(rt, klt, id, own_counters()));
+        } else {
+            // The thread exists: it ends with the runtime, to which the caller has a reference.
+            let sample = counters_of(klt.tid.load(Ordering::Relaxed));
+            inside(|| charge(rt, klt, id, sample));
+        }
+    }
+    inside(|| rt.exec.with_task(id, |task| task.stats).ok())
+}
+
+fn charge(rt: &Inner, klt: &Klt, id: TaskId, sample: Sample) {
+    let mut usage = klt.usage.lock();
+    if usage.tasks == 1 && usage.ids == id.0 {
+        usage.advance(rt, sample);
+    }
+}
+
+fn clock(clock: libc::clockid_t) -> u64 {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `t` is valid; a thread that does not exist is an error, which leaves 0.
+    unsafe { libc::clock_gettime(clock, &mut t) };
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
+/// Those of the calling thread. Two system calls, no allocation.
+fn own_counters() -> Sample {
+    // SAFETY: an all-zero rusage is valid, and is written to.
+    let usage: libc::rusage = unsafe {
+        let mut usage = mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &mut usage);
+        usage
+    };
+    Sample {
+        // More exact than the sum of both parts, which may be a tick old.
+        total: clock(libc::CLOCK_THREAD_CPUTIME_ID),
+        system: usage.ru_stime.tv_sec as u64 * 1_000_000_000 + usage.ru_stime.tv_usec as u64 * 1000,
+        faults: (usage.ru_minflt + usage.ru_majflt) as u64,
+    }
+}
+
+/// Those of another thread of the process. System time to a hundredth of a second; it and the faults stay behind where
+/// /proc is not to be had.
+fn counters_of(tid: i32) -> Sample {
+    let mut path = [0u8; 48];
+    let mut cursor = Cursor::new(&mut path[..]);
+    let _ = write!(cursor, "/proc/self/task/{tid}/stat");
+    let len = cursor.position() as usize;
+    let mut sample = str::from_utf8(&path[..len])
+        .ok()
+        .and_then(|path| fs::read(path).ok())
+        .map_or_else(Sample::default, |stat| parse(&stat).unwrap_or_default());
+    // The kernel's way to name the CPU clock of one thread: the complement of its id, "per thread", "as scheduled".
+    sample.total = clock((!tid << 3) | 4 | 2);
+    sample
+}
+
+/// Reads a line of /proc/PID/stat.
+fn parse(stat: &[u8]) -> Option<Sample> {
+    // The thread's name is in parentheses, and may contain some.
+    let name_ends = stat.iter().rposition(|&byte| byte == b')')?;
+    let fields = str::from_utf8(stat.get(name_ends + 2..)?).ok()?;
+    let number = |n: usize| fields.split_ascii_whitespace().nth(n)?.parse::<u64>().ok();
+    // SAFETY: no preconditions.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64;
+    Some(Sample { total: 0, system: number(12)? * (1_000_000_000 / ticks), faults: number(7)? + number(9)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_proc_is_read() {
+        let line = b"77 (a) (b 1) R 1 2 3 4 5 6 1000 0 11 0 250 30 0 0 20 0 1 0 5 6 7";
+        let sample = parse(line).unwrap();
+        assert_eq!((sample.system, sample.faults), (300_000_000, 1011));
+        assert!(parse(b"77 (a").is_none() && parse(b"").is_none());
+    }
+
+    #[test]
+    fn a_thread_sees_itself_as_others_do() {
+        let start = clock(libc::CLOCK_THREAD_CPUTIME_ID);
+        while clock(libc::CLOCK_THREAD_CPUTIME_ID) < start + 2_000_000 {}
+        let (tid, before) = (crate::sys::gettid(), own_counters());
+        let seen = std::thread::spawn(move || counters_of(tid)).join().unwrap();
+        let after = own_counters();
+        assert!((before.total..=after.total).contains(&seen.total));
+        assert!((before.faults..=after.faults).contains(&seen.faults) && seen.system <= after.system);
+    }
+}
