@@ -11,17 +11,21 @@ use dis_core::api::{Duration, MAX_CPUS};
 
 pub use values::{Destination, PolicyChoice};
 
-/// Exit codes, for every command's help.
-const EXIT_CODES: &str = "\
+/// The exit codes of every command, as its help has them.
+macro_rules! exit_codes {
+    () => {
+        "\
 Exit codes:
   0    it worked
   1    the run failed, or a task of the workload panicked
   2    bad input: the command line, or a file
-  130  stopped by Ctrl-C, after the report (143: by SIGTERM)";
+  130  stopped by Ctrl-C, after the report (143: by SIGTERM)"
+    };
+}
 
 /// Runs workloads on an intent-based scheduler.
 #[derive(Debug, Parser)]
-#[command(name = "dis", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "dis", version, max_term_width = 100, after_help = exit_codes!())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -37,7 +41,8 @@ pub enum Command {
     Bench(BenchArgs),
 }
 
-const RUN_EXAMPLES: &str = "\
+const RUN_EXAMPLES: &str = concat!(
+    "\
 Examples:
   dis run examples/mixed.toml
   dis run examples/mixed.toml --duration 3s --cpus 1
@@ -47,7 +52,10 @@ Examples:
   dis run /usr/share/doc/rt-app/examples/mp3-short.json --compare
 
 Ctrl-C ends the run early and still prints the report; a second Ctrl-C ends it at once.
-";
+
+",
+    exit_codes!()
+);
 
 /// Arguments of `dis run`.
 #[derive(Debug, Args)]
@@ -102,7 +110,7 @@ its jobs, and the CPU time it got.
 
 With --compare the same workload also runs as plain threads of Linux on the same CPUs, in turns with DIS (at least \
 three rounds each, so that a disturbance hits all alike; every round begins the workload anew). Each scheduler gets \
-the whole duration. linux-eevdf: all threads SCHED_OTHER at nice 0. linux-fifo, where permitted: System at SCHED_FIFO \
+the whole duration; threads get exact timers (no slack). linux-eevdf: all threads SCHED_OTHER at nice 0. linux-fifo, where permitted: System at SCHED_FIFO \
 60, Realtime at 50 and below by rate-monotonic order, Interactive at 20, Batch SCHED_OTHER, Background SCHED_IDLE. \
 linux-deadline, where permitted: the same with Realtime under SCHED_DEADLINE, with the slack on budgets that DIS \
 gives.";
@@ -132,11 +140,15 @@ pub struct BenchArgs {
     pub no_progress: bool,
 }
 
-const BENCH_EXAMPLES: &str = "\
+const BENCH_EXAMPLES: &str = concat!(
+    "\
 Examples:
   dis bench
   dis bench --rounds 9 --duration 4s --json figures.json
-";
+
+",
+    exit_codes!()
+);
 
 const BENCH_ABOUT: &str = "\
 Measure wake-up latency while every CPU is kept busy, against plain threads.

@@ -1,4 +1,13 @@
 //! Executes the steps of a task and measures what the scheduler makes of it.
+//!
+//! * **Wake latency**: from the instant at which a sleep, a timer or a release was due, or an event was signalled, to the
+//!   task's next instruction. A task that need not block has none.
+//! * **Response time**: of a periodic task from the release to the end of the pass; of others from the wake-up to the
+//!   next step that waits for time or an event. Waiting for a mutex is part of it.
+//! * **Misses**: periodic jobs that end after their deadlines, releases that were left out because even their deadlines
+//!   had passed, and a job that was due but not done at the end of the round. A Realtime task that paces itself misses
+//!   when a response takes longer than its relative deadline.
+//! * **CPU time**, switches, migrations and overruns are the host's counts.
 
 mod body;
 mod objects;

@@ -26,7 +26,8 @@ impl Progress {
         if !self.on {
             return;
         }
-        let width = super::Stream::Err.width().saturating_sub(1);
+        // Room for the `^C` that a terminal echoes.
+        let width = super::Stream::Err.width().saturating_sub(3);
         let text: String = text.chars().take(width).collect();
         let _ = io::stderr().write_all(format!("\r{text}\x1b[K").as_bytes());
         self.drawn = true;

@@ -223,7 +223,7 @@ pub fn run_round(
         gate.open(false);
         return Err(why);
     }
-    let noise = NoiseMeter::start();
+    let noise = NoiseMeter::start(&plan.cpus);
     round.run.set_start(sys::monotonic() + 2_000_000 + 20_000 * threads.len() as u64);
     gate.open(true);
     let (duration_ns, ended) = watch.attend(&round, String::new, || {});

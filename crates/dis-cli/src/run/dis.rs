@@ -74,7 +74,7 @@ impl DisRound<'_> {
             let names = plan.workload.instances().map(|instance| instance.name());
             trace.begin(plan.cpus.len(), tasks.ids().into_iter().zip(names));
         }
-        let noise = NoiseMeter::start();
+        let noise = NoiseMeter::start(&plan.cpus);
         let live = || {
             let stats = runtime.stats();
             format!("  {} switches  {} preemptions", stats.context_switches, stats.involuntary_switches)

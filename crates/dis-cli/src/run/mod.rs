@@ -9,6 +9,7 @@ pub mod outcome;
 pub mod plan;
 pub mod watch;
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use crate::cli::RunArgs;
@@ -70,8 +71,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     if !args.quiet {
         stream.write(&report_text(&report, stream))?;
     }
-    notes.dedup();
-    notes.iter().for_each(|text| note(text));
+    let mut told = HashSet::new();
+    notes.iter().filter(|text| told.insert(text.as_str())).for_each(|text| note(text));
     json.write(&report)?;
     if let Some(code) = interrupt.exit_code() {
         note("stopped early by a signal; the report covers the time until then");
@@ -97,6 +98,9 @@ fn execute(
     let mut first_speed = None;
     let mut before = 0;
     for number in 0..schedule.rounds {
+        if interrupt.has_come() {
+            break;
+        }
         let speed = calibrate(&mut first_speed, &mut results);
         for index in 0..results.len() {
             let contender = results[index].0;
@@ -135,10 +139,7 @@ fn calibrate(first: &mut Option<Speed>, results: &mut [(Contender, Outcome)]) ->
     let Calibration { speed, disturbed } = Speed::calibrate();
     let Some((_, dis)) = results.first_mut() else { return speed };
     if disturbed > 0.5 {
-        let percent = disturbed * 100.0;
-        dis.notes.push(format!(
-            "the machine was busy while its speed was measured ({percent:.0} % of the time went elsewhere)"
-        ));
+        dis.notes.push("the machine was busy while its speed was measured; `run` steps may be a little off".into());
     }
     let change = first.map_or(0.0, |first: Speed| speed.slower_than(first));
     if change.abs() > 5.0 {

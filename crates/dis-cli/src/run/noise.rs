@@ -9,6 +9,7 @@ use crate::sys;
 /// Counts from its making on.
 #[derive(Debug)]
 pub struct NoiseMeter {
+    cpus: Vec<usize>,
     before: Ticks,
     own_ns: u64,
 }
@@ -18,26 +19,28 @@ pub struct NoiseMeter {
 pub struct Disturbance {
     /// The report's part.
     pub noise: Noise,
-    /// CPU time that other processes used, ns, all CPUs of the machine together. Exact to some 10 ms.
+    /// CPU time that other processes used on the CPUs of the run, ns, all together. Exact to some 10 ms.
     pub foreign_ns: u64,
 }
 
-/// From the line of all CPUs in `/proc/stat`, in clock ticks.
+/// From `/proc/stat`, in clock ticks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Ticks {
+    /// Of the CPUs of the run.
     busy: u64,
+    /// Of the whole machine.
     steal: u64,
 }
 
 impl NoiseMeter {
-    /// Begins to count.
-    pub fn start() -> Self {
-        NoiseMeter { before: Ticks::now(), own_ns: sys::process_cpu_time() }
+    /// Begins to count for a run on these CPUs of the machine.
+    pub fn start(cpus: &[usize]) -> Self {
+        NoiseMeter { cpus: cpus.to_vec(), before: Ticks::now(cpus), own_ns: sys::process_cpu_time() }
     }
 
     /// What has come together. Where the system does not say, 0.
     pub fn read(&self) -> Disturbance {
-        let (now, tick) = (Ticks::now(), 1_000_000_000 / sys::ticks_per_second());
+        let (now, tick) = (Ticks::now(&self.cpus), 1_000_000_000 / sys::ticks_per_second());
         let own = sys::process_cpu_time().saturating_sub(self.own_ns);
         let ns = |now: u64, before: u64| now.saturating_sub(before).saturating_mul(tick);
         Disturbance {
@@ -67,16 +70,25 @@ impl Disturbance {
 }
 
 impl Ticks {
-    fn now() -> Ticks {
-        Ticks::of(&fs::read_to_string("/proc/stat").unwrap_or_default())
+    fn now(cpus: &[usize]) -> Ticks {
+        Ticks::of(&fs::read_to_string("/proc/stat").unwrap_or_default(), cpus)
     }
 
-    /// user nice system idle iowait irq softirq steal ... (proc(5)); guests are part of user and nice.
-    fn of(stat: &str) -> Ticks {
-        let line = stat.lines().find_map(|line| line.strip_prefix("cpu ")).unwrap_or_default();
-        let numbers: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
-        let at = |index: usize| numbers.get(index).copied().unwrap_or(0);
-        Ticks { busy: at(0) + at(1) + at(2) + at(5) + at(6), steal: at(7) }
+    /// Lines of user nice system idle iowait irq softirq steal ... (proc(5)); guests are part of user and nice.
+    fn of(stat: &str, cpus: &[usize]) -> Ticks {
+        let mut ticks = Ticks::default();
+        for line in stat.lines() {
+            let mut words = line.split_whitespace();
+            let Some(number) = words.next().and_then(|word| word.strip_prefix("cpu")) else { continue };
+            let numbers: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
+            let at = |index: usize| numbers.get(index).copied().unwrap_or(0);
+            if number.is_empty() {
+                ticks.steal = at(7);
+            } else if number.parse().is_ok_and(|number| cpus.contains(&number)) {
+                ticks.busy += at(0) + at(1) + at(2) + at(5) + at(6);
+            }
+        }
+        ticks
     }
 }
 
@@ -90,10 +102,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_read_from_the_line_of_all_cpus() {
-        let stat = "cpu  1 2 4 8 16 32 64 128 256 512\ncpu0 9 9 9 9\n";
-        assert_eq!(Ticks::of(stat), Ticks { busy: 1 + 2 + 4 + 32 + 64, steal: 128 });
-        assert_eq!(Ticks::of(""), Ticks::default());
+    fn ticks_are_read_from_the_lines_of_the_cpus() {
+        let stat = "cpu  9 9 9 9 9 9 9 128\ncpu0 9 9 9 9\ncpu1 1 2 4 8 16 32 64 5\ncpu2 100 0 0\nintr 5 6\n";
+        assert_eq!(Ticks::of(stat, &[1, 2]), Ticks { busy: 1 + 2 + 4 + 32 + 64 + 100, steal: 128 });
+        assert_eq!(Ticks::of("", &[0]), Ticks::default());
         assert!(load1() >= 0.0);
     }
 
