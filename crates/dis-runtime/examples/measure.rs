@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dis_runtime::{Intent, Runtime, sleep, spawn_fn, yield_now};
+use dis_runtime::{Intent, Runtime, sleep, spawn_fn, task, yield_now};
 
 fn main() {
     let only = std::env::args().nth(1);
@@ -36,12 +36,14 @@ fn yields(tasks: u64) {
             let start = Instant::now();
             let all: Vec<_> = (0..tasks)
                 .map(|_| {
-                    spawn_fn(Intent::interactive(1000), move || {
-                        for _ in 0..total {
-                            yield_now();
-                        }
-                    })
-                    .unwrap()
+                    task(Intent::interactive(1000))
+                        .shared()
+                        .spawn(move || {
+                            for _ in 0..total {
+                                yield_now();
+                            }
+                        })
+                        .unwrap()
                 })
                 .collect();
             all.into_iter().for_each(|t| t.join().unwrap());

@@ -29,7 +29,6 @@ pub(crate) struct Settings {
     pub(crate) fifo_granted: Option<i32>,
     /// Events to keep per worker; 0: none are recorded.
     pub(crate) trace: usize,
-    pub(crate) max_tasks: u32,
 }
 
 /// Why a runtime could not be built.
@@ -224,6 +223,8 @@ impl Builder {
         }
         let mut config = Config::new(workers);
         config.max_tasks = self.max_tasks;
+        // Growth under the core's lock would wait for the allocator, whose lock a preempted task may hold.
+        config.reserve = self.max_tasks;
         config.limits = self.limits;
         for (class, name) in &self.policies {
             let factory = policy::by_name(name).ok_or_else(|| BuildError::UnknownPolicy(name.clone()))?;
@@ -246,7 +247,6 @@ impl Builder {
             fifo: self.fifo,
             fifo_granted,
             trace: self.trace,
-            max_tasks: self.max_tasks,
         };
         let inner = Inner::new(settings, exec, stacks.map_err(BuildError::Stacks)?);
         overflow::remember(&inner).map_err(|error| BuildError::Thread(error.to_string()))?;

@@ -15,7 +15,7 @@ use dis_core::scheduler::Urgency;
 use crate::inherit::{self, Guard};
 use crate::klt::Klt;
 use crate::runtime::Inner;
-use crate::task::{Header, TaskRef};
+use crate::task::{Header, Sharing, TaskRef};
 
 const HELD: u32 = 1;
 const WANTED: u32 = 2;
@@ -302,11 +302,13 @@ fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> 
     let rt = klt.rt();
     let worker = klt.worker();
     let class = task.class;
-    let latency = (class as usize) < worker.shared.len();
-    let kind = match (task.dedicated, latency) {
-        (true, _) => Kind::Dedicated,
-        (false, true) => Kind::Shared(class),
-        (false, false) => Kind::Own(class),
+    // Tasks that somebody waits for share by worker when there are many; a group that spans workers would delay them.
+    let many = rt.identities_used() >= rt.config.identities;
+    let kind = match task.sharing {
+        Sharing::Never => Kind::Dedicated,
+        Sharing::Always => Kind::Shared(class),
+        Sharing::WhenMany if many && class <= QueueType::Interactive => Kind::Shared(class),
+        Sharing::WhenMany => Kind::Own(class),
     };
     // The carrier itself, if no task is bound to it and somebody else can be the worker's home.
     if free && klt.identity.bound() == 0 && rt.secure_home(worker) {
@@ -326,6 +328,7 @@ fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> 
         && ptr::eq(me.joining.load(Ordering::Relaxed), task)
         && klt.identity.bound() == me.chain.load(Ordering::Relaxed)
         && !klt.identity.is(Kind::Dedicated)
+        && task.sharing == Sharing::WhenMany
     {
         klt.identity.bind_guest();
         task.bind(klt);
@@ -334,7 +337,7 @@ fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> 
         rt.keep_here(task);
         return Some(Site::Here);
     }
-    if latency {
+    if kind == Kind::Shared(class) {
         // SAFETY: KLTs live as long as the runtime.
         if let Some(shared) = unsafe { worker.shared[class as usize].load(Ordering::Acquire).as_ref() } {
             let here = free && ptr::eq(shared, klt);
@@ -349,7 +352,7 @@ fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> 
         worker.shared[class as usize].store(task.klt.load(Ordering::Relaxed), Ordering::Release);
         return Some(site);
     }
-    if rt.identities_used() < rt.config.identities {
+    if !many {
         return own(rt, worker, task, kind);
     }
     // More tasks than identities: join the smallest group of the class.

@@ -26,8 +26,9 @@
 //! - A task that reaches no such point is *preempted* by a signal: its KLT stops inside the handler and hands the worker
 //!   over. The identity stays taken until the task goes on; who needs it waits and lends it urgency.
 //!
-//! Batch and Background tasks get identities of their own while there are few; System, Realtime and Interactive tasks
-//! share one per worker and class, unless [`TaskBuilder::dedicated`]. `docs/soundness.md` says why safe code cannot tell
+//! Tasks get identities of their own while there are few ([`Builder::identities`]), so that preempting one never holds up
+//! another; beyond that they share by class. [`TaskBuilder::shared`] asks for sharing (switches in nanoseconds),
+//! [`TaskBuilder::dedicated`] rules it out. `docs/soundness.md` says why safe code cannot tell
 //! the difference, and what it should know anyway.
 //!
 //! Unprivileged. No periodic tick: a worker with one task and nothing due is never interrupted, an idle process sleeps.

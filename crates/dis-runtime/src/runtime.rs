@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use dis_context::StackPool;
-use dis_core::api::{CpuMask, TaskId, TaskSpec, Timestamp};
+use dis_core::api::{CpuMask, TaskId, Timestamp};
 use dis_core::executor::{Decision, Executor, Reason, Wake};
-use dis_core::intent::Intent;
 
 use crate::builder::{BuildError, Settings};
 use crate::clock::Clock;
@@ -229,36 +228,12 @@ impl Drop for Inner {
     }
 }
 
-/// How many tasks each CPU has room for before its tables must grow.
-const ROOM: u32 = 4096;
-
-/// Makes the core's tables grow now, while there is no task that could be preempted with the allocator's lock in its hands:
-/// later growth happens under the core's lock, and would make a worker wait for such a task.
-fn make_room(inner: &Inner) {
-    let tasks = ROOM.min(inner.config.max_tasks / inner.workers.len() as u32);
-    for cpu in 0..inner.workers.len() {
-        let intent = Intent::batch().with_affinity(CpuMask::single(cpu));
-        let spec = || {
-            // Never looked at: the task is asleep until it is killed, below.
-            let mut spec = TaskSpec::new(String::new(), intent.clone(), TaskRef::dangling());
-            spec.start = Some(Timestamp::MAX);
-            spec
-        };
-        let ids: Vec<TaskId> =
-            (0..tasks).map_while(|_| inner.exec.spawn(inner.now(), None, spec()).ok()).map(|(id, _)| id).collect();
-        for id in ids {
-            let _ = inner.exec.kill(inner.now(), id);
-        }
-    }
-}
-
 /// Starts the threads.
 pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), BuildError> {
     let fail = |inner: &Arc<Inner>, error| {
         inner.stop_threads();
         Err(error)
     };
-    make_room(inner);
     for worker in &inner.workers {
         let klt = match crate::keeper::spawn_klt(inner) {
             Ok(klt) => klt,

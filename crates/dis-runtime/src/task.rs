@@ -60,7 +60,7 @@ pub(crate) struct Header {
     pub(crate) aborted: AtomicBool,
     /// The core knows it as not movable.
     pub(crate) kept: AtomicBool,
-    pub(crate) dedicated: bool,
+    pub(crate) sharing: Sharing,
     /// The class it was spawned in; decides about identities only.
     pub(crate) class: QueueType,
     /// The KLT it is bound to; null before it starts.
@@ -103,7 +103,7 @@ impl Header {
         rt: *const Inner,
         class: QueueType,
         name: Box<str>,
-        own: bool,
+        sharing: Sharing,
     ) -> Header {
         Header {
             vtable,
@@ -115,7 +115,7 @@ impl Header {
             joiner_rt: Cell::new(ptr::null()),
             aborted: AtomicBool::new(false),
             kept: AtomicBool::new(false),
-            dedicated: own,
+            sharing,
             class,
             klt: AtomicPtr::new(ptr::null_mut()),
             context: UnsafeCell::new(Context::empty()),
@@ -194,17 +194,23 @@ impl TaskRef {
         TaskRef(NonNull::from(header))
     }
 
-    /// A handle of no task, for those that never run.
-    pub(crate) fn dangling() -> TaskRef {
-        TaskRef(NonNull::dangling())
-    }
-
     /// The task. A handle that the core gives out belongs to a task that has not been reaped, which holds a reference.
     #[inline]
     pub(crate) fn header(self) -> &'static Header {
         // SAFETY: see above; no user keeps the reference beyond the end of the task.
         unsafe { self.0.as_ref() }
     }
+}
+
+/// With whom a task shares its KLT.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sharing {
+    /// With nobody.
+    Never,
+    /// With others of its class, if there are more tasks than identities.
+    WhenMany,
+    /// With the others of its worker and class.
+    Always,
 }
 
 /// The payload of the panic that ends an aborted task.

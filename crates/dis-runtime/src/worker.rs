@@ -28,8 +28,8 @@ pub(crate) struct Worker {
     idle: AtomicU32,
     /// An unbound KLT that takes the worker when its carrier cannot go on. Not null while the carrier is bound.
     pub(crate) home: AtomicPtr<Klt>,
-    /// The identities that System, Realtime and Interactive tasks share here.
-    pub(crate) shared: [AtomicPtr<Klt>; 3],
+    /// The identity that tasks of each class share here, if they do.
+    pub(crate) shared: [AtomicPtr<Klt>; 5],
     /// Its carrier ends when it becomes idle.
     pub(crate) stop: AtomicBool,
     /// It has.

@@ -123,7 +123,7 @@ fn a_dedicated_task_shares_its_thread_with_nobody() {
     let id = |dedicated: bool| {
         move |rt: &Runtime| {
             let task = rt.task(Intent::interactive(500));
-            let task = if dedicated { task.dedicated() } else { task };
+            let task = if dedicated { task.dedicated() } else { task.shared() };
             task.spawn(|| {
                 let id = std::thread::current().id();
                 for _ in 0..50 {
@@ -140,7 +140,7 @@ fn a_dedicated_task_shares_its_thread_with_nobody() {
     for (i, id) in own.iter().enumerate() {
         assert!(!shared.contains(id) && !own[i + 1..].contains(id));
     }
-    assert!(shared.iter().all(|id| *id == shared[0]), "interactive tasks of a worker share a thread");
+    assert!(shared.iter().all(|id| *id == shared[0]), "tasks of a worker that are declared so share a thread");
 }
 
 #[test]

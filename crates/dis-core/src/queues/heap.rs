@@ -53,9 +53,8 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
 
     /// Makes room for items with an index below `indices`.
     pub fn reserve(&mut self, indices: usize) {
-        if indices > self.position.len() {
-            self.position.resize(indices, ABSENT);
-        }
+        // Room only: the table grows within it as indices come, so memory that no task needs is never touched.
+        self.position.reserve(indices.saturating_sub(self.position.len()));
         // With a hole there may be one entry more than there are items.
         self.entries.reserve((indices + 1).saturating_sub(self.entries.len()));
         if self.run.reserve(indices) {

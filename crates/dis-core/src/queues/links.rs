@@ -44,8 +44,12 @@ impl<T: QueueItem> Links<T> {
     const FREE: Link<T> = Link { item: T::NONE, prev: NIL, next: NIL };
 
     pub(super) fn reserve(&mut self, indices: usize) {
-        if indices > self.0.len() {
-            self.0.resize(indices, Self::FREE);
+        self.0.reserve(indices.saturating_sub(self.0.len()));
+    }
+
+    fn cover(&mut self, index: usize) {
+        if index >= self.0.len() {
+            self.0.resize(index + 1, Self::FREE);
         }
     }
 
@@ -64,7 +68,7 @@ impl<T: QueueItem> Links<T> {
 
     /// Appends an item that is in no list.
     pub(super) fn push_back(&mut self, list: &mut List, item: T) {
-        self.reserve(item.index() + 1);
+        self.cover(item.index());
         let at = item.index() as u32;
         self.0[item.index()] = Link { item, prev: list.tail, next: NIL };
         match self.0.get_mut(list.tail as usize) {
@@ -76,7 +80,7 @@ impl<T: QueueItem> Links<T> {
 
     /// Prepends an item that is in no list.
     pub(super) fn push_front(&mut self, list: &mut List, item: T) {
-        self.reserve(item.index() + 1);
+        self.cover(item.index());
         let at = item.index() as u32;
         self.0[item.index()] = Link { item, prev: NIL, next: list.head };
         match self.0.get_mut(list.head as usize) {

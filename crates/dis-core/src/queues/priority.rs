@@ -43,9 +43,7 @@ impl<T: QueueItem> PriorityQueue<T> {
     /// Makes room for items with an index below `indices`.
     pub fn reserve(&mut self, indices: usize) {
         self.links.reserve(indices);
-        if indices > self.level.len() {
-            self.level.resize(indices, 0);
-        }
+        self.level.reserve(indices.saturating_sub(self.level.len()));
     }
 
     /// Queues `item` behind the others of its level. An item of this index that is queued already makes place for it.
@@ -62,7 +60,9 @@ impl<T: QueueItem> PriorityQueue<T> {
 
     /// Does the books for an item that is about to be linked.
     fn admit(&mut self, item: T, level: u8) {
-        self.reserve(item.index() + 1);
+        if item.index() >= self.level.len() {
+            self.level.resize(item.index() + 1, 0);
+        }
         if let Some(old) = self.links.at(item.index()) {
             self.remove(old);
         }

@@ -79,10 +79,6 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     fn forget(&self, state: &mut CpuState<C>, key: TaskKey) {
         let Some(task) = state.take(key) else { return };
         self.homes.clear(task.id);
-        // A slot whose generations are used up is retired.
-        if let Some(generation) = task.id.generation().checked_add(1) {
-            state.free_slots.push(TaskId::from_parts(task.id.slot(), generation));
-        }
     }
 
     /// Tells the joiner, if any; answers the CPU to interrupt for it.

@@ -46,6 +46,10 @@ pub struct Config {
     pub cpus: usize,
     /// Most tasks alive at once. Default 4 million.
     pub max_tasks: u32,
+    /// How many tasks each CPU has room for from the start; up to as many no call allocates (spawn included, but for the
+    /// task's own name). Costs address space; memory is touched only as tasks come. A host whose scheduler may run while
+    /// some task holds the allocator's lock sets this to `max_tasks`. Default 0: room is made as tasks come.
+    pub reserve: u32,
     /// Caps, floors and waits.
     pub limits: Limits,
     /// The policy of each class, by rank. Default: priority, edf, edf, fair, fair.
@@ -55,7 +59,13 @@ pub struct Config {
 impl Config {
     /// `cpus` CPUs, all else default.
     pub fn new(cpus: usize) -> Self {
-        Config { cpus, max_tasks: 1 << 22, limits: Limits::default(), policies: QueueType::ALL.map(default_policy) }
+        Config {
+            cpus,
+            max_tasks: 1 << 22,
+            reserve: 0,
+            limits: Limits::default(),
+            policies: QueueType::ALL.map(default_policy),
+        }
     }
 }
 
@@ -123,7 +133,13 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                 load: AtomicU64::new(CpuLoad { running: IDLE_RANK, waiting: IDLE_RANK, ready: 0 }.pack()),
             })
             .collect();
-        Ok(TaskManager { cpus, homes: Homes::new(config.max_tasks), config })
+        let tasks: Self = TaskManager { cpus, homes: Homes::new(config.max_tasks), config };
+        if tasks.config.reserve > 0 {
+            tasks.homes.grow(tasks.config.reserve.min(tasks.config.max_tasks));
+            let keys = (tasks.config.reserve as usize).min(homes::MAX_KEYS);
+            (0..tasks.cpu_count()).for_each(|cpu| tasks.lock(cpu).reserve(keys));
+        }
+        Ok(tasks)
     }
 
     /// Number of CPUs.

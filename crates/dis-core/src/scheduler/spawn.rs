@@ -89,10 +89,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if state.live_keys() >= MAX_KEYS {
             return Err(SchedError::ResourceExhausted);
         }
-        let id = match state.free_slots.pop() {
-            Some(id) => id,
-            None => TaskId::from_parts(self.homes.fresh_slot().ok_or(SchedError::ResourceExhausted)?, 1),
-        };
+        let id = self.homes.fresh_id().ok_or(SchedError::ResourceExhausted)?;
         let start = spec.start.unwrap_or(now).max(now);
         let key = state.insert(new_task(id, spec, &self.config.limits, now));
         self.homes.set(id, Home { cpu: state.cpu, key });

@@ -84,7 +84,7 @@ pub(crate) struct CpuState<C> {
     pub cpu: usize,
     slab: Vec<Option<Task<C>>>,
     free: Vec<TaskKey>,
-    pub free_slots: Vec<TaskId>,
+    reserved: usize,
     pub classes: [ClassQueue; 5],
     pub ready: ClassSet,
     pub ready_count: u32,
@@ -119,7 +119,7 @@ impl<C> CpuState<C> {
             cpu,
             slab: Vec::new(),
             free: Vec::new(),
-            free_slots: Vec::new(),
+            reserved: 0,
             classes: policies.map(|policy| ClassQueue { policy, queued: 0, replaced: 0, stealable: 0 }),
             ready: ClassSet::default(),
             ready_count: 0,
@@ -142,19 +142,26 @@ impl<C> CpuState<C> {
         }
     }
 
+    /// Makes room for `keys` tasks, so that up to as many no call allocates. Memory is touched only as tasks come.
+    pub fn reserve(&mut self, keys: usize) {
+        self.slab.reserve(keys.saturating_sub(self.slab.len()));
+        self.free.reserve(keys.saturating_sub(self.free.len()));
+        self.timers.reserve(keys);
+        for class in &mut self.classes {
+            class.policy.reserve(keys);
+        }
+        self.reserved = self.reserved.max(keys);
+    }
+
     /// Takes a task into the slab. Reserves queue room, so that no later call allocates.
     pub fn insert(&mut self, mut task: Task<C>) -> TaskKey {
         let key = self.free.pop().unwrap_or(TaskKey(self.slab.len() as u32));
         task.sched.entity.key = key;
         if key.index() == self.slab.len() {
-            self.slab.push(Some(task));
-            let room = self.slab.capacity();
-            self.free.reserve(room.saturating_sub(self.free.len()));
-            self.free_slots.reserve(room.saturating_sub(self.free_slots.len()));
-            self.timers.reserve(room);
-            for class in &mut self.classes {
-                class.policy.reserve(room);
+            if self.slab.len() >= self.reserved {
+                self.reserve((self.slab.len() + 1).next_power_of_two());
             }
+            self.slab.push(Some(task));
         } else {
             self.slab[key.index()] = Some(task);
         }

@@ -79,9 +79,7 @@ pub(super) struct VirtualQueue {
 
 impl VirtualQueue {
     pub(super) fn reserve(&mut self, keys: usize) {
-        if keys > self.members.len() {
-            self.members.resize(keys, NOBODY);
-        }
+        self.members.reserve(keys.saturating_sub(self.members.len()));
         self.by_deadline.reserve(keys);
         self.later.reserve(keys);
     }
