@@ -46,22 +46,22 @@ fn kill_while(leave: Leave, movable: bool) {
 
 #[test]
 fn a_task_is_killed_while_it_yields() {
-    check(|| kill_while(Leave::Yield, false));
+    check(1, || kill_while(Leave::Yield, false));
 }
 
 #[test]
 fn a_task_is_killed_while_it_blocks() {
-    check(|| kill_while(Leave::Block(BlockReason::Io, None), false));
+    check(1, || kill_while(Leave::Block(BlockReason::Io, None), false));
 }
 
 #[test]
 fn a_task_is_killed_while_it_moves() {
-    check(|| kill_while(Leave::Yield, true));
+    check(1, || kill_while(Leave::Yield, true));
 }
 
 #[test]
 fn an_exit_meets_a_join() {
-    check(|| {
+    check(1, || {
         let world = World::new(2, 2);
         world.spawn(Some(0), 0, Intent::batch().with_affinity(CpuMask::single(0)));
         world.spawn(Some(1), 1, Intent::batch().with_affinity(CpuMask::single(1)));

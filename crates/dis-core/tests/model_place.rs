@@ -18,7 +18,7 @@ fn pinned(cpu: usize) -> Intent {
 /// CPU 1 goes idle while a task is spawned; CPU 0 computes for ever unless the new task is run by the other.
 #[test]
 fn a_cpu_goes_idle_while_a_task_is_spawned() {
-    check(|| {
+    check(1, || {
         let world = World::new(2, 3);
         let ran = Arc::new(AtomicU32::new(0));
         world.spawn(Some(0), 0, pinned(0));
@@ -52,7 +52,7 @@ fn a_cpu_goes_idle_while_a_task_is_spawned() {
 /// The same with a task that wakes up.
 #[test]
 fn a_cpu_goes_idle_while_a_task_wakes_up() {
-    check(|| {
+    check(1, || {
         let world = World::new(2, 3);
         let (step, ran) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         world.spawn(Some(0), 0, pinned(0));
@@ -88,7 +88,7 @@ fn a_cpu_goes_idle_while_a_task_wakes_up() {
 /// A task is preempted by one that computes until the first has run: it must be taken over once it is saved.
 #[test]
 fn a_preempted_task_is_taken_over_once_it_is_saved() {
-    check(|| {
+    check(4, || {
         let world = World::new(2, 3);
         let ran = Arc::new(AtomicU32::new(0));
         world.spawn(Some(0), 0, Intent::batch());
@@ -122,7 +122,7 @@ fn a_preempted_task_is_taken_over_once_it_is_saved() {
 /// Idle CPUs steal while the affinity changes: after the change has returned, no decision puts the task elsewhere.
 #[test]
 fn a_steal_against_a_change_of_affinity() {
-    check(|| {
+    check(1, || {
         let world = World::new(3, 2);
         let fixed = Arc::new(AtomicU32::new(0));
         world.spawn(Some(0), 0, pinned(0));

@@ -43,18 +43,18 @@ fn producers_and_consumer(intent: fn() -> Intent) {
 
 #[test]
 fn a_wake_up_that_meets_a_block_is_kept() {
-    check(|| producers_and_consumer(|| Intent::batch().with_affinity(CpuMask::single(0))));
+    check(1, || producers_and_consumer(|| Intent::batch().with_affinity(CpuMask::single(0))));
 }
 
 #[test]
 fn a_task_that_migrates_as_it_wakes_loses_no_other_wake_up() {
-    check(|| producers_and_consumer(Intent::batch));
+    check(1, || producers_and_consumer(Intent::batch));
 }
 
 /// Two wakers from outside, a home that is busy, and a place to go to.
 #[test]
 fn two_wakers_and_a_move() {
-    check(|| {
+    check(1, || {
         let world = World::new(2, 2);
         let signals = Arc::new(AtomicU32::new(0));
         world.spawn(Some(0), 0, Intent::interactive(1_000).with_affinity(CpuMask::single(0)));
@@ -90,7 +90,7 @@ fn two_wakers_and_a_move() {
 /// A wake-up against a change of affinity: the task ends up where it may be.
 #[test]
 fn a_wake_up_against_a_change_of_affinity() {
-    check(|| {
+    check(1, || {
         let world = World::new(3, 2);
         let pinned = Arc::new(AtomicU32::new(0));
         // Its home is busy, so waking it up means to move it.

@@ -220,9 +220,10 @@ impl World {
     }
 }
 
-/// Runs a model many times, with random schedules and with such of few preemptions.
-pub fn check(model: fn()) {
-    let scale: usize = std::env::var("DIS_MODELS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+/// Runs a model many times, with random schedules and with such of few preemptions. `DIS_MODELS=n` runs it n times as
+/// often.
+pub fn check(share: usize, model: fn()) {
+    let scale: usize = share * std::env::var("DIS_MODELS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     let mut config = shuttle::Config::new();
     config.max_steps = shuttle::MaxSteps::FailAfter(200_000);
     config.failure_persistence = shuttle::FailurePersistence::Print;
