@@ -17,7 +17,6 @@ pub struct Sample {
     round: u64,
     wake: Option<Summary>,
     noise: Disturbance,
-    duration_ns: u64,
 }
 
 impl Sample {
@@ -27,7 +26,6 @@ impl Sample {
             round,
             wake: outcome.records.first().and_then(|record| record.wake.summary()),
             noise: outcome.noise.clone(),
-            duration_ns: outcome.duration_ns,
         }
     }
 }
@@ -58,11 +56,11 @@ impl Figures {
     }
 
     fn steal(&self, sample: &Sample) -> f64 {
-        sample.noise.steal_share(self.cpus, sample.duration_ns)
+        sample.noise.steal_share(self.cpus)
     }
 
     fn foreign(&self, sample: &Sample) -> f64 {
-        sample.noise.foreign_share(self.cpus, sample.duration_ns)
+        sample.noise.foreign_share(self.cpus)
     }
 
     /// The median over the rounds of a host.
@@ -175,8 +173,8 @@ mod tests {
 
     fn sample(p50: u64, steal_ns: u64) -> Sample {
         let wake = Summary { min: 1, p50, p99: p50 * 10, p999: p50 * 20, max: p50 * 30, mean: p50 };
-        let noise = Disturbance { noise: Noise { steal_ns, load1: 4.0 }, foreign_ns: 0 };
-        Sample { round: 0, wake: Some(wake), noise, duration_ns: 1_000_000 }
+        let noise = Disturbance { noise: Noise { steal_ns, load1: 4.0 }, foreign_ns: 0, elapsed_ns: 1_000_000 };
+        Sample { round: 0, wake: Some(wake), noise }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The workload as plain threads under a policy of Linux.
 
 use std::fs;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use dis_core::optimizer::Limits;
 use dis_workload::Workload;
 use dis_workload::model::TaskSpec;
 
+use super::gate::{Gate, give_up};
 use super::noise::NoiseMeter;
 use super::outcome::Outcome;
 use super::plan::Plan;
@@ -37,6 +38,8 @@ const REALTIME_PRIORITY: u8 = 50;
 const INTERACTIVE_PRIORITY: u8 = 20;
 /// Stack of a thread: the interpreter needs little.
 const STACK: usize = 128 << 10;
+/// More threads than that exceed the mappings that Linux allows a process by default (vm.max_map_count).
+const MOST_THREADS: usize = 10_000;
 /// How long the threads may take to get ready, at least.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -55,6 +58,10 @@ impl Baseline {
 
     /// Whether it can be run here and says something that the others do not; if not, why.
     pub fn check(self, plan: &Plan) -> Result<(), String> {
+        let tasks = plan.workload.instances().count();
+        if tasks > MOST_THREADS {
+            return Err(format!("{tasks} tasks are more than {MOST_THREADS}, the most that are run as threads"));
+        }
         let classes: Vec<QueueType> = plan.workload.tasks.iter().map(|task| task.intent.class.queue()).collect();
         if self == Baseline::Eevdf {
             return Ok(());
@@ -136,58 +143,6 @@ fn rate_monotonic(workload: &Workload, period_us: u64) -> u8 {
     REALTIME_PRIORITY.saturating_sub(rank).max(INTERACTIVE_PRIORITY + 1)
 }
 
-/// Where the threads wait until all are ready.
-#[derive(Default)]
-struct Gate {
-    state: Mutex<GateState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct GateState {
-    ready: usize,
-    refused: Option<String>,
-    /// Whether to go on, once that is known.
-    open: Option<bool>,
-}
-
-impl Gate {
-    fn lock(&self) -> std::sync::MutexGuard<'_, GateState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A thread is ready, or could not be made so. True if it is to go on.
-    fn pass(&self, result: Result<(), String>) -> bool {
-        let mut state = self.lock();
-        match result {
-            Ok(()) => state.ready += 1,
-            Err(why) => state.refused = state.refused.take().or(Some(why)),
-        }
-        self.changed.notify_all();
-        while state.open.is_none() {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.open == Some(true)
-    }
-
-    /// Waits until so many threads are ready.
-    fn wait(&self, count: usize, patience: Duration) -> Result<(), String> {
-        let blocked = |state: &mut GateState| state.ready < count && state.refused.is_none();
-        let waited = self.changed.wait_timeout_while(self.lock(), patience, blocked);
-        let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        match state.refused.take() {
-            Some(why) => Err(why),
-            None if timeout.timed_out() => Err("the threads did not get ready in time".into()),
-            None => Ok(()),
-        }
-    }
-
-    fn open(&self, go_on: bool) {
-        self.lock().open = Some(go_on);
-        self.changed.notify_all();
-    }
-}
-
 /// Runs one round of `length` ns. An error says why the operating system does not permit it.
 pub fn run_round(
     baseline: Baseline,
@@ -214,13 +169,13 @@ pub fn run_round(
         match thread::Builder::new().stack_size(STACK).spawn(body) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
-                gate.open(false);
-                return Err(format!("thread {} could not be started: {error} (see ulimit -u)", threads.len() + 1));
+                give_up(&gate, threads.drain(..));
+                return Err(format!("thread {} could not be started: {error} (see ulimit -u)", me + 1));
             }
         }
     }
     if let Err(why) = gate.wait(threads.len(), PATIENCE + Duration::from_millis(threads.len() as u64)) {
-        gate.open(false);
+        give_up(&gate, threads.drain(..));
         return Err(why);
     }
     let noise = NoiseMeter::start(&plan.cpus);

@@ -78,6 +78,9 @@ impl Schedule {
     /// What will happen, in a sentence.
     pub fn describe(&self) -> String {
         let names: Vec<&str> = self.contenders.iter().skip(1).map(|contender| contender.name()).collect();
+        if names.is_empty() {
+            return "nothing is left to compare with; DIS runs alone".into();
+        }
         let mut text = format!("DIS takes turns with {}", names.join(", "));
         let _ = match self.total() {
             0 => write!(text, ", each until its tasks have ended"),

@@ -26,6 +26,8 @@ use crate::work::Speed;
 const FIFO_PRIORITY: i32 = 40;
 /// How long a task may take to see that it has been aborted, ns.
 const ABORT_NS: u64 = 200_000_000;
+/// Tasks that the runtime may have besides those of the workload; costs address space only.
+const ROOM: usize = 8_192;
 /// How long the runtime may take to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -103,7 +105,7 @@ impl DisRound<'_> {
             .workers(plan.cpus.len())
             .cpus(plan.cpus.iter().copied().collect())
             .limits(plan.limits)
-            .max_tasks(u32::try_from(tasks + 64).unwrap_or(u32::MAX).max(1_024));
+            .max_tasks(u32::try_from(tasks + ROOM).unwrap_or(u32::MAX));
         for choice in &plan.policies {
             builder = builder.policy(choice.class, choice.name);
         }

@@ -3,6 +3,7 @@
 pub mod baseline;
 mod compare;
 pub mod dis;
+mod gate;
 pub mod interrupt;
 pub mod noise;
 pub mod outcome;
@@ -155,8 +156,10 @@ fn calibrate(first: &mut Option<Speed>, results: &mut [(Contender, Outcome)]) ->
 fn look_for_oddities(contender: Contender, outcome: &mut Outcome, plan: &Plan) {
     let burnt: u64 = outcome.records.iter().map(|record| record.burnt_ns).sum();
     let used: u64 = outcome.records.iter().map(|record| record.counters.cpu_ns).sum();
+    let jobs: u64 = outcome.records.iter().map(|record| record.jobs).sum();
     let excess = used as f64 / burnt.max(1) as f64 - 1.0;
-    if burnt > 50_000_000 && excess.abs() > 0.15 {
+    // In short passes the switches weigh more than the work.
+    if burnt > 50_000_000 && burnt / jobs.max(1) > 200_000 && excess.abs() > 0.15 {
         let percent = (excess * 100.0).abs();
         let word = if excess > 0.0 { "more" } else { "less" };
         outcome.notes.push(format!(
@@ -165,7 +168,7 @@ fn look_for_oddities(contender: Contender, outcome: &mut Outcome, plan: &Plan) {
             contender.name()
         ));
     }
-    let foreign = outcome.noise.foreign_share(plan.cpus.len(), outcome.duration_ns) * 100.0;
+    let foreign = outcome.noise.foreign_share(plan.cpus.len()) * 100.0;
     if foreign > 5.0 {
         outcome.notes.push(format!(
             "{}: other processes of this machine used {foreign:.0} % of these CPUs' time meanwhile; do not trust the tails",

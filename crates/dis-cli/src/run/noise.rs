@@ -10,6 +10,7 @@ use crate::sys;
 #[derive(Debug)]
 pub struct NoiseMeter {
     cpus: Vec<usize>,
+    began: u64,
     before: Ticks,
     own_ns: u64,
 }
@@ -21,6 +22,8 @@ pub struct Disturbance {
     pub noise: Noise,
     /// CPU time that other processes used on the CPUs of the run, ns, all together. Exact to some 10 ms.
     pub foreign_ns: u64,
+    /// How long was counted, ns: the run and what it took to end it.
+    pub elapsed_ns: u64,
 }
 
 /// From `/proc/stat`, in clock ticks.
@@ -35,7 +38,8 @@ struct Ticks {
 impl NoiseMeter {
     /// Begins to count for a run on these CPUs of the machine.
     pub fn start(cpus: &[usize]) -> Self {
-        NoiseMeter { cpus: cpus.to_vec(), before: Ticks::now(cpus), own_ns: sys::process_cpu_time() }
+        let (began, own_ns) = (sys::monotonic(), sys::process_cpu_time());
+        NoiseMeter { cpus: cpus.to_vec(), began, before: Ticks::now(cpus), own_ns }
     }
 
     /// What has come together. Where the system does not say, 0.
@@ -46,6 +50,7 @@ impl NoiseMeter {
         Disturbance {
             noise: Noise { steal_ns: ns(now.steal, self.before.steal), load1: load1() },
             foreign_ns: ns(now.busy, self.before.busy).saturating_sub(own),
+            elapsed_ns: sys::monotonic().saturating_sub(self.began),
         }
     }
 }
@@ -56,16 +61,17 @@ impl Disturbance {
         self.noise.steal_ns += other.noise.steal_ns;
         self.noise.load1 = self.noise.load1.max(other.noise.load1);
         self.foreign_ns += other.foreign_ns;
+        self.elapsed_ns += other.elapsed_ns;
     }
 
     /// What other processes used, as part of the CPUs.
-    pub fn foreign_share(&self, cpus: usize, duration_ns: u64) -> f64 {
-        self.foreign_ns as f64 / (duration_ns.max(1) as f64 * cpus.max(1) as f64)
+    pub fn foreign_share(&self, cpus: usize) -> f64 {
+        self.foreign_ns as f64 / (self.elapsed_ns.max(1) as f64 * cpus.max(1) as f64)
     }
 
     /// The same for what a hypervisor took.
-    pub fn steal_share(&self, cpus: usize, duration_ns: u64) -> f64 {
-        self.noise.steal_ns as f64 / (duration_ns.max(1) as f64 * cpus.max(1) as f64)
+    pub fn steal_share(&self, cpus: usize) -> f64 {
+        self.noise.steal_ns as f64 / (self.elapsed_ns.max(1) as f64 * cpus.max(1) as f64)
     }
 }
 
@@ -112,9 +118,9 @@ mod tests {
     #[test]
     fn shares_are_of_all_cpus() {
         let noise = Noise { steal_ns: 10, load1: 0.0 };
-        let mut disturbance = Disturbance { noise, foreign_ns: 40 };
+        let mut disturbance = Disturbance { noise, foreign_ns: 40, elapsed_ns: 100 };
         disturbance.merge(&disturbance.clone());
-        assert_eq!((disturbance.steal_share(2, 100), disturbance.foreign_share(2, 100)), (0.1, 0.4));
-        assert_eq!(Disturbance::default().foreign_share(0, 0), 0.0);
+        assert_eq!((disturbance.steal_share(2), disturbance.foreign_share(2)), (0.05, 0.2));
+        assert_eq!(Disturbance::default().foreign_share(0), 0.0);
     }
 }
