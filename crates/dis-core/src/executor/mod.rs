@@ -200,11 +200,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         if let Some(key) = state.current {
             let task = state.task(key);
             let switch = task.id != turn.live;
-            let mut waited = Duration::ZERO;
             if switch {
                 task.stats.context_switches += 1;
-                waited = now.since(task.sched.ready_since);
             }
+            let waited = if reason == Reason::Continue { Duration::ZERO } else { now.since(task.sched.ready_since) };
             next = Some(Next { id: task.id, context: task.context, class: task.sched.class, switch, waited });
         }
         let unsaved = match &next {
