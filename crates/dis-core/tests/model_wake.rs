@@ -3,10 +3,10 @@
 
 mod model;
 
-use dis_core::api::{BlockReason, CpuMask};
+use dis_core::api::{BlockReason, CpuMask, TaskState};
 use dis_core::executor::Leave;
 use dis_core::intent::Intent;
-use model::{Act, World, check, run};
+use model::{Act, NOW, World, check, run};
 use shuttle::sync::Arc;
 use shuttle::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use shuttle::thread;
@@ -51,40 +51,60 @@ fn a_task_that_migrates_as_it_wakes_loses_no_other_wake_up() {
     check(1, || producers_and_consumer(Intent::batch));
 }
 
-/// Two wakers from outside, a home that is busy, and a place to go to.
-#[test]
-fn two_wakers_and_a_move() {
-    check(1, || {
-        let world = World::new(2, 2);
-        let signals = Arc::new(AtomicU32::new(0));
-        world.spawn(Some(0), 0, Intent::interactive(1_000).with_affinity(CpuMask::single(0)));
-        world.spawn(Some(0), 1, Intent::batch());
-        let wakers: Vec<_> = (0..2)
-            .map(|_| {
-                let (world, signals) = (world.clone(), signals.clone());
-                thread::spawn(move || {
-                    model::dawdle();
-                    signals.fetch_add(1, SeqCst);
-                    world.unpark(1);
+/// A task has blocked; its home gets busy; then several wake it at once, and it has to go elsewhere. `and_pin` keeps it
+/// at home at the same time.
+fn wakers_of_one_whose_home_is_busy(and_pin: bool) {
+    let world = World::new(2, 2);
+    let (woken, fixed) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    world.spawn(Some(0), 1, Intent::batch().with_affinity(CpuMask::single(0)));
+    let outside = {
+        let (world, woken, fixed) = (world.clone(), woken.clone(), fixed.clone());
+        thread::spawn(move || {
+            while world.x.with_task(world.id(1), |task| task.state()) != Ok(TaskState::Blocked) {
+                thread::yield_now();
+            }
+            let wake = world.x.set_affinity(NOW, world.id(1), CpuMask::ALL).unwrap();
+            world.obey(wake);
+            world.spawn(Some(0), 0, Intent::interactive(1_000).with_affinity(CpuMask::single(0)));
+            let wakers: Vec<_> = (0..2)
+                .map(|_| {
+                    let (world, woken) = (world.clone(), woken.clone());
+                    thread::spawn(move || {
+                        world.unpark(1);
+                        woken.fetch_add(1, SeqCst);
+                        world.unpark(1);
+                    })
                 })
-            })
-            .collect();
-        run(
-            &world,
-            2,
-            || (),
-            move |_, number, ()| match (number, signals.load(SeqCst)) {
-                // Holds CPU 0 until both signals are there.
-                (0, 0..2) => Act::Leave(Leave::Yield),
-                (0, _) => Act::Leave(Leave::Exit(0)),
-                (_, 2) => Act::Leave(Leave::Exit(0)),
-                _ => Act::Leave(BLOCK),
-            },
-        );
-        for waker in wakers {
-            waker.join().unwrap();
+                .collect();
+            if and_pin {
+                let wake = world.x.set_affinity(NOW, world.id(1), CpuMask::single(0)).unwrap();
+                world.obey(wake);
+                fixed.store(1, SeqCst);
+            }
+            wakers.into_iter().for_each(|waker| waker.join().unwrap());
+        })
+    };
+    let (told, now) = (fixed.clone(), woken.clone());
+    let before = move || told.load(SeqCst);
+    run(&world, 2, before, move |cpu, number, &was_fixed| {
+        assert!(number == 0 || was_fixed == 0 || cpu == 0, "it began on CPU {cpu} after it was pinned to 0");
+        match (number, now.load(SeqCst)) {
+            (_, 2) => Act::Leave(Leave::Exit(0)),
+            (0, _) => Act::Leave(Leave::Yield),
+            _ => Act::Leave(BLOCK),
         }
     });
+    outside.join().unwrap();
+}
+
+#[test]
+fn two_wakers_and_a_move() {
+    check(1, || wakers_of_one_whose_home_is_busy(false));
+}
+
+#[test]
+fn two_wakers_and_a_move_that_is_forbidden_meanwhile() {
+    check(1, || wakers_of_one_whose_home_is_busy(true));
 }
 
 /// A wake-up against a change of affinity: the task ends up where it may be.
@@ -100,7 +120,7 @@ fn a_wake_up_against_a_change_of_affinity() {
             let (world, pinned) = (world.clone(), pinned.clone());
             thread::spawn(move || {
                 model::dawdle();
-                let wake = world.x.set_affinity(model::NOW, world.id(1), CpuMask::single(2)).unwrap();
+                let wake = world.x.set_affinity(NOW, world.id(1), CpuMask::single(2)).unwrap();
                 world.obey(wake);
                 pinned.store(1, SeqCst);
             })
