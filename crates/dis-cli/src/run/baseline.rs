@@ -186,7 +186,9 @@ pub fn run_round(
     outcome.records = round.slots.iter().map(|slot| slot.take().unwrap_or_default()).collect();
     if !ended {
         let left = round.slots.iter().filter(|slot| !slot.is_done()).count();
-        outcome.notes.push(format!("{}: {left} threads did not end; do they wait for each other?", baseline.name()));
+        outcome
+            .notes
+            .push(format!("{}: threads that did not end: {left}; do they wait for each other?", baseline.name()));
     }
     for (thread, instance) in threads.into_iter().zip(plan.workload.instances()) {
         // A thread that hangs is left behind; it ends with the process.

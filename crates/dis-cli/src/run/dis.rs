@@ -215,7 +215,7 @@ impl Tasks {
             outcome.records.push(record);
         }
         if hung > 0 {
-            outcome.notes.push(format!("{hung} tasks did not end by themselves; do they wait for each other?"));
+            outcome.notes.push(format!("tasks that did not end by themselves: {hung}; do they wait for each other?"));
         }
     }
 }
