@@ -70,7 +70,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         } else if state.ready.is_empty() {
             // Nobody to let go first.
             turn.surplus = false;
-            self.refill_slice(state, key);
+            state.refill_slice(key);
         } else {
             self.requeue(state, key, why, now);
         }
@@ -102,7 +102,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 Arrival::Preempt
             } else if !state.ready.contains(class) {
                 if slice_over {
-                    self.refill_slice(state, key);
+                    state.refill_slice(key);
                 }
                 return;
             } else if slice_over {

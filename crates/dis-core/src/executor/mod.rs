@@ -12,6 +12,7 @@ mod charge;
 mod decision;
 mod leave;
 mod pick;
+mod rotate;
 mod steal;
 mod view;
 
@@ -25,6 +26,7 @@ use crate::scheduler::state::CpuState;
 use crate::scheduler::{Config, ConfigError, TaskManager};
 use crate::sync::Ordering;
 pub use decision::{Decision, Job, Kill, Leave, Next, Placement, Reason, Wake};
+use rotate::Rotation;
 pub use view::CpuView;
 
 /// Runs tasks on CPUs. Derefs to the [`TaskManager`] it shares.
@@ -100,7 +102,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let live = self.check(&state, leave)?;
         let mut turn = Turn { live, surplus: false, pulled: false, interrupt: None };
         let asked = shared.look_around.load(Ordering::Relaxed) && shared.look_around.swap(false, Ordering::AcqRel);
-        if asked || state.evict.is_some() {
+        let disturbed = asked || state.evict.is_some();
+        if disturbed {
             drop(state);
             let pulled = if asked { self.pull(cpu, now) } else { None };
             let taker = match pulled {
@@ -115,11 +118,19 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             turn.tell(&mut state, taker);
             turn.tell(&mut state, receiver);
         }
+        let mut requeued = false;
+        if leave == Leave::Yield && !disturbed {
+            match self.rotate(&mut state, live, now) {
+                Rotation::Decided(decision) => return Ok(decision),
+                Rotation::Requeued => requeued = true,
+                Rotation::Refused => {}
+            }
+        }
         // A CPU that idled may find more than one task.
-        turn.surplus = core::mem::take(&mut state.surplus) || state.current.is_none();
+        turn.surplus = core::mem::take(&mut state.surplus) || state.current.is_none() || requeued;
         state.charge(now);
         self.fire_timers(&mut state, &mut turn, now);
-        let joiner = self.leave(&mut state, leave, &mut turn, now);
+        let joiner = if requeued { None } else { self.leave(&mut state, leave, &mut turn, now) };
         // The lock is let go below. The task that has left must not look as if its registers were saved.
         let mark_live = || shared.unsaved.store(live.0, Ordering::Release);
         if joiner.is_some() {

@@ -5,13 +5,10 @@ use alloc::vec::Vec;
 use lock_api::RawMutex;
 
 use super::{Executor, Reason};
-use crate::api::{Duration, Task, TaskState, Timestamp};
+use crate::api::{Task, Timestamp};
 use crate::intent::QueueType;
 use crate::policy::{Arrival, TaskKey};
 use crate::scheduler::state::CpuState;
-
-/// Slice of an Interactive task while another waits: so many can each begin within a few milliseconds.
-const CONTENDED_SLICE: Duration = Duration::from_millis(1);
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// Makes the best ready task current, unless there is a current one already.
@@ -20,51 +17,18 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             return Reason::Continue;
         }
         while let Some((class, reason)) = state.arbiter.choose(state.ready, now) {
-            let queue = &mut state.classes[class.rank()];
-            let forgets = queue.policy.len() != queue.queued;
-            let Some(key) = queue.policy.select(now).filter(|_| !forgets) else {
-                self.distrust(state, class, now);
-                continue;
-            };
-            if !state.get(key).is_some_and(|task| task.is_queued() && task.sched.class == class) {
+            if !state.start_first(class, now) {
                 self.distrust(state, class, now);
                 continue;
             }
-            self.start(state, key, now);
             return reason;
         }
         Reason::Idle
     }
 
-    fn start(&self, state: &mut CpuState<C>, key: TaskKey, now: Timestamp) {
-        let task = state.task(key);
-        let (class, since) = (task.sched.class, task.sched.ready_since);
-        state.left_queue(key, class, now.since(since));
-        state.current = Some(key);
-        state.charged = now;
-        let task = state.task(key);
-        let legal = task.transition(TaskState::Running);
-        debug_assert!(legal.is_ok(), "a queued task is ready");
-        task.stats.last_scheduled = now;
-        task.sched.dirty = false;
-        if task.stats.time_slice == 0 {
-            self.refill_slice(state, key);
-        }
-    }
-
-    /// A new slice, shortened while a latency-sensitive task waits.
-    pub(super) fn refill_slice(&self, state: &mut CpuState<C>, key: TaskKey) {
-        let class = state.task(key).sched.class;
-        let contended = class == QueueType::Interactive && state.ready.contains(class);
-        let (task, policy) = state.task_and_policy(key);
-        let slice = policy.time_slice(&task.sched.entity);
-        let slice = if contended { slice.min(CONTENDED_SLICE) } else { slice };
-        task.stats.time_slice = slice.as_nanos().max(1);
-    }
-
     /// The policy named a task that is not ready in its class, or none although some are, or has lost count of them: the
     /// built-in policy takes over with all that are ready, and the event is counted.
-    fn distrust(&self, state: &mut CpuState<C>, class: QueueType, now: Timestamp) {
+    pub(super) fn distrust(&self, state: &mut CpuState<C>, class: QueueType, now: Timestamp) {
         let keys: Vec<TaskKey> = state
             .tasks()
             .filter(|task| task.is_queued() && task.sched.class == class)

@@ -276,6 +276,11 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// Publishes what others may know of the CPU; nothing is written if nothing changed.
     pub(crate) fn publish(&self, state: &mut CpuState<C>) {
         let load = state.summary();
+        self.publish_load(state, load);
+    }
+
+    #[inline]
+    pub(crate) fn publish_load(&self, state: &mut CpuState<C>, load: CpuLoad) {
         if load != state.load {
             state.load = load;
             // Sequentially consistent: an idle CPU that looks for work after this either sees the work, or is seen idle.

@@ -3,13 +3,16 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::api::{BlockReason, CpuMask, Duration, ExitStatus, Task, TaskId, Timestamp};
+use crate::api::{BlockReason, CpuMask, Duration, ExitStatus, Task, TaskId, TaskState, Timestamp};
 use crate::executor::Job;
 use crate::intent::{IntentClass, QueueType};
 use crate::optimizer::{Arbiter, ClassSet, CpuLoad, Credit, IDLE_RANK, Limits, Server};
 use crate::policy::{Arrival, Entity, SchedulingPolicy, TaskKey};
 use crate::queues::SleepQueue;
 use crate::stats::SchedulerStats;
+
+/// Slice of an Interactive task while another waits: so many can each begin within a few milliseconds.
+const CONTENDED_SLICE: Duration = Duration::from_millis(1);
 
 /// How urgent a task is: what a waiting task lends to the one that holds what it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +82,21 @@ pub(crate) struct ClassQueue {
     pub stealable: u32,
 }
 
+impl ClassQueue {
+    /// A new slice, ns; shortened while a latency-sensitive task waits.
+    #[inline]
+    pub fn new_slice(&self, entity: &Entity, class: QueueType, ready: ClassSet) -> u64 {
+        let slice = self.policy.time_slice(entity);
+        let contended = class == QueueType::Interactive && ready.contains(class);
+        let slice = if contended { slice.min(CONTENDED_SLICE) } else { slice };
+        slice.as_nanos().max(1)
+    }
+}
+
 /// Everything of one CPU.
 pub(crate) struct CpuState<C> {
     pub cpu: usize,
-    slab: Vec<Option<Task<C>>>,
+    pub slab: Vec<Option<Task<C>>>,
     free: Vec<TaskKey>,
     reserved: usize,
     pub classes: [ClassQueue; 5],
@@ -195,29 +209,31 @@ impl<C> CpuState<C> {
     /// # Panics
     /// If it is not: the queues name a task that the slab does not hold, which no host and no policy can bring about
     /// (answers of policies are checked before they are used).
+    #[inline(always)]
     pub fn task(&mut self, key: TaskKey) -> &mut Task<C> {
-        self.slab[key.index()].as_mut().expect("a queued task is in the slab")
+        slot(&mut self.slab, key)
     }
 
     /// The task and the policy of its class.
+    #[inline(always)]
     pub fn task_and_policy(&mut self, key: TaskKey) -> (&mut Task<C>, &mut dyn SchedulingPolicy) {
-        let task = self.slab[key.index()].as_mut().expect("a queued task is in the slab");
+        let task = slot(&mut self.slab, key);
         let policy = &mut *self.classes[task.sched.class.rank()].policy;
         (task, policy)
     }
 
     /// Puts a task whose state is Ready into its class's queue.
+    #[inline]
     pub fn enqueue(&mut self, key: TaskKey, why: Arrival, now: Timestamp) {
-        let (task, policy) = self.task_and_policy(key);
+        let task = slot(&mut self.slab, key);
         let class = task.sched.class;
+        let queue = &mut self.classes[class.rank()];
         task.sched.ready_since = now;
         task.sched.queued = true;
-        policy.on_ready(&mut task.sched.entity, why, now);
-        let stealable = task.may_be_stolen();
-        task.sched.counted_stealable = stealable;
-        let queue = &mut self.classes[class.rank()];
+        queue.policy.on_ready(&mut task.sched.entity, why, now);
         queue.queued += 1;
-        if stealable {
+        task.sched.counted_stealable = task.may_be_stolen();
+        if task.sched.counted_stealable {
             queue.stealable += 1;
             self.stealable.insert(class);
         }
@@ -227,6 +243,42 @@ impl<C> CpuState<C> {
             self.ready.insert(class);
             self.arbiter.begin_wait(class, now);
         }
+    }
+
+    /// Makes the first task of `class` the running one. False, and nothing has changed but the policy's mind, if the
+    /// policy's answer is wrong: it names a task that is not ready in the class, or none, or has lost count of them.
+    #[inline]
+    pub fn start_first(&mut self, class: QueueType, now: Timestamp) -> bool {
+        let queue = &mut self.classes[class.rank()];
+        if queue.policy.len() != queue.queued {
+            return false;
+        }
+        let Some(key) = queue.policy.select(now) else { return false };
+        let Some(Some(task)) = self.slab.get_mut(key.index()) else { return false };
+        if !task.is_queued() || task.sched.class != class {
+            return false;
+        }
+        let waited = now.since(task.sched.ready_since);
+        self.left_queue(key, class, waited);
+        self.current = Some(key);
+        self.charged = now;
+        let task = slot(&mut self.slab, key);
+        let legal = task.transition(TaskState::Running);
+        debug_assert!(legal.is_ok(), "a queued task is ready");
+        task.stats.last_scheduled = now;
+        task.sched.dirty = false;
+        if task.stats.time_slice == 0 {
+            self.refill_slice(key);
+        }
+        true
+    }
+
+    /// A new slice.
+    #[inline]
+    pub fn refill_slice(&mut self, key: TaskKey) {
+        let task = slot(&mut self.slab, key);
+        let class = task.sched.class;
+        task.stats.time_slice = self.classes[class.rank()].new_slice(&task.sched.entity, class, self.ready);
     }
 
     /// Takes a queued task out of its class's queue; it stops competing.
@@ -239,8 +291,9 @@ impl<C> CpuState<C> {
     }
 
     /// Bookkeeping for a task that has left the queue of `class` after waiting `waited`.
-    pub fn left_queue(&mut self, key: TaskKey, class: QueueType, waited: Duration) {
-        let task = self.task(key);
+    #[inline]
+    fn left_queue(&mut self, key: TaskKey, class: QueueType, waited: Duration) {
+        let task = slot(&mut self.slab, key);
         task.sched.queued = false;
         let stealable = core::mem::take(&mut task.sched.counted_stealable);
         self.stats.queue_stats[class].record_dequeue(waited);
@@ -292,6 +345,7 @@ impl<C> CpuState<C> {
     }
 
     /// Charges the running task for the time since it was last charged.
+    #[inline]
     pub fn charge(&mut self, now: Timestamp) {
         let Some(key) = self.current else { return };
         let ran = now.since(self.charged);
@@ -301,19 +355,18 @@ impl<C> CpuState<C> {
         self.charged = now;
         self.busy += ran;
         self.stats.total_cpu_time += ran.as_nanos();
-        let (share, burst) = (self.limits.interactive_share, self.limits.interactive_burst);
-        let (task, policy) = self.task_and_policy(key);
+        let task = slot(&mut self.slab, key);
+        let class = task.sched.class;
         task.stats.cpu_time += ran.as_nanos();
         task.stats.time_slice = task.stats.time_slice.saturating_sub(ran.as_nanos());
         task.sched.burst += ran;
-        policy.on_tick(&mut task.sched.entity, ran, now);
+        self.classes[class.rank()].policy.on_tick(&mut task.sched.entity, ran, now);
         if let Some(server) = &mut task.sched.server {
             server.charge(ran);
         }
         if let Some(credit) = &mut task.sched.credit {
-            credit.charge(ran, share, burst, now);
+            credit.charge(ran, self.limits.interactive_share, self.limits.interactive_burst, now);
         }
-        let class = task.sched.class;
         self.arbiter.charge(class, ran, now);
     }
 
@@ -323,6 +376,21 @@ impl<C> CpuState<C> {
         let waiting = self.ready.first().map_or(IDLE_RANK, |class| class as u8);
         CpuLoad { running, waiting, ready: self.ready_count }
     }
+}
+
+/// The task under `key`, which the core knows to be there.
+#[inline(always)]
+pub(crate) fn slot<C>(slab: &mut [Option<Task<C>>], key: TaskKey) -> &mut Task<C> {
+    match slab.get_mut(key.index()) {
+        Some(Some(task)) => task,
+        _ => missing(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn missing() -> ! {
+    panic!("a queued task is in the slab")
 }
 
 impl<C> Task<C> {
@@ -346,6 +414,38 @@ impl<C> Task<C> {
             _ => Timestamp::MAX,
         };
         Urgency { class, priority: self.priority, deadline }
+    }
+
+    /// When the CPU on which the task runs must decide anew if nothing happens before. `timer` is when the next timer
+    /// fires, `ready` the classes in which others wait.
+    #[inline]
+    pub(crate) fn horizon(
+        &self,
+        timer: Timestamp,
+        arbiter: &Arbiter,
+        ready: ClassSet,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Timestamp {
+        let mut horizon = timer;
+        let class = self.sched.class;
+        if let Some(server) = &self.sched.server {
+            horizon = horizon.min(now + server.remaining());
+        }
+        if !ready.is_empty() {
+            horizon = horizon.min(arbiter.horizon(class, ready, now).unwrap_or(Timestamp::MAX));
+            if ready.contains(class) {
+                horizon = horizon.min(now + Duration::from_nanos(self.stats.time_slice));
+            }
+            // Without credit it is here on loan.
+            if let (QueueType::Interactive, Some(credit)) = (class, &self.sched.credit)
+                && !credit.is_exhausted()
+            {
+                horizon = horizon.min(now + credit.lasts(limits.interactive_share));
+            }
+        }
+        // Never "ask again now": the answer would be the same.
+        horizon.max(now + Duration::from_nanos(1))
     }
 
     /// Whether another CPU may take the task out of its queue, as far as its affinity allows.

@@ -6,7 +6,7 @@ use super::TaskManager;
 use super::state::CpuState;
 use crate::api::{Duration, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
 use crate::executor::{Placement, Wake};
-use crate::intent::{IntentClass, QueueType};
+use crate::intent::IntentClass;
 use crate::optimizer::{Wanted, choose_cpu};
 use crate::policy::{Arrival, TaskKey};
 
@@ -210,26 +210,11 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
     /// When this CPU must decide anew if nothing happens before.
     pub(crate) fn horizon(&self, state: &CpuState<C>, now: Timestamp) -> Timestamp {
-        let mut horizon = state.timers.next().unwrap_or(Timestamp::MAX);
-        let Some(task) = state.current.and_then(|key| state.get(key)) else { return horizon };
-        let class = task.sched.class;
-        if let Some(server) = &task.sched.server {
-            horizon = horizon.min(now + server.remaining());
+        let timer = state.timers.next().unwrap_or(Timestamp::MAX);
+        match state.current.and_then(|key| state.get(key)) {
+            Some(task) => task.horizon(timer, &state.arbiter, state.ready, &state.limits, now),
+            None => timer,
         }
-        if !state.ready.is_empty() {
-            horizon = horizon.min(state.arbiter.horizon(class, state.ready, now).unwrap_or(Timestamp::MAX));
-            if state.ready.contains(class) {
-                horizon = horizon.min(now + Duration::from_nanos(task.stats.time_slice));
-            }
-            // Without credit it is here on loan.
-            if let (QueueType::Interactive, Some(credit)) = (class, &task.sched.credit)
-                && !credit.is_exhausted()
-            {
-                horizon = horizon.min(now + credit.lasts(state.limits.interactive_share));
-            }
-        }
-        // Never "ask again now": the answer would be the same.
-        horizon.max(now + Duration::from_nanos(1))
     }
 }
 

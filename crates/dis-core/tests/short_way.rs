@@ -1,0 +1,108 @@
+//! The short way through a yield decides and counts as the long way: a yield goes the short way where it can, a sleep
+//! that is over already is the same thing and always goes the long way.
+
+#[path = "common/lock.rs"]
+mod lock;
+#[allow(dead_code)]
+#[path = "common/rng.rs"]
+mod rng;
+
+use dis_core::api::{BlockReason, CpuMask, TaskId, TaskSpec, Timestamp};
+use dis_core::executor::{Executor, Leave};
+use dis_core::intent::{Intent, QueueType};
+use dis_core::policy::{NAMES, by_name};
+use dis_core::scheduler::Config;
+use lock::Lock;
+use rng::Rng;
+
+type Core = Executor<u64, Lock>;
+
+fn intent(rng: &mut Rng, cpus: usize) -> Intent {
+    let intent = match rng.below(7) {
+        0 => Intent::system(),
+        1 => Intent::realtime(10_000, 5_000 + 1_000 * rng.below(5), 100 + rng.below(900)),
+        2 | 3 => Intent::interactive(500 + 500 * rng.below(6)),
+        4 => Intent::background(),
+        5 => Intent::batch().with_cpu_share(0, 200),
+        _ => Intent::batch(),
+    };
+    match rng.below(4) {
+        0 => intent.with_affinity(CpuMask::single(rng.below(cpus as u64) as usize)),
+        _ => intent,
+    }
+}
+
+fn run(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let cpus = 1 + rng.below(3) as usize;
+    let mut config = Config::new(cpus);
+    for class in QueueType::ALL {
+        if rng.below(4) == 0 {
+            config.policies[class.rank()] = by_name(NAMES[rng.below(4) as usize]).unwrap();
+        }
+    }
+    let (short, long): (Core, Core) = (Executor::new(config.clone()).unwrap(), Executor::new(config).unwrap());
+    let most = if rng.below(4) == 0 { 200 } else { 8 };
+    let mut ids: Vec<TaskId> = Vec::new();
+    let mut now = 0;
+    for step in 0..1_500 {
+        now += [0, 100, 300, 5_000, 100_000, 2_000_000][rng.below(6) as usize];
+        let at = Timestamp::from_nanos(now);
+        let cpu = rng.below(cpus as u64) as usize;
+        let id = if ids.is_empty() { TaskId::INVALID } else { ids[rng.below(ids.len() as u64) as usize] };
+        match rng.below(16) {
+            0..=2 if ids.len() < most => {
+                let spec = TaskSpec::new("", intent(&mut rng, cpus), step);
+                let spawned = short.spawn(at, Some(cpu), spec.clone());
+                assert_eq!(spawned, long.spawn(at, Some(cpu), spec));
+                ids.extend(spawned.map(|(id, _)| id));
+            }
+            3 | 4 => assert_eq!(short.unpark(at, id), long.unpark(at, id)),
+            5 => {
+                let priority = rng.below(256) as u8;
+                assert_eq!(short.set_priority(at, id, priority), long.set_priority(at, id, priority));
+            }
+            6 if rng.below(4) == 0 => {
+                let movable = rng.below(2) == 0;
+                assert_eq!(short.set_movable(id, movable), long.set_movable(id, movable));
+            }
+            7 => {
+                let lent =
+                    (rng.below(2) == 0).then(|| ids.first().and_then(|&first| long.urgency(first).ok())).flatten();
+                assert_eq!(short.inherit(at, id, lent), long.inherit(at, id, lent));
+            }
+            8 if rng.below(2) == 0 => {
+                let mask = CpuMask::single(rng.below(cpus as u64) as usize);
+                assert_eq!(short.set_affinity(at, id, mask), long.set_affinity(at, id, mask));
+            }
+            9 if rng.below(8) == 0 => assert_eq!(short.kill(at, id), long.kill(at, id)),
+            choice => {
+                let yields = rng.below(8) < 5;
+                let other = match choice {
+                    8..=11 => Leave::Ask,
+                    12..=13 => Leave::Block(BlockReason::Event, None),
+                    14 => Leave::Sleep(Timestamp::from_nanos(now + 100 * rng.below(60))),
+                    _ if rng.below(8) == 0 => Leave::Exit(0),
+                    _ => Leave::Ask,
+                };
+                let (leave, same) = if yields { (Leave::Yield, Leave::Sleep(at)) } else { (other, other) };
+                let decision = short.schedule(cpu, at, leave);
+                assert_eq!(decision, long.schedule(cpu, at, same), "seed {seed}, step {step}, {leave:?}");
+                if rng.below(8) > 0 {
+                    assert_eq!(short.switched(cpu), long.switched(cpu));
+                }
+            }
+        }
+        ids.retain(|&id| short.cpu_of(id).is_ok());
+    }
+    assert_eq!(short.stats(), long.stats());
+    for id in ids {
+        let told = |core: &Core| core.with_task(id, |t| (t.state(), t.stats, t.deadline, t.history, t.job())).unwrap();
+        assert_eq!(told(&short), told(&long));
+    }
+}
+
+#[test]
+fn the_short_way_is_the_long_way() {
+    (1..=400).for_each(run);
+}
