@@ -1,7 +1,7 @@
 //! The `dis` command.
 //!
 //! * [`cli`] is what can be said on the command line; every command has a module with a `run`.
-//! * [`run`] and [`bench`] are the commands.
+//! * [`run`](mod@run) and [`bench`](mod@bench) are the commands.
 //! * [`interp`] executes the tasks of a workload on a [`host`]: under DIS, or as plain threads.
 //! * [`work`] uses CPU time to order, [`trace`] records what happened, [`output`] shows it.
 

@@ -102,7 +102,7 @@ pub fn job() -> Result<Job, SchedError> {
     inside(|| klt.rt().exec.with_task(me.id(), |task| task.job()))
 }
 
-/// Blocks the running task until [`unpark`] is called for it; at once if that has happened since it last parked. May
+/// Blocks the running task until [`JoinHandle::unpark`] is called for it; at once if that has happened since it last parked. May
 /// return for no reason. Outside a task: [`std::thread::park`].
 pub fn park() {
     match here() {

@@ -42,7 +42,8 @@ fn a_sleeper_is_measured() {
     let record = &records[0];
     assert_eq!(record.jobs, 10);
     let (wake, response) = (record.wake.summary().unwrap(), record.response.summary().unwrap());
-    assert!(response.min >= 900_000 && response.min > wake.min, "{response:?}");
+    // About a millisecond of work; how long it takes varies with the machine's speed since it was calibrated.
+    assert!(response.min >= 500_000 && response.min > wake.min, "{response:?}");
     assert_eq!(record.burnt_ns, 10 * MS);
     assert!(record.counters.cpu_ns > 0 && record.counters.voluntary >= record.jobs);
 }
