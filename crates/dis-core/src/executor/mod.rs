@@ -6,7 +6,7 @@
 //!
 //! Leaving a CPU takes two steps. After a decision that switches, the task that ran before is *unsaved*: nobody may
 //! run or move it until the host has stored its registers and says so with [`Executor::switched`]. A CPU whose task
-//! has not been saved gets [`SchedError::InvalidState`](crate::api::SchedError::InvalidState) instead of another switch.
+//! has not been saved gets [`SchedError::InvalidState`] instead of another switch.
 
 mod charge;
 mod decision;
