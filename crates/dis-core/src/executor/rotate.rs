@@ -27,7 +27,7 @@ pub(super) enum Rotation<C> {
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// Lets the next of its class take the place of the running task, which yields.
-    #[inline]
+    #[inline(always)]
     pub(super) fn rotate(&self, state: &mut CpuState<C>, live: TaskId, now: Timestamp) -> Rotation<C> {
         let timer = state.timers.next().unwrap_or(Timestamp::MAX);
         let Some(key) = state.current else { return Rotation::Refused };

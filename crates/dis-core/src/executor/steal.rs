@@ -84,8 +84,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// A CPU that would do better with a task waiting here: an idle one, or, if `urgent`, one that runs something less
     /// urgent than the most urgent task. It is told to look around, and must be interrupted. O(1) while nothing here may be
     /// taken, O(CPUs) while nobody would take it; else O(tasks waiting here that those CPUs may not run).
+    #[inline(always)]
     pub(super) fn find_taker(&self, state: &mut CpuState<C>, urgent: bool) -> Option<usize> {
         let most_urgent = state.stealable.first()?;
+        if self.cpu_count() == 1 { None } else { self.find_taker_among_others(state, urgent, most_urgent) }
+    }
+
+    fn find_taker_among_others(&self, state: &mut CpuState<C>, urgent: bool, most_urgent: QueueType) -> Option<usize> {
         let would_take = |load: CpuLoad| {
             let idle = load.running == IDLE_RANK;
             let less_urgent = load.running.min(load.waiting) > most_urgent as u8;

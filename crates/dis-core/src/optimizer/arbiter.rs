@@ -22,40 +22,48 @@ pub struct ClassSet(u8);
 
 impl ClassSet {
     /// Adds `class`.
+    #[inline(always)]
     pub fn insert(&mut self, class: QueueType) {
         self.0 |= 1 << class.rank();
     }
 
     /// Takes `class` out.
+    #[inline(always)]
     pub fn remove(&mut self, class: QueueType) {
         self.0 &= !(1 << class.rank());
     }
 
     /// The set with `class` added.
+    #[inline(always)]
     pub fn with(self, class: QueueType) -> ClassSet {
         ClassSet(self.0 | 1 << class.rank())
     }
 
     /// The set with `class` taken out.
+    #[inline(always)]
     pub fn without(self, class: QueueType) -> ClassSet {
         ClassSet(self.0 & !(1 << class.rank()))
     }
 
     /// Whether `class` is in the set.
+    #[inline(always)]
     pub fn contains(self, class: QueueType) -> bool {
         self.0 & 1 << class.rank() != 0
     }
 
     /// Whether the set is empty.
+    #[inline(always)]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// The highest class of the set.
+    #[inline(always)]
     pub fn first(self) -> Option<QueueType> {
         QueueType::ALL.get(self.0.trailing_zeros() as usize).copied()
     }
 
+    #[inline(always)]
     fn masked(self, mask: u8) -> ClassSet {
         ClassSet(self.0 & mask)
     }
@@ -98,6 +106,7 @@ impl Arbiter {
         self.system_cap = self.limits.window.mul_div(left.min(self.limits.system.into()), 1000);
     }
 
+    #[inline(always)]
     fn wait(&self, class: QueueType) -> Option<(Duration, Duration)> {
         match class {
             QueueType::Batch => Some((self.limits.batch_wait, self.limits.batch_turn)),
@@ -107,6 +116,7 @@ impl Arbiter {
     }
 
     /// `class` has begun to wait: it became ready, or its running task was its last and was put back.
+    #[inline(always)]
     pub fn begin_wait(&mut self, class: QueueType, now: Timestamp) {
         if let Some((wait, _)) = self.wait(class) {
             self.due[class.rank()] = now + wait;
@@ -115,16 +125,24 @@ impl Arbiter {
 
     /// Begins the window that contains `now`. Windows follow one another without gaps, so that a cap that is not used
     /// up in one window becomes due in the next at an instant that is known beforehand.
+    #[inline(always)]
     fn roll(&mut self, now: Timestamp) {
         if now >= self.window_end {
-            let past = now.since(self.window_end).as_nanos() / self.limits.window.as_nanos().max(1);
-            self.window_end += self.limits.window.mul_div(past + 1, 1);
-            self.high_used = Duration::ZERO;
-            self.system_used = Duration::ZERO;
+            self.next_window(now);
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn next_window(&mut self, now: Timestamp) {
+        let past = now.since(self.window_end).as_nanos() / self.limits.window.as_nanos().max(1);
+        self.window_end += self.limits.window.mul_div(past + 1, 1);
+        self.high_used = Duration::ZERO;
+        self.system_used = Duration::ZERO;
+    }
+
     /// A running task of `class` has used `ran` up to `now`. What it used before the present window does not count.
+    #[inline(always)]
     pub fn charge(&mut self, class: QueueType, ran: Duration, now: Timestamp) {
         self.roll(now);
         let ran = ran.min(now.since(self.window_end - self.limits.window));
@@ -140,6 +158,7 @@ impl Arbiter {
     }
 
     /// The class that goes next, of those in which a task is ready or running.
+    #[inline(always)]
     pub fn choose(&mut self, ready: ClassSet, now: Timestamp) -> Option<(QueueType, Reason)> {
         self.roll(now);
         if self.turn.is_some_and(|(class, end)| now >= end || !ready.contains(class)) {
@@ -168,6 +187,7 @@ impl Arbiter {
     }
 
     /// The high classes that have not used up their caps, or hurt nobody by going on.
+    #[inline(always)]
     fn eligible_high(&self, ready: ClassSet) -> ClassSet {
         let mut high = ready.masked(HIGH);
         if self.high_used >= self.cap && !ready.masked(LOW).is_empty() {
@@ -182,6 +202,7 @@ impl Arbiter {
 
     /// The earliest instant at which [`choose`](Self::choose) may answer otherwise than `running`, if `waiting` stays
     /// as it is.
+    #[inline(always)]
     pub fn horizon(&self, running: QueueType, waiting: ClassSet, now: Timestamp) -> Option<Timestamp> {
         if waiting.is_empty() {
             return None;
@@ -217,6 +238,7 @@ impl Arbiter {
     }
 
     /// When a cap of which `used` is gone will be used up by running on from `now`.
+    #[inline(always)]
     fn exhaustion(&self, cap: Duration, used: Duration, now: Timestamp) -> Timestamp {
         let at = now + cap.saturating_sub(used);
         if at <= self.window_end { at } else { self.window_end + cap }

@@ -279,7 +279,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         self.publish_load(state, load);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish_load(&self, state: &mut CpuState<C>, load: CpuLoad) {
         if load != state.load {
             state.load = load;

@@ -84,7 +84,7 @@ pub(crate) struct ClassQueue {
 
 impl ClassQueue {
     /// A new slice, ns; shortened while a latency-sensitive task waits.
-    #[inline]
+    #[inline(always)]
     pub fn new_slice(&self, entity: &Entity, class: QueueType, ready: ClassSet) -> u64 {
         let slice = self.policy.time_slice(entity);
         let contended = class == QueueType::Interactive && ready.contains(class);
@@ -196,6 +196,7 @@ impl<C> CpuState<C> {
         self.slab.len() - self.free.len()
     }
 
+    #[inline(always)]
     pub fn get(&self, key: TaskKey) -> Option<&Task<C>> {
         self.slab.get(key.index())?.as_ref()
     }
@@ -345,7 +346,7 @@ impl<C> CpuState<C> {
     }
 
     /// Charges the running task for the time since it was last charged.
-    #[inline]
+    #[inline(always)]
     pub fn charge(&mut self, now: Timestamp) {
         let Some(key) = self.current else { return };
         let ran = now.since(self.charged);
@@ -395,6 +396,7 @@ fn missing() -> ! {
 
 impl<C> Task<C> {
     /// How urgent the task is: its own urgency or what it has inherited, whichever is higher.
+    #[inline(always)]
     pub fn urgency(&self) -> Urgency {
         let own = self.own_urgency();
         match self.sched.inherited {
@@ -403,6 +405,7 @@ impl<C> Task<C> {
         }
     }
 
+    #[inline(always)]
     fn own_urgency(&self) -> Urgency {
         let class = match self.intent.class {
             IntentClass::Interactive { .. } if self.sched.credit.is_some_and(|c| c.is_exhausted()) => QueueType::Batch,
@@ -418,7 +421,7 @@ impl<C> Task<C> {
 
     /// When the CPU on which the task runs must decide anew if nothing happens before. `timer` is when the next timer
     /// fires, `ready` the classes in which others wait.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn horizon(
         &self,
         timer: Timestamp,
@@ -449,11 +452,13 @@ impl<C> Task<C> {
     }
 
     /// Whether another CPU may take the task out of its queue, as far as its affinity allows.
+    #[inline(always)]
     pub(crate) fn may_be_stolen(&self) -> bool {
         self.is_queued() && self.sched.movable && self.sched.reserved_ppm == 0 && self.sched.inherited.is_none()
     }
 
     /// Whether the task is in its class's queue.
+    #[inline(always)]
     pub(crate) fn is_queued(&self) -> bool {
         self.sched.queued
     }

@@ -77,6 +77,7 @@ pub struct QueueStat {
 
 impl QueueStat {
     /// Counts a task put into the queue.
+    #[inline(always)]
     pub fn record_enqueue(&mut self) {
         self.length += 1;
         self.max_length = self.max_length.max(self.length);
@@ -84,6 +85,7 @@ impl QueueStat {
     }
 
     /// Counts a task taken out of the queue, after it had `waited` there.
+    #[inline(always)]
     pub fn record_dequeue(&mut self, waited: Duration) {
         self.length = self.length.saturating_sub(1);
         self.dequeued += 1;
