@@ -99,16 +99,17 @@ fn intent(class: QueueType, ready: u64, what: What) -> Intent {
 
 impl<R: RawMutex> Rig<R> {
     fn new(case: &Case, ready: u64) -> Self {
-        let Case { class, policy, what } = *case;
+        let Case { class, policy, what, mixed } = *case;
         let mut config = Config::new(1);
         if let Some(factory) = policy.and_then(policy::by_name) {
             config.policies[class.rank()] = factory;
         }
         let core = Executor::new(config).expect("a valid configuration");
         let mut now = 1_000;
-        for _ in 0..=ready {
+        for i in 0..=ready {
             now += RUN_NS;
-            let spec = TaskSpec::new(String::new(), intent(class, ready, what), 0);
+            let intent = if mixed { Intent::interactive(500 * (1 + i * 7 % 16)) } else { intent(class, ready, what) };
+            let spec = TaskSpec::new(String::new(), intent, 0);
             let _ = core.spawn(Timestamp::from_nanos(now), Some(0), spec).expect("room for the task");
         }
         let mut rig = Rig { core, now, running: TaskId::INVALID, until: 0, blocked: Default::default() };
@@ -185,12 +186,15 @@ struct Case {
     class: QueueType,
     policy: Option<&'static str>,
     what: What,
+    /// Tasks differ, so that their deadlines do not arrive in ascending order.
+    mixed: bool,
 }
 
 impl Case {
     fn name(&self) -> String {
         let policy = self.policy.map_or(String::new(), |p| format!(" ({p})"));
-        format!("{}{policy} {}", self.class, self.what.name())
+        let mixed = if self.mixed { ", 16 targets," } else { "" };
+        format!("{}{policy}{mixed} {}", self.class, self.what.name())
     }
 }
 
@@ -200,11 +204,12 @@ type Rigs<'a> = (&'a Case, Rig<NoLock>, Option<Rig<AtomicLock>>);
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for what in [What::Yield, What::WakeBlock] {
-        cases.extend(QueueType::ALL.map(|class| Case { class, policy: None, what }));
+        cases.extend(QueueType::ALL.map(|class| Case { class, policy: None, what, mixed: false }));
     }
-    cases.push(Case { class: QueueType::Realtime, policy: None, what: What::Job });
+    cases.push(Case { class: QueueType::Interactive, policy: None, what: What::Yield, mixed: true });
+    cases.push(Case { class: QueueType::Realtime, policy: None, what: What::Job, mixed: false });
     for name in policy::NAMES {
-        cases.push(Case { class: QueueType::Batch, policy: Some(name), what: What::Yield });
+        cases.push(Case { class: QueueType::Batch, policy: Some(name), what: What::Yield, mixed: false });
     }
     cases
 }
