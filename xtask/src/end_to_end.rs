@@ -16,25 +16,30 @@ const RT_APP_EXAMPLES: [&str; 3] =
 /// One of the examples, to see whether they are installed.
 pub const RT_APP_PROBE: &str = "/usr/share/doc/rt-app/examples/browser-short.json";
 
-/// The mixed example of this repository.
+/// The mixed example of this repository, in which every task gets on, whatever else the machine does.
 pub fn mixed(context: &Context) -> Result<(), String> {
-    run_all(context, &["examples/mixed.toml"], "3s")
+    run_all(context, &["examples/mixed.toml"], "3s", everybody_ran)
 }
 
 /// The examples that rt-app, the workload generator of the Linux scheduler's developers, comes with: files that
 /// were not written for this scheduler.
 pub fn rt_app(context: &Context) -> Result<(), String> {
-    run_all(context, &RT_APP_EXAMPLES, "2s")
+    run_all(context, &RT_APP_EXAMPLES, "2s", |_| Ok(()))
 }
 
-fn run_all(context: &Context, workloads: &[&str], duration: &str) -> Result<(), String> {
+fn run_all(
+    context: &Context,
+    workloads: &[&str],
+    duration: &str,
+    check: fn(&Value) -> Result<(), String>,
+) -> Result<(), String> {
     let dis = build(context)?;
     for workload in workloads {
         println!("dis run {workload} --duration {duration} --json -");
         let mut command = context.command(&dis);
         command.args(["run", workload, "--duration", duration, "--json", "-"]);
         let (output, result) = process::capture(&mut command, RUN_LIMIT);
-        let checked = result.and_then(|()| check_report(&output));
+        let checked = result.and_then(|()| check_report(&output)).and_then(|report| check(&report));
         if let Err(why) = checked {
             println!("{}", String::from_utf8_lossy(&output));
             return Err(format!("{workload}: {why}"));
@@ -63,12 +68,26 @@ fn executable(messages: &str) -> Option<PathBuf> {
 }
 
 /// Standard output must be one JSON document of the right schema and nothing else, so that it can be piped.
-fn check_report(output: &[u8]) -> Result<(), String> {
+fn check_report(output: &[u8]) -> Result<Value, String> {
     let report: Value =
         serde_json::from_slice(output).map_err(|error| format!("standard output is not a JSON document: {error}"))?;
     match &report["schema"] {
-        Value::String(schema) if schema == SCHEMA => Ok(()),
+        Value::String(schema) if schema == SCHEMA => Ok(report),
         other => Err(format!("the report's schema is {other}, not {SCHEMA:?}")),
+    }
+}
+
+/// All five classes are there, and no task was left without CPU time.
+fn everybody_ran(report: &Value) -> Result<(), String> {
+    let tasks = report["tasks"].as_array().map_or(&[][..], Vec::as_slice);
+    for class in ["system", "realtime", "interactive", "batch", "background"] {
+        if !tasks.iter().any(|task| task["class"] == class) {
+            return Err(format!("no task of class {class} in the report"));
+        }
+    }
+    match tasks.iter().find(|task| task["cpu_ns"].as_u64().unwrap_or(0) == 0) {
+        Some(task) => Err(format!("task {} did not run", task["name"])),
+        None => Ok(()),
     }
 }
 
@@ -78,13 +97,26 @@ mod tests {
 
     #[test]
     fn a_report_is_one_document_of_the_schema() {
-        assert_eq!(check_report(b"{\"schema\": \"dis-report/1\", \"tasks\": []}\n"), Ok(()));
+        assert!(check_report(b"{\"schema\": \"dis-report/1\", \"tasks\": []}\n").is_ok());
         assert!(check_report(b"{\"schema\": \"dis-report/2\"}").unwrap_err().contains("dis-report/2"));
         assert!(check_report(b"{}").unwrap_err().contains("null"));
         assert!(check_report(b"[1]").unwrap_err().contains("null"));
         assert!(check_report(b"").is_err());
         assert!(check_report(b"done\n{\"schema\": \"dis-report/1\"}").is_err());
         assert!(check_report(b"{\"schema\": \"dis-report/1\"}{}").is_err());
+    }
+
+    #[test]
+    fn a_task_without_cpu_time_is_noticed() {
+        let with = |cpu_ns: u64, last: &str| {
+            let classes = ["system", "realtime", "interactive", "batch", last];
+            let task = |class| serde_json::json!({ "name": class, "class": class, "cpu_ns": cpu_ns });
+            everybody_ran(&serde_json::json!({ "tasks": classes.map(task) }))
+        };
+        assert_eq!(with(1, "background"), Ok(()));
+        assert!(with(0, "background").unwrap_err().contains("did not run"));
+        assert!(with(1, "batch").unwrap_err().contains("background"));
+        assert!(everybody_ran(&Value::Null).is_err());
     }
 
     #[test]

@@ -53,12 +53,33 @@ pub const STEPS: &[Step] = &[
     Step::cargo(
         "release-tests",
         "tests of the context switch and of the runtime, optimised",
-        &["test", "--release", "--package", "dis-context", "--package", "dis-runtime", "--tests", "--no-fail-fast"],
+        &[
+            "test",
+            "--profile",
+            "optimised",
+            "--package",
+            "dis-context",
+            "--package",
+            "dis-runtime",
+            "--tests",
+            "--no-fail-fast",
+        ],
     ),
     Step::cargo(
         "models",
         "concurrency models: the interleavings of the lock-free parts",
-        &["test", "--release", "--package", "dis-core", "--features", "shuttle", "--test", "model_*", "--no-fail-fast"],
+        &[
+            "test",
+            "--profile",
+            "optimised",
+            "--package",
+            "dis-core",
+            "--features",
+            "shuttle",
+            "--test",
+            "model_*",
+            "--no-fail-fast",
+        ],
     )
     .needs(&[Need::File { folder: "crates/dis-core/tests", prefix: "model_", suffix: ".rs" }]),
     Step::function("end-to-end", "dis run examples/mixed.toml reports as dis-report/1", end_to_end::mixed)

@@ -24,7 +24,7 @@ fn a_mixed_workload_is_run_and_reported() {
         (&"dis-report/1".into(), &"linux".into(), &1.into())
     );
     let duration = report["duration_ns"].as_u64().unwrap();
-    assert!((300_000_000..600_000_000).contains(&duration), "{duration}");
+    assert!(duration >= 300_000_000, "{duration}");
     let names: Vec<_> = report["tasks"].as_array().unwrap().iter().map(|task| task["name"].clone()).collect();
     assert_eq!(names, ["control", "ui", "encode/0", "encode/1", "index", "house"]);
     for row in report["tasks"].as_array().unwrap() {

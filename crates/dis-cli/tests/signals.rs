@@ -76,5 +76,6 @@ fn tasks_that_wait_for_ever_do_not_hold_it_up() {
     signal(&child, "-INT");
     let (code, _, err) = end(child);
     assert_eq!(code, Some(130), "{err}");
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    // Far above what ending takes, and far below the sleep.
+    assert!(begin.elapsed() < Duration::from_secs(120), "{:?}", begin.elapsed());
 }
