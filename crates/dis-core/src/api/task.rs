@@ -84,23 +84,12 @@ pub enum ExitStatus {
 
 /// What a task has used and undergone. Times in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct TaskStats {
-    /// CPU time used, ns.
-    pub cpu_time: u64,
-    /// The part of it spent in user mode, ns; reported by the host (see `TaskManager::account`).
+    /// The part of the CPU time spent in user mode, ns; reported by the host (see `TaskManager::account`).
     pub user_time: u64,
     /// The part of it spent in system mode, ns; reported by the host.
     pub system_time: u64,
-    /// Times it was switched to.
-    pub context_switches: u64,
-    /// Times it gave up the CPU by yielding.
-    pub voluntary_yields: u64,
-    /// Times it lost the CPU without wanting to.
-    pub preemptions: u64,
-    /// Times it blocked (sleeping included).
-    pub blocks: u64,
-    /// Times it was woken.
-    pub wakes: u64,
     /// Page faults; reported by the host.
     pub page_faults: u64,
     /// Times it moved to another CPU.
@@ -109,6 +98,18 @@ pub struct TaskStats {
     pub overruns: u64,
     /// Realtime jobs finished, or skipped, after their deadlines.
     pub deadline_misses: u64,
+    /// Times it lost the CPU without wanting to.
+    pub preemptions: u64,
+    /// Times it blocked (sleeping included).
+    pub blocks: u64,
+    /// Times it was woken.
+    pub wakes: u64,
+    /// CPU time used, ns.
+    pub cpu_time: u64,
+    /// Times it was switched to.
+    pub context_switches: u64,
+    /// Times it gave up the CPU by yielding.
+    pub voluntary_yields: u64,
     /// When it last began to run.
     pub last_scheduled: Timestamp,
     /// Rest of its time slice, ns.
@@ -116,32 +117,36 @@ pub struct TaskStats {
 }
 
 /// The task control block: all that is known of a task. `C` is the host's part (a saved context or a handle to one).
+///
+/// The order of the fields is that of their use: what every decision reads and writes lies side by side, in the three
+/// cache lines that begin with the latter half of `stats`.
 #[derive(Debug, Clone)]
+#[repr(C, align(64))]
 pub struct Task<C = ()> {
-    /// Its id.
-    pub id: TaskId,
-    /// Who spawned it; [`TaskId::INVALID`] for tasks from outside.
-    pub parent: TaskId,
-    /// Its name, for people.
-    pub name: String,
-    pub(crate) state: TaskState,
-    /// What it is for.
-    pub intent: Intent,
-    /// The host's part.
-    pub context: C,
-    /// Priority within its class, lower first.
-    pub priority: u8,
-    /// CPUs it may run on.
-    pub affinity: CpuMask,
     /// Counters.
     pub stats: TaskStats,
+    /// Its id.
+    pub id: TaskId,
+    /// The host's part.
+    pub context: C,
     /// Absolute deadline of the current job (Realtime) or of the first instruction after a wake-up (Interactive).
     pub deadline: Option<Timestamp>,
-    /// When it was spawned.
-    pub created: Timestamp,
+    pub(crate) state: TaskState,
+    /// Priority within its class, lower first.
+    pub priority: u8,
+    pub(crate) sched: crate::scheduler::SchedState,
+    /// What it is for.
+    pub intent: Intent,
+    /// CPUs it may run on.
+    pub affinity: CpuMask,
     /// Execution times seen so far.
     pub history: crate::intent::TaskHistory,
-    pub(crate) sched: crate::scheduler::SchedState,
+    /// Who spawned it; [`TaskId::INVALID`] for tasks from outside.
+    pub parent: TaskId,
+    /// When it was spawned.
+    pub created: Timestamp,
+    /// Its name, for people.
+    pub name: String,
 }
 
 impl<C> Task<C> {

@@ -185,12 +185,9 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         task.sched.block_reason = reason;
         task.stats.blocks += 1;
         task.stats.time_slice = 0;
-        let burst = core::mem::take(&mut task.sched.burst);
+        // A Realtime execution is a whole job, blocking included.
         if task.sched.reserved_ppm == 0 {
-            task.history.record(burst, false);
-        } else {
-            // A Realtime execution is a whole job, blocking included.
-            task.sched.burst = burst;
+            task.end_burst(false);
         }
         let cpu = state.cpu;
         let forbidden = !state.task(key).affinity.contains(cpu);
@@ -218,11 +215,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         job.skipped = skipped;
         let release = job.release;
         let misses = skipped + u64::from(missed);
-        let burst = core::mem::take(&mut task.sched.burst);
-        task.history.record(burst, missed);
+        task.end_burst(missed);
         task.stats.deadline_misses += misses;
         task.sched.pending_release = true;
-        state.stats.deadline_misses += misses;
+        state.counts.deadline_misses += misses;
         if release > now {
             self.block(state, key, None, Some(release), now);
         } else {
@@ -242,7 +238,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             task.stats.deadline_misses += u64::from(late);
             u64::from(late)
         };
-        state.stats.deadline_misses += missed;
+        state.counts.deadline_misses += missed;
         state.left_voluntarily = matches!(status, ExitStatus::Exited(_));
         self.stop_competing(state, key, TaskState::Zombie, now);
         self.end_task(state, key, status)

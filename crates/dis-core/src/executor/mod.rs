@@ -23,7 +23,7 @@ use lock_api::{MutexGuard, RawMutex};
 
 use crate::api::{CpuMask, Duration, SchedError, SchedResult, TaskId, Timestamp};
 use crate::scheduler::state::CpuState;
-use crate::scheduler::{Config, ConfigError, TaskManager};
+use crate::scheduler::{Config, ConfigError, Cpu, TaskManager};
 use crate::sync::Ordering;
 pub use decision::{Decision, Job, Kill, Leave, Next, Placement, Reason, Wake};
 use rotate::Rotation;
@@ -98,12 +98,40 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// not been saved yet, or if `leave` needs a running task and there is none. Nothing has changed then.
     pub fn schedule(&self, cpu: usize, now: Timestamp, leave: Leave) -> SchedResult<Decision<C>> {
         let shared = self.tasks.cpus.get(cpu).ok_or(SchedError::NoCpu)?;
-        let mut state = self.lock(cpu);
-        let live = self.check(&state, leave)?;
+        let mut state = shared.state.lock();
+        let mut requeued = None;
+        if matches!(leave, Leave::Yield)
+            && !shared.look_around.load(Ordering::Relaxed)
+            && state.evict.is_none()
+            && shared.unsaved.load(Ordering::Relaxed) == TaskId::INVALID.0
+        {
+            match self.rotate(&mut state, now) {
+                Rotation::Decided(decision) => return Ok(decision),
+                Rotation::Requeued(live) => requeued = Some(live),
+                Rotation::Refused => {}
+            }
+        }
+        self.decide(shared, state, now, leave, requeued)
+    }
+
+    /// The long way to the answer.
+    #[inline(never)]
+    fn decide<'a>(
+        &'a self,
+        shared: &'a Cpu<C, R>,
+        mut state: MutexGuard<'a, R, CpuState<C>>,
+        now: Timestamp,
+        leave: Leave,
+        requeued: Option<TaskId>,
+    ) -> SchedResult<Decision<C>> {
+        let cpu = state.cpu;
+        let live = match requeued {
+            Some(live) => live,
+            None => self.check(&state, leave)?,
+        };
         let mut turn = Turn { live, surplus: false, pulled: false, interrupt: None };
         let asked = shared.look_around.load(Ordering::Relaxed) && shared.look_around.swap(false, Ordering::AcqRel);
-        let disturbed = asked || state.evict.is_some();
-        if disturbed {
+        if asked || state.evict.is_some() {
             drop(state);
             let pulled = if asked { self.pull(cpu, now) } else { None };
             let taker = match pulled {
@@ -118,19 +146,11 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             turn.tell(&mut state, taker);
             turn.tell(&mut state, receiver);
         }
-        let mut requeued = false;
-        if leave == Leave::Yield && !disturbed {
-            match self.rotate(&mut state, live, now) {
-                Rotation::Decided(decision) => return Ok(decision),
-                Rotation::Requeued => requeued = true,
-                Rotation::Refused => {}
-            }
-        }
         // A CPU that idled may find more than one task.
-        turn.surplus = core::mem::take(&mut state.surplus) || state.current.is_none() || requeued;
+        turn.surplus = core::mem::take(&mut state.surplus) || state.current.is_none();
         state.charge(now);
         self.fire_timers(&mut state, &mut turn, now);
-        let joiner = if requeued { None } else { self.leave(&mut state, leave, &mut turn, now) };
+        let joiner = if requeued.is_some() { None } else { self.leave(&mut state, leave, &mut turn, now) };
         // The lock is let go below. The task that has left must not look as if its registers were saved.
         let mark_live = || shared.unsaved.store(live.0, Ordering::Release);
         if joiner.is_some() {
@@ -205,7 +225,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     ) -> Decision<C> {
         let cpu = state.cpu;
         let mut interrupt = turn.interrupt;
-        let mut until = self.horizon(&state, now);
+        let mut until = self.horizon(&mut state, now);
         let lost = state.ready.first();
         let mut next = None;
         if let Some(key) = state.current {
@@ -223,7 +243,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         };
         if let Some(Next { switch: true, .. }) = next {
             let voluntary = state.left_voluntarily;
-            state.stats.record_switch(voluntary);
+            state.counts.record_switch(voluntary);
         }
         let vacate = next.is_none() && state.evict.is_some();
         self.tasks.cpus[cpu].unsaved.store(unsaved.0, Ordering::Release);

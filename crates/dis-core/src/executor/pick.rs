@@ -39,10 +39,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let slot = &mut state.classes[class.rank()];
         slot.policy = fallback;
         slot.replaced += 1;
-        slot.queued = keys.len();
-        if keys.is_empty() {
-            state.ready.remove(class);
-        }
+        debug_assert_eq!(slot.stat.length as usize, keys.len(), "what is ready has been counted");
         for key in keys {
             let (task, policy) = state.task_and_policy(key);
             policy.on_ready(&mut task.sched.entity, Arrival::Migrate, now);

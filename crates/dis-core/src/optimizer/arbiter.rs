@@ -51,6 +51,12 @@ impl ClassSet {
         self.0 & 1 << class.rank() != 0
     }
 
+    /// Whether `class`, and nothing else, is in the set.
+    #[inline(always)]
+    pub fn is_only(self, class: QueueType) -> bool {
+        self.0 == 1 << class.rank()
+    }
+
     /// Whether the set is empty.
     #[inline(always)]
     pub fn is_empty(self) -> bool {
@@ -75,10 +81,12 @@ pub struct Arbiter {
     limits: Limits,
     cap: Duration,
     system_cap: Duration,
+    window_start: Timestamp,
     window_end: Timestamp,
     high_used: Duration,
     system_used: Duration,
-    due: [Timestamp; 5],
+    /// Since when each class has waited.
+    waits_since: [Timestamp; 5],
     turn: Option<(QueueType, Timestamp)>,
 }
 
@@ -89,10 +97,11 @@ impl Arbiter {
             limits,
             cap: limits.window.mul_div(limits.realtime.into(), 1000),
             system_cap: Duration::ZERO,
+            window_start: Timestamp::ZERO,
             window_end: Timestamp::ZERO,
             high_used: Duration::ZERO,
             system_used: Duration::ZERO,
-            due: [Timestamp::MAX; 5],
+            waits_since: [Timestamp::MAX; 5],
             turn: None,
         };
         arbiter.reserve(0);
@@ -118,9 +127,12 @@ impl Arbiter {
     /// `class` has begun to wait: it became ready, or its running task was its last and was put back.
     #[inline(always)]
     pub fn begin_wait(&mut self, class: QueueType, now: Timestamp) {
-        if let Some((wait, _)) = self.wait(class) {
-            self.due[class.rank()] = now + wait;
-        }
+        self.waits_since[class.rank()] = now;
+    }
+
+    /// When `class` has waited for its bound.
+    fn due(&self, class: QueueType) -> Timestamp {
+        self.wait(class).map_or(Timestamp::MAX, |(wait, _)| self.waits_since[class.rank()] + wait)
     }
 
     /// Begins the window that contains `now`. Windows follow one another without gaps, so that a cap that is not used
@@ -136,7 +148,8 @@ impl Arbiter {
     #[inline(never)]
     fn next_window(&mut self, now: Timestamp) {
         let past = now.since(self.window_end).as_nanos() / self.limits.window.as_nanos().max(1);
-        self.window_end += self.limits.window.mul_div(past + 1, 1);
+        self.window_start = self.window_end + self.limits.window.mul_div(past, 1);
+        self.window_end = self.window_start + self.limits.window;
         self.high_used = Duration::ZERO;
         self.system_used = Duration::ZERO;
     }
@@ -144,22 +157,30 @@ impl Arbiter {
     /// A running task of `class` has used `ran` up to `now`. What it used before the present window does not count.
     #[inline(always)]
     pub fn charge(&mut self, class: QueueType, ran: Duration, now: Timestamp) {
+        // Served up to now: its wait begins anew.
+        self.begin_wait(class, now);
+        if class > QueueType::Realtime {
+            return;
+        }
         self.roll(now);
-        let ran = ran.min(now.since(self.window_end - self.limits.window));
-        match class {
-            QueueType::System => {
-                self.high_used += ran;
-                self.system_used += ran;
-            }
-            QueueType::Realtime => self.high_used += ran,
-            // Served up to now: its wait begins anew.
-            _ => self.begin_wait(class, now),
+        let ran = ran.min(now.since(self.window_start));
+        self.high_used += ran;
+        if class == QueueType::System {
+            self.system_used += ran;
         }
     }
 
     /// The class that goes next, of those in which a task is ready or running.
     #[inline(always)]
     pub fn choose(&mut self, ready: ClassSet, now: Timestamp) -> Option<(QueueType, Reason)> {
+        // The usual case: nothing to arbitrate.
+        match ready.first() {
+            Some(class) if ready.is_only(class) && self.turn.is_none() => Some((class, Reason::ClassOrder)),
+            _ => self.arbitrate(ready, now),
+        }
+    }
+
+    fn arbitrate(&mut self, ready: ClassSet, now: Timestamp) -> Option<(QueueType, Reason)> {
         self.roll(now);
         if self.turn.is_some_and(|(class, end)| now >= end || !ready.contains(class)) {
             self.turn = None;
@@ -175,8 +196,8 @@ impl Arbiter {
         }
         let overdue = [QueueType::Batch, QueueType::Background]
             .into_iter()
-            .filter(|&class| low.contains(class) && low.first() != Some(class) && now >= self.due[class.rank()])
-            .min_by_key(|class| self.due[class.rank()]);
+            .filter(|&class| low.contains(class) && low.first() != Some(class) && now >= self.due(class))
+            .min_by_key(|&class| self.due(class));
         if let (Some(class), Some((_, turn))) = (overdue, overdue.and_then(|c| self.wait(c))) {
             self.turn = Some((class, now + turn));
             return Some((class, Reason::WaitBound));
@@ -203,10 +224,15 @@ impl Arbiter {
     /// The earliest instant at which [`choose`](Self::choose) may answer otherwise than `running`, if `waiting` stays
     /// as it is.
     #[inline(always)]
-    pub fn horizon(&self, running: QueueType, waiting: ClassSet, now: Timestamp) -> Option<Timestamp> {
-        if waiting.is_empty() {
+    pub fn horizon(&mut self, running: QueueType, waiting: ClassSet, now: Timestamp) -> Option<Timestamp> {
+        if waiting.is_empty() || (waiting.is_only(running) && self.turn.is_none()) {
             return None;
         }
+        self.horizon_among_others(running, waiting, now)
+    }
+
+    fn horizon_among_others(&mut self, running: QueueType, waiting: ClassSet, now: Timestamp) -> Option<Timestamp> {
+        self.roll(now);
         let mut horizon = Timestamp::MAX;
         let mut earlier = |t: Timestamp| horizon = horizon.min(t);
         if running.rank() < QueueType::Interactive.rank() {
@@ -229,7 +255,7 @@ impl Arbiter {
             } else {
                 for class in [QueueType::Batch, QueueType::Background] {
                     if class > running && waiting.contains(class) {
-                        earlier(self.due[class.rank()]);
+                        earlier(self.due(class));
                     }
                 }
             }

@@ -106,6 +106,13 @@ pub trait SchedulingPolicy: Send {
     /// The task that [`select`](Self::select) would take.
     fn peek(&mut self, now: Timestamp) -> Option<TaskKey>;
 
+    /// The running `task` gives way and the next one takes its place: [`on_ready`](Self::on_ready), then
+    /// [`select`](Self::select).
+    fn exchange(&mut self, task: &mut Entity, why: Arrival, now: Timestamp) -> Option<TaskKey> {
+        self.on_ready(task, why, now);
+        self.select(now)
+    }
+
     /// The running task stops competing: it blocks, sleeps, ends, moves away or changes class.
     fn on_block(&mut self, task: &mut Entity, now: Timestamp);
 

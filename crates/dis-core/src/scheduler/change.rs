@@ -96,6 +96,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         task.priority = intent.class.to_priority();
         task.sched.entity.slice = intent.class.time_quantum();
         task.sched.reserved_ppm = ppm;
+        task.sched.judge_stealable();
         task.sched.server = server_for(intent, &self.config.limits);
         task.sched.credit = (intent.class.queue() == QueueType::Interactive).then(|| Credit::full(burst, now));
         task.sched.pending_release = ppm > 0 && task.state != TaskState::Running;

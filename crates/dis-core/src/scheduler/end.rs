@@ -55,8 +55,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// gone. Answers who waits for it.
     pub(crate) fn end_task(&self, state: &mut CpuState<C>, key: TaskKey, status: ExitStatus) -> Option<TaskId> {
         match status {
-            ExitStatus::Exited(_) => state.stats.tasks_exited += 1,
-            ExitStatus::Killed => state.stats.tasks_killed += 1,
+            ExitStatus::Exited(_) => state.counts.tasks_exited += 1,
+            ExitStatus::Killed => state.counts.tasks_killed += 1,
         }
         if state.evict == Some(key) {
             state.evict = None;

@@ -94,7 +94,7 @@ impl core::error::Error for ConfigError {}
 
 /// A CPU as the others see it, and what its lock protects.
 pub(crate) struct Cpu<C, R> {
-    state: Mutex<R, CpuState<C>>,
+    pub state: Mutex<R, CpuState<C>>,
     /// The task whose registers are not saved yet, if any (its id).
     pub unsaved: AtomicU64,
     /// Something waits for those registers to be saved: the CPU should ask again right then.
@@ -185,14 +185,14 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     pub fn stats(&self) -> SchedulerStats {
         let mut sum = SchedulerStats::default();
         for cpu in 0..self.cpu_count() {
-            sum.merge(&self.lock(cpu).stats);
+            sum.merge(&self.lock(cpu).stats());
         }
         sum
     }
 
     /// The counters of one CPU.
     pub fn cpu_stats(&self, cpu: usize) -> Option<SchedulerStats> {
-        (cpu < self.cpu_count()).then(|| self.lock(cpu).stats.clone())
+        (cpu < self.cpu_count()).then(|| self.lock(cpu).stats())
     }
 
     /// How loaded the machine is: CPU time used between two calls gives `cpu_load`; `earlier` holds the busy times
@@ -203,7 +203,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let mut load = SystemLoad { active_cpus: self.cpu_count() as u32, ..SystemLoad::default() };
         for cpu in 0..self.cpu_count() {
             let state = self.lock(cpu);
-            let busy = state.busy.as_nanos() + state.current.map_or(0, |_| now.since(state.charged).as_nanos());
+            let busy = state.counts.total_cpu_time + state.current.map_or(0, |_| now.since(state.charged).as_nanos());
             let used = busy.saturating_sub(core::mem::replace(&mut earlier.busy[cpu], busy));
             load.cpu_load.push((u128::from(used) * 100 / u128::from(span)).min(100) as u8);
             load.runqueue_length += state.ready_count;

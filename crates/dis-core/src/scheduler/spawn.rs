@@ -96,7 +96,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let ppm = state.task(key).sched.reserved_ppm;
         state.realtime_ppm += ppm;
         state.arbiter.reserve(state.realtime_ppm);
-        state.stats.tasks_created += 1;
+        state.counts.tasks_created += 1;
         let wake = if start > now {
             let task = state.task(key);
             task.state = TaskState::Sleeping;
@@ -139,6 +139,7 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, now: Timestamp) -
     let class = spec.intent.class.queue();
     let priority = spec.intent.class.to_priority();
     let slice = spec.intent.class.time_quantum();
+    let ppm = reservation_ppm(&spec.intent.class, limits);
     Task {
         id,
         parent: spec.parent,
@@ -170,17 +171,17 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, now: Timestamp) -
             killed: false,
             dirty: false,
             movable: true,
-            counted_stealable: false,
+            stealable: ppm == 0,
             joinable: spec.joinable,
             joiner: TaskId::INVALID,
             ready_since: now,
-            burst: Duration::ZERO,
+            burst_start: 0,
             server: server_for(&spec.intent, limits),
             credit: (class == QueueType::Interactive).then(|| Credit::full(limits.interactive_burst, now)),
             inherited: None,
             job: Job::default(),
             pending_release: false,
-            reserved_ppm: reservation_ppm(&spec.intent.class, limits),
+            reserved_ppm: ppm,
         },
         intent: spec.intent,
     }

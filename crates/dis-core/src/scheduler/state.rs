@@ -9,7 +9,7 @@ use crate::intent::{IntentClass, QueueType};
 use crate::optimizer::{Arbiter, ClassSet, CpuLoad, Credit, IDLE_RANK, Limits, Server};
 use crate::policy::{Arrival, Entity, SchedulingPolicy, TaskKey};
 use crate::queues::SleepQueue;
-use crate::stats::SchedulerStats;
+use crate::stats::{QueueStat, SchedulerStats};
 
 /// Slice of an Interactive task while another waits: so many can each begin within a few milliseconds.
 const CONTENDED_SLICE: Duration = Duration::from_millis(1);
@@ -32,50 +32,59 @@ impl Urgency {
     }
 }
 
-/// The scheduler's own part of a task.
+/// The scheduler's own part of a task; what every decision reads and writes comes first.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(crate) struct SchedState {
     pub entity: Entity,
+    pub ready_since: Timestamp,
+    /// The task's CPU time at its last wake-up, for the history.
+    pub burst_start: u64,
     /// The class whose queue it uses now: its own, Batch for a demoted Interactive task, or an inherited one.
     pub class: QueueType,
-    pub block_reason: Option<BlockReason>,
-    pub exit: Option<ExitStatus>,
-    /// A wake-up came before the block it was meant for.
-    pub token: bool,
-    /// It has an entry in the timer queue (sleep, time-out, or replenishment).
-    pub timed: bool,
     /// It stands in its class's queue.
     pub queued: bool,
-    /// It is ready but out of its budget.
-    pub throttled: bool,
+    /// Other CPUs may take it while it is queued, as far as its affinity allows.
+    pub stealable: bool,
     /// It ends when its CPU asks next.
     pub killed: bool,
     /// Its class, priority, deadline or affinity changed while it ran.
     pub dirty: bool,
-    /// Other CPUs may steal it.
+    /// A wake-up came before the block it was meant for.
+    pub token: bool,
+    /// It has an entry in the timer queue (sleep, time-out, or replenishment).
+    pub timed: bool,
+    /// It is ready but out of its budget.
+    pub throttled: bool,
+    /// The host lets it move to another CPU.
     pub movable: bool,
-    /// It counts among its queue's stealable tasks.
-    pub counted_stealable: bool,
-    pub joinable: bool,
-    pub joiner: TaskId,
-    pub ready_since: Timestamp,
-    /// CPU time since the last wake-up, for the history.
-    pub burst: Duration,
-    pub server: Option<Server>,
-    pub credit: Option<Credit>,
-    pub inherited: Option<Urgency>,
-    pub job: Job,
     /// The next time it becomes ready is the release of a job.
     pub pending_release: bool,
+    pub joinable: bool,
+    pub block_reason: Option<BlockReason>,
+    /// Interactive tasks, and no others, have one.
+    pub credit: Option<Credit>,
+    pub server: Option<Server>,
+    pub inherited: Option<Urgency>,
     /// Realtime utilisation it holds on its CPU, per million.
     pub reserved_ppm: u64,
+    pub job: Job,
+    pub joiner: TaskId,
+    pub exit: Option<ExitStatus>,
+}
+
+impl SchedState {
+    /// Reckons [`stealable`](Self::stealable) anew.
+    pub fn judge_stealable(&mut self) {
+        self.stealable = self.movable && self.reserved_ppm == 0 && self.inherited.is_none();
+    }
 }
 
 /// One class on one CPU.
 pub(crate) struct ClassQueue {
     pub policy: Box<dyn SchedulingPolicy>,
-    /// How many tasks are in it; what the policy says is compared with this.
-    pub queued: usize,
+    /// The counters, the average aside. What the policy says of its length is compared with the length here.
+    pub stat: QueueStat,
     /// How often the policy was replaced because its answers were wrong.
     pub replaced: u64,
     /// How many of the queued tasks other CPUs may take, as far as the tasks' affinities allow.
@@ -83,6 +92,12 @@ pub(crate) struct ClassQueue {
 }
 
 impl ClassQueue {
+    /// Whether the policy has as many tasks as it was given.
+    #[inline(always)]
+    pub fn is_sound(&self) -> bool {
+        self.policy.len() == self.stat.length as usize
+    }
+
     /// A new slice, ns; shortened while a latency-sensitive task waits.
     #[inline(always)]
     pub fn new_slice(&self, entity: &Entity, class: QueueType, ready: ClassSet) -> u64 {
@@ -116,9 +131,9 @@ pub(crate) struct CpuState<C> {
     pub left_voluntarily: bool,
     pub arbiter: Arbiter,
     pub limits: Limits,
-    pub stats: SchedulerStats,
+    /// All counters but those of the queues, see [`stats`](Self::stats).
+    pub counts: SchedulerStats,
     pub realtime_ppm: u64,
-    pub busy: Duration,
     pub load: CpuLoad,
     pub balanced: Timestamp,
     /// A task waits here that another CPU may be able to take: look for one at the next decision.
@@ -134,7 +149,12 @@ impl<C> CpuState<C> {
             slab: Vec::new(),
             free: Vec::new(),
             reserved: 0,
-            classes: policies.map(|policy| ClassQueue { policy, queued: 0, replaced: 0, stealable: 0 }),
+            classes: policies.map(|policy| ClassQueue {
+                policy,
+                stat: QueueStat::default(),
+                replaced: 0,
+                stealable: 0,
+            }),
             ready: ClassSet::default(),
             ready_count: 0,
             stealable: ClassSet::default(),
@@ -146,9 +166,8 @@ impl<C> CpuState<C> {
             left_voluntarily: true,
             arbiter: Arbiter::new(limits),
             limits,
-            stats: SchedulerStats::default(),
+            counts: SchedulerStats::default(),
             realtime_ppm: 0,
-            busy: Duration::ZERO,
             load: CpuLoad { running: IDLE_RANK, waiting: IDLE_RANK, ready: 0 },
             balanced: Timestamp::ZERO,
             surplus: false,
@@ -232,13 +251,11 @@ impl<C> CpuState<C> {
         task.sched.ready_since = now;
         task.sched.queued = true;
         queue.policy.on_ready(&mut task.sched.entity, why, now);
-        queue.queued += 1;
-        task.sched.counted_stealable = task.may_be_stolen();
-        if task.sched.counted_stealable {
+        queue.stat.record_enqueue();
+        if task.sched.stealable {
             queue.stealable += 1;
             self.stealable.insert(class);
         }
-        self.stats.queue_stats[class].record_enqueue();
         self.ready_count += 1;
         if !self.ready.contains(class) {
             self.ready.insert(class);
@@ -251,7 +268,7 @@ impl<C> CpuState<C> {
     #[inline]
     pub fn start_first(&mut self, class: QueueType, now: Timestamp) -> bool {
         let queue = &mut self.classes[class.rank()];
-        if queue.policy.len() != queue.queued {
+        if !queue.is_sound() {
             return false;
         }
         let Some(key) = queue.policy.select(now) else { return false };
@@ -296,39 +313,46 @@ impl<C> CpuState<C> {
     fn left_queue(&mut self, key: TaskKey, class: QueueType, waited: Duration) {
         let task = slot(&mut self.slab, key);
         task.sched.queued = false;
-        let stealable = core::mem::take(&mut task.sched.counted_stealable);
-        self.stats.queue_stats[class].record_dequeue(waited);
+        let stealable = task.sched.stealable;
         self.ready_count = self.ready_count.saturating_sub(1);
         let queue = &mut self.classes[class.rank()];
-        queue.queued = queue.queued.saturating_sub(1);
-        if queue.queued == 0 {
+        queue.stat.count_dequeue(waited);
+        if queue.stat.length == 0 {
             self.ready.remove(class);
         }
         if stealable {
-            self.lose_stealable(class);
+            self.count_stealable(class, -1);
         }
     }
 
-    fn lose_stealable(&mut self, class: QueueType) {
+    /// There are so many more or fewer stealable tasks in the queue of `class`.
+    #[inline(always)]
+    pub fn count_stealable(&mut self, class: QueueType, difference: i32) {
         let queue = &mut self.classes[class.rank()];
-        queue.stealable = queue.stealable.saturating_sub(1);
-        if queue.stealable == 0 {
+        queue.stealable = queue.stealable.saturating_add_signed(difference);
+        if queue.stealable > 0 {
+            self.stealable.insert(class);
+        } else {
             self.stealable.remove(class);
         }
+    }
+
+    /// The counters, those of the queues included.
+    pub fn stats(&self) -> SchedulerStats {
+        let mut stats = self.counts.clone();
+        for class in QueueType::ALL {
+            stats.queue_stats[class] = self.classes[class.rank()].stat.averaged();
+        }
+        stats
     }
 
     /// Counts a task anew whose being stealable may have changed.
     pub fn recount_stealable(&mut self, key: TaskKey) {
         let task = self.task(key);
-        let (class, stealable) = (task.sched.class, task.may_be_stolen());
-        match (core::mem::replace(&mut task.sched.counted_stealable, stealable), stealable) {
-            (false, true) => {
-                self.classes[class.rank()].stealable += 1;
-                self.stealable.insert(class);
-            }
-            (true, false) => self.lose_stealable(class),
-            _ => {}
-        }
+        let before = task.may_be_stolen();
+        task.sched.judge_stealable();
+        let (class, difference) = (task.sched.class, i32::from(task.may_be_stolen()) - i32::from(before));
+        self.count_stealable(class, difference);
     }
 
     /// Enters `at` for the task in the timer queue.
@@ -354,21 +378,10 @@ impl<C> CpuState<C> {
             return;
         }
         self.charged = now;
-        self.busy += ran;
-        self.stats.total_cpu_time += ran.as_nanos();
+        self.counts.total_cpu_time += ran.as_nanos();
         let task = slot(&mut self.slab, key);
-        let class = task.sched.class;
-        task.stats.cpu_time += ran.as_nanos();
-        task.stats.time_slice = task.stats.time_slice.saturating_sub(ran.as_nanos());
-        task.sched.burst += ran;
-        self.classes[class.rank()].policy.on_tick(&mut task.sched.entity, ran, now);
-        if let Some(server) = &mut task.sched.server {
-            server.charge(ran);
-        }
-        if let Some(credit) = &mut task.sched.credit {
-            credit.charge(ran, self.limits.interactive_share, self.limits.interactive_burst, now);
-        }
-        self.arbiter.charge(class, ran, now);
+        task.charge(ran, &mut self.classes, &self.limits, now);
+        self.arbiter.charge(task.sched.class, ran, now);
     }
 
     /// What others may know of this CPU.
@@ -395,6 +408,26 @@ fn missing() -> ! {
 }
 
 impl<C> Task<C> {
+    /// An execution has come to its end.
+    pub(crate) fn end_burst(&mut self, missed: bool) {
+        let burst = self.stats.cpu_time - core::mem::replace(&mut self.sched.burst_start, self.stats.cpu_time);
+        self.history.record(Duration::from_nanos(burst), missed);
+    }
+
+    /// The task has run for `ran`, up to `now`.
+    #[inline(always)]
+    pub(crate) fn charge(&mut self, ran: Duration, classes: &mut [ClassQueue; 5], limits: &Limits, now: Timestamp) {
+        self.stats.cpu_time += ran.as_nanos();
+        self.stats.time_slice = self.stats.time_slice.saturating_sub(ran.as_nanos());
+        classes[self.sched.class.rank()].policy.on_tick(&mut self.sched.entity, ran, now);
+        if let Some(server) = &mut self.sched.server {
+            server.charge(ran);
+        }
+        if let Some(credit) = &mut self.sched.credit {
+            credit.charge(ran, limits.interactive_share, limits.interactive_burst, now);
+        }
+    }
+
     /// How urgent the task is: its own urgency or what it has inherited, whichever is higher.
     #[inline(always)]
     pub fn urgency(&self) -> Urgency {
@@ -425,7 +458,7 @@ impl<C> Task<C> {
     pub(crate) fn horizon(
         &self,
         timer: Timestamp,
-        arbiter: &Arbiter,
+        arbiter: &mut Arbiter,
         ready: ClassSet,
         limits: &Limits,
         now: Timestamp,
@@ -454,7 +487,7 @@ impl<C> Task<C> {
     /// Whether another CPU may take the task out of its queue, as far as its affinity allows.
     #[inline(always)]
     pub(crate) fn may_be_stolen(&self) -> bool {
-        self.is_queued() && self.sched.movable && self.sched.reserved_ppm == 0 && self.sched.inherited.is_none()
+        self.sched.queued && self.sched.stealable
     }
 
     /// Whether the task is in its class's queue.

@@ -3,7 +3,7 @@
 use lock_api::RawMutex;
 
 use super::TaskManager;
-use super::state::CpuState;
+use super::state::{CpuState, slot};
 use crate::api::{Duration, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
 use crate::executor::{Placement, Wake};
 use crate::intent::IntentClass;
@@ -173,7 +173,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
         if !state.get(key).is_some_and(Task::is_queued) {
             // Throttled: its timer counts.
-            return self.sleeper_added(state, state.timers.next().unwrap_or(Timestamp::MAX), placement);
+            return self.sleeper_added(state, state.timers.due(), placement);
         }
         let Some(running) = state.current else {
             wake.interrupt = true;
@@ -209,12 +209,10 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 
     /// When this CPU must decide anew if nothing happens before.
-    pub(crate) fn horizon(&self, state: &CpuState<C>, now: Timestamp) -> Timestamp {
-        let timer = state.timers.next().unwrap_or(Timestamp::MAX);
-        match state.current.and_then(|key| state.get(key)) {
-            Some(task) => task.horizon(timer, &state.arbiter, state.ready, &state.limits, now),
-            None => timer,
-        }
+    pub(crate) fn horizon(&self, state: &mut CpuState<C>, now: Timestamp) -> Timestamp {
+        let timer = state.timers.due();
+        let Some(key) = state.current else { return timer };
+        slot(&mut state.slab, key).horizon(timer, &mut state.arbiter, state.ready, &state.limits, now)
     }
 }
 

@@ -87,10 +87,22 @@ impl QueueStat {
     /// Counts a task taken out of the queue, after it had `waited` there.
     #[inline(always)]
     pub fn record_dequeue(&mut self, waited: Duration) {
+        self.count_dequeue(waited);
+        self.update_average();
+    }
+
+    /// The same without the average, for who divides only when somebody [reads](Self::averaged) it.
+    #[inline(always)]
+    pub(crate) fn count_dequeue(&mut self, waited: Duration) {
         self.length = self.length.saturating_sub(1);
         self.dequeued += 1;
         self.total_wait += u128::from(waited.as_nanos());
+    }
+
+    /// A copy with the average.
+    pub(crate) fn averaged(mut self) -> Self {
         self.update_average();
+        self
     }
 
     /// How long all tasks taken out waited together, ns.
