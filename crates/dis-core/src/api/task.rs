@@ -135,14 +135,14 @@ pub struct Task<C = ()> {
     /// Priority within its class, lower first.
     pub priority: u8,
     pub(crate) sched: crate::scheduler::SchedState,
+    /// Who spawned it; [`TaskId::INVALID`] for tasks from outside.
+    pub parent: TaskId,
+    /// Execution times seen so far.
+    pub history: crate::intent::TaskHistory,
     /// What it is for.
     pub intent: Intent,
     /// CPUs it may run on.
     pub affinity: CpuMask,
-    /// Execution times seen so far.
-    pub history: crate::intent::TaskHistory,
-    /// Who spawned it; [`TaskId::INVALID`] for tasks from outside.
-    pub parent: TaskId,
     /// When it was spawned.
     pub created: Timestamp,
     /// Its name, for people.

@@ -26,7 +26,6 @@ use crate::scheduler::state::CpuState;
 use crate::scheduler::{Config, ConfigError, Cpu, TaskManager};
 use crate::sync::Ordering;
 pub use decision::{Decision, Job, Kill, Leave, Next, Placement, Reason, Wake};
-use rotate::Rotation;
 pub use view::CpuView;
 
 /// Runs tasks on CPUs. Derefs to the [`TaskManager`] it shares.
@@ -98,23 +97,18 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// not been saved yet, or if `leave` needs a running task and there is none. Nothing has changed then.
     pub fn schedule(&self, cpu: usize, now: Timestamp, leave: Leave) -> SchedResult<Decision<C>> {
         let shared = self.tasks.cpus.get(cpu).ok_or(SchedError::NoCpu)?;
-        let mut state = shared.state.lock();
-        let mut requeued = None;
-        if matches!(leave, Leave::Yield)
-            && !shared.look_around.load(Ordering::Relaxed)
+        let state = shared.state.lock();
+        let undisturbed = !shared.look_around.load(Ordering::Relaxed)
             && state.evict.is_none()
-            && shared.unsaved.load(Ordering::Relaxed) == TaskId::INVALID.0
-        {
-            match self.rotate(&mut state, now) {
-                Rotation::Decided(decision) => return Ok(decision),
-                Rotation::Requeued(live) => requeued = Some(live),
-                Rotation::Refused => {}
-            }
+            && shared.unsaved.load(Ordering::Relaxed) == TaskId::INVALID.0;
+        if undisturbed && matches!(leave, Leave::Yield) {
+            return self.rotate(shared, state, now);
         }
-        self.decide(shared, state, now, leave, requeued)
+        self.decide(shared, state, now, leave, None)
     }
 
-    /// The long way to the answer.
+    /// The long way to the answer. `requeued` has left already and stands in its queue; its registers are marked as
+    /// unsaved.
     #[inline(never)]
     fn decide<'a>(
         &'a self,

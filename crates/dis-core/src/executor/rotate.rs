@@ -5,41 +5,38 @@
 //! It is shorter because nothing is counted up that the next step counts down again, and because each of the two tasks
 //! is looked up once instead of five times.
 
-use lock_api::RawMutex;
+use lock_api::{MutexGuard, RawMutex};
 
-use super::{Decision, Executor, Next, Reason};
-use crate::api::{Duration, TaskId, TaskState, Timestamp};
+use super::{Decision, Executor, Leave, Next, Reason};
+use crate::api::{Duration, SchedResult, TaskState, Timestamp};
 use crate::intent::IntentClass;
 use crate::policy::Arrival;
+use crate::scheduler::Cpu;
 use crate::scheduler::state::{CpuState, slot};
 use crate::sync::Ordering;
 
-/// What has become of a yield.
-pub(super) enum Rotation<C> {
-    /// All is done.
-    Decided(Decision<C>),
-    /// The task yields no further than to its queue, as the policy's answer was odd: the long way goes on with the choice.
-    /// Its registers are marked as unsaved.
-    Requeued(TaskId),
-    /// The long way has to be taken: something else is due, or another class goes first. The task runs still; it has
-    /// been charged, and the arbiter knows that it was served, neither of which changes anything if done again.
-    Refused,
-}
-
 impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// Lets the next of its class take the place of the running task, which yields. No task's registers are unsaved.
+    ///
+    /// The long way is taken if something else is due, or another class goes first. The running task may have been charged
+    /// then, and the arbiter may know that it was served; neither changes anything if done again.
     #[inline(always)]
-    pub(super) fn rotate(&self, state: &mut CpuState<C>, now: Timestamp) -> Rotation<C> {
+    pub(super) fn rotate<'a>(
+        &'a self,
+        shared: &'a Cpu<C, R>,
+        mut guard: MutexGuard<'a, R, CpuState<C>>,
+        now: Timestamp,
+    ) -> SchedResult<Decision<C>> {
+        let long_way = |guard| self.decide(shared, guard, now, Leave::Yield, None);
+        let state = &mut *guard;
         let timer = state.timers.due();
-        let Some(key) = state.current else { return Rotation::Refused };
-        if timer <= now || state.surplus || state.owed.is_some() {
-            return Rotation::Refused;
-        }
+        let quiet = timer > now && !state.surplus && state.owed.is_none();
+        let Some(key) = state.current.filter(|_| quiet) else { return long_way(guard) };
         let task = slot(&mut state.slab, key);
         let class = task.sched.class;
         let alone = state.ready.is_empty();
         if task.sched.killed || task.sched.dirty || !(alone || state.ready.contains(class)) {
-            return Rotation::Refused;
+            return long_way(guard);
         }
         let ran = now.since(state.charged);
         if !ran.is_zero() {
@@ -48,10 +45,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             task.charge(ran, &mut state.classes, &state.limits, now);
             state.arbiter.charge(class, ran, now);
         }
-        // What changed otherwise made it dirty.
+        // Whatever else changes its class makes it dirty.
         let displaced = task.sched.credit.is_some() && task.urgency().class != class;
         if displaced || task.sched.server.as_ref().is_some_and(|server| server.is_exhausted()) {
-            return Rotation::Refused;
+            return long_way(guard);
         }
         let queue = &mut state.classes[class.rank()];
         if alone {
@@ -60,21 +57,14 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             task.stats.time_slice = queue.new_slice(&task.sched.entity, class, state.ready);
             state.until = task.horizon(timer, &mut state.arbiter, state.ready, &state.limits, now);
             let (id, context) = (task.id, task.context);
-            let next = Some(Next { id, context, class, switch: false, waited: Duration::ZERO });
-            return Rotation::Decided(Decision {
-                next,
-                until: (state.until != Timestamp::MAX).then_some(state.until),
-                reason: Reason::Continue,
-                lost: None,
-                interrupt: None,
-                vacate: false,
-            });
+            let next = Next { id, context, class, switch: false, waited: Duration::ZERO };
+            let until = (state.until != Timestamp::MAX).then_some(state.until);
+            let reason = Reason::Continue;
+            return Ok(Decision { next: Some(next), until, reason, lost: None, interrupt: None, vacate: false });
         }
         state.arbiter.begin_wait(class, now);
-        let Some((chosen, reason)) = state.arbiter.choose(state.ready, now) else { return Rotation::Refused };
-        if chosen != class || !queue.is_sound() {
-            return Rotation::Refused;
-        }
+        let chosen = state.arbiter.choose(state.ready, now).filter(|&(chosen, _)| chosen == class && queue.is_sound());
+        let Some((_, reason)) = chosen else { return long_way(guard) };
 
         // The one goes.
         let gone = task.id;
@@ -102,8 +92,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             state.ready_count += 1;
             state.count_stealable(class, joined);
             self.distrust(state, class, now);
-            self.tasks.cpus[state.cpu].unsaved.store(gone.0, Ordering::Release);
-            return Rotation::Requeued(gone);
+            shared.unsaved.store(gone.0, Ordering::Release);
+            return self.decide(shared, guard, now, Leave::Yield, Some(gone));
         };
 
         // The other comes.
@@ -123,7 +113,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         if switch {
             task.stats.context_switches += 1;
             state.counts.record_switch(true);
-            self.tasks.cpus[state.cpu].unsaved.store(gone.0, Ordering::Release);
+            shared.unsaved.store(gone.0, Ordering::Release);
         }
         let mut until = task.horizon(timer, &mut state.arbiter, state.ready, &state.limits, now);
         let difference = joined - i32::from(task.sched.stealable);
@@ -138,6 +128,6 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         state.until = until;
         let until = (until != Timestamp::MAX).then_some(until);
         let lost = state.ready.first();
-        Rotation::Decided(Decision { next: Some(decided), until, reason, lost, interrupt, vacate: false })
+        Ok(Decision { next: Some(decided), until, reason, lost, interrupt, vacate: false })
     }
 }

@@ -30,21 +30,24 @@ impl<T: QueueItem> FifoQueue<T> {
     }
 
     /// Queues `item` behind all others. An item of this index that is queued already makes place for it.
+    #[inline]
     pub fn push_back(&mut self, item: T) {
-        self.evict(item);
-        self.links.push_back(&mut self.list, item);
+        self.admit(item);
+        self.links.push_back(&mut self.list, item, 0);
         self.len += 1;
     }
 
     /// Queues `item` before all others. An item of this index that is queued already makes place for it.
     pub fn push_front(&mut self, item: T) {
-        self.evict(item);
-        self.links.push_front(&mut self.list, item);
+        self.admit(item);
+        self.links.push_front(&mut self.list, item, 0);
         self.len += 1;
     }
 
-    fn evict(&mut self, item: T) {
-        if let Some(old) = self.links.at(item.index()) {
+    /// Makes place for an item that is about to be linked.
+    #[inline(always)]
+    fn admit(&mut self, item: T) {
+        if let Some(old) = self.links.cover(item.index()) {
             self.remove(old);
         }
     }
@@ -55,6 +58,7 @@ impl<T: QueueItem> FifoQueue<T> {
     }
 
     /// Takes out the first item.
+    #[inline]
     pub fn pop(&mut self) -> Option<T> {
         let item = self.links.pop_front(&mut self.list)?;
         self.len -= 1;

@@ -17,6 +17,8 @@ struct Link<T> {
     item: T,
     prev: u32,
     next: u32,
+    /// Whatever the queue notes with the item.
+    tag: u8,
 }
 
 /// The two ends of a list.
@@ -41,15 +43,22 @@ impl<T> Default for Links<T> {
 }
 
 impl<T: QueueItem> Links<T> {
-    const FREE: Link<T> = Link { item: T::NONE, prev: NIL, next: NIL };
+    const FREE: Link<T> = Link { item: T::NONE, prev: NIL, next: NIL, tag: 0 };
 
     pub(super) fn reserve(&mut self, indices: usize) {
         self.0.reserve(indices.saturating_sub(self.0.len()));
     }
 
-    fn cover(&mut self, index: usize) {
-        if index >= self.0.len() {
-            self.0.resize(index + 1, Self::FREE);
+    /// Makes a row for `index`, if there is none yet, and answers whichever item is linked there.
+    #[inline(always)]
+    pub(super) fn cover(&mut self, index: usize) -> Option<T> {
+        match self.0.get(index) {
+            Some(link) if link.item == T::NONE => None,
+            Some(link) => Some(link.item),
+            None => {
+                self.0.resize(index + 1, Self::FREE);
+                None
+            }
         }
     }
 
@@ -57,20 +66,21 @@ impl<T: QueueItem> Links<T> {
         self.0.get(item.index()).is_some_and(|link| link.item == item)
     }
 
-    /// Whichever item is linked under `index`.
-    pub(super) fn at(&self, index: usize) -> Option<T> {
-        self.0.get(index).map(|link| link.item).filter(|&item| item != T::NONE)
+    /// What was noted with a linked item.
+    pub(super) fn tag(&self, item: T) -> Option<u8> {
+        self.0.get(item.index()).filter(|link| link.item == item).map(|link| link.tag)
     }
 
+    #[inline(always)]
     pub(super) fn front(&self, list: &List) -> Option<T> {
         self.0.get(list.head as usize).map(|link| link.item)
     }
 
-    /// Appends an item that is in no list.
-    pub(super) fn push_back(&mut self, list: &mut List, item: T) {
-        self.cover(item.index());
+    /// Appends an item that is [covered](Self::cover) and in no list.
+    #[inline(always)]
+    pub(super) fn push_back(&mut self, list: &mut List, item: T, tag: u8) {
         let at = item.index() as u32;
-        self.0[item.index()] = Link { item, prev: list.tail, next: NIL };
+        self.0[item.index()] = Link { item, prev: list.tail, next: NIL, tag };
         match self.0.get_mut(list.tail as usize) {
             Some(last) => last.next = at,
             None => list.head = at,
@@ -78,11 +88,11 @@ impl<T: QueueItem> Links<T> {
         list.tail = at;
     }
 
-    /// Prepends an item that is in no list.
-    pub(super) fn push_front(&mut self, list: &mut List, item: T) {
-        self.cover(item.index());
+    /// Prepends an item that is [covered](Self::cover) and in no list.
+    #[inline(always)]
+    pub(super) fn push_front(&mut self, list: &mut List, item: T, tag: u8) {
         let at = item.index() as u32;
-        self.0[item.index()] = Link { item, prev: NIL, next: list.head };
+        self.0[item.index()] = Link { item, prev: NIL, next: list.head, tag };
         match self.0.get_mut(list.head as usize) {
             Some(first) => first.prev = at,
             None => list.tail = at,
@@ -103,9 +113,15 @@ impl<T: QueueItem> Links<T> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn pop_front(&mut self, list: &mut List) -> Option<T> {
-        let item = self.front(list)?;
-        self.unlink(list, item);
+        let first = self.0.get_mut(list.head as usize)?;
+        let item = core::mem::replace(&mut first.item, T::NONE);
+        list.head = first.next;
+        match self.0.get_mut(list.head as usize) {
+            Some(second) => second.prev = NIL,
+            None => list.tail = NIL,
+        }
         Some(item)
     }
 

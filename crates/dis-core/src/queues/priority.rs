@@ -1,7 +1,5 @@
 //! Fixed priorities: one list a level, and a bitmap of the levels that hold something.
 
-use alloc::vec::Vec;
-
 use super::QueueItem;
 use super::links::{Links, List};
 use crate::api::TaskId;
@@ -13,9 +11,8 @@ pub const LEVELS: usize = 256;
 /// holds something is found with four "find first set" instructions at most.
 #[derive(Debug, Clone)]
 pub struct PriorityQueue<T = TaskId> {
+    /// Each item is noted with its level.
     links: Links<T>,
-    /// The level of each queued item, by index.
-    level: Vec<u8>,
     lists: [List; LEVELS],
     /// Bit `l` is set if and only if list `l` holds something.
     occupied: [u64; LEVELS / 64],
@@ -24,13 +21,7 @@ pub struct PriorityQueue<T = TaskId> {
 
 impl<T> Default for PriorityQueue<T> {
     fn default() -> Self {
-        PriorityQueue {
-            links: Links::default(),
-            level: Vec::new(),
-            lists: [List::EMPTY; LEVELS],
-            occupied: [0; LEVELS / 64],
-            len: 0,
-        }
+        PriorityQueue { links: Links::default(), lists: [List::EMPTY; LEVELS], occupied: [0; LEVELS / 64], len: 0 }
     }
 }
 
@@ -43,35 +34,33 @@ impl<T: QueueItem> PriorityQueue<T> {
     /// Makes room for items with an index below `indices`.
     pub fn reserve(&mut self, indices: usize) {
         self.links.reserve(indices);
-        self.level.reserve(indices.saturating_sub(self.level.len()));
     }
 
     /// Queues `item` behind the others of its level. An item of this index that is queued already makes place for it.
+    #[inline]
     pub fn push_back(&mut self, item: T, level: u8) {
         self.admit(item, level);
-        self.links.push_back(&mut self.lists[level as usize], item);
+        self.links.push_back(&mut self.lists[level as usize], item, level);
     }
 
     /// Queues `item` before the others of its level. An item of this index that is queued already makes place for it.
     pub fn push_front(&mut self, item: T, level: u8) {
         self.admit(item, level);
-        self.links.push_front(&mut self.lists[level as usize], item);
+        self.links.push_front(&mut self.lists[level as usize], item, level);
     }
 
     /// Does the books for an item that is about to be linked.
+    #[inline(always)]
     fn admit(&mut self, item: T, level: u8) {
-        if item.index() >= self.level.len() {
-            self.level.resize(item.index() + 1, 0);
-        }
-        if let Some(old) = self.links.at(item.index()) {
+        if let Some(old) = self.links.cover(item.index()) {
             self.remove(old);
         }
-        self.level[item.index()] = level;
         self.occupied[level as usize / 64] |= 1 << (level % 64);
         self.len += 1;
     }
 
     /// The first level that holds something.
+    #[inline]
     pub fn first_level(&self) -> Option<u8> {
         let word = self.occupied.iter().position(|&word| word != 0)?;
         Some((word * 64) as u8 + self.occupied[word].trailing_zeros() as u8)
@@ -83,6 +72,7 @@ impl<T: QueueItem> PriorityQueue<T> {
     }
 
     /// Takes out the first item of the first level that holds something.
+    #[inline]
     pub fn pop(&mut self) -> Option<T> {
         let level = self.first_level()?;
         let item = self.links.pop_front(&mut self.lists[level as usize])?;
@@ -99,6 +89,7 @@ impl<T: QueueItem> PriorityQueue<T> {
     }
 
     /// Does the books for an item that has left `level`.
+    #[inline(always)]
     fn left(&mut self, level: u8) {
         self.len -= 1;
         if self.lists[level as usize].is_empty() {
@@ -122,7 +113,7 @@ impl<T: QueueItem> PriorityQueue<T> {
 
     /// The level of a queued item.
     pub fn level_of(&self, item: T) -> Option<u8> {
-        self.links.contains(item).then(|| self.level[item.index()])
+        self.links.tag(item)
     }
 
     /// The items from the last of the last level to the first of the first.
