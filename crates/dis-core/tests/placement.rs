@@ -5,8 +5,9 @@ mod common;
 use common::machine::{Machine, Op::*};
 use common::{at, ms, us};
 use dis_core::api::{BlockReason, CpuMask, TaskSpec, TaskState};
-use dis_core::executor::{Placement, Reason};
+use dis_core::executor::{Leave, Placement, Reason};
 use dis_core::intent::{Intent, QueueType};
+use dis_core::optimizer::SPAWN_GRACE;
 
 fn on(cpu: usize) -> CpuMask {
     CpuMask::single(cpu)
@@ -178,4 +179,73 @@ fn a_stolen_task_says_so() {
     m.run_until(ms(5));
     let first = m.trace.iter().find(|e| e.task == Some(free)).unwrap();
     assert_eq!((first.t, first.cpu, first.reason), (ms(2), 1, Reason::Stolen));
+}
+
+/// A task that spawns one and soon waits for its end finds it run by its own CPU; nobody is roused.
+#[test]
+fn a_child_waits_beside_its_parent() {
+    for intent in [Intent::batch(), Intent::background(), Intent::interactive(2_000)] {
+        let mut m = Machine::new(2);
+        let parent = m.spawn(intent.clone(), &[Run(us(100)), Block(BlockReason::ChildExit), Run(ms(1)), Exit(0)]);
+        m.run_until(us(10));
+        let home = m.executor.cpu_of(m.actors[parent].id).unwrap();
+        let spec = TaskSpec::new("", intent, 0);
+        let child = m.try_spawn_from(Some(home), spec, &[Run(us(5)), Unpark(parent), Exit(0)]).unwrap();
+        m.run_until(us(100));
+        assert_eq!((m.current(home), m.current(1 - home)), (Some(child), None));
+        m.run_until(us(110));
+        // The parent is not stuck behind anything, so it may have gone anywhere.
+        assert!(m.actors[child].gone && m.state(parent) == TaskState::Running);
+        assert_eq!(m.actors[child].runs, [(us(100), us(105), home)]);
+    }
+}
+
+/// If the parent computes on, another CPU takes the child when the grace is over: not earlier, not later.
+#[test]
+fn a_child_waits_no_longer_than_the_grace() {
+    let grace = SPAWN_GRACE.as_nanos();
+    let mut m = Machine::new(2);
+    let parent = m.spawn(Intent::batch(), &[]);
+    m.run_until(us(10));
+    let home = m.executor.cpu_of(m.actors[parent].id).unwrap();
+    let child = m.try_spawn_from(Some(home), TaskSpec::new("", Intent::batch(), 0), &[]).unwrap();
+    assert_eq!(m.until(home), Some(us(10) + grace));
+    m.run_until(us(10) + grace - 1);
+    assert_eq!((m.current(home), m.current(1 - home)), (Some(parent), None));
+    m.run_until(us(10) + grace);
+    assert_eq!((m.current(home), m.current(1 - home)), (Some(parent), Some(child)));
+    // An interrupt in between does not make it wait anew.
+    let mut m = Machine::new(2);
+    let parent = m.spawn(Intent::batch(), &[]);
+    m.run_until(us(10));
+    let home = m.executor.cpu_of(m.actors[parent].id).unwrap();
+    let child = m.try_spawn_from(Some(home), TaskSpec::new("", Intent::batch(), 0), &[]).unwrap();
+    m.run_until(us(100));
+    m.ask(home, Leave::Ask);
+    m.run_until(us(10) + grace);
+    assert_eq!((m.current(home), m.current(1 - home)), (Some(parent), Some(child)));
+}
+
+/// A second child goes to an idle CPU at once, and so does one that is more urgent than its parent or wants to begin soon.
+#[test]
+fn idle_cpus_are_used_at_once_where_that_is_wanted() {
+    let mut m = Machine::new(3);
+    let parent = m.spawn(Intent::batch(), &[]);
+    m.run_until(us(10));
+    let home = m.executor.cpu_of(m.actors[parent].id).unwrap();
+    let mut spawn = |intent: Intent| {
+        let child = m.try_spawn_from(Some(home), TaskSpec::new("", intent, 0), &[Run(us(50)), Exit(0)]).unwrap();
+        m.executor.cpu_of(m.actors[child].id).unwrap()
+    };
+    assert_ne!(spawn(Intent::interactive(1_000)), home);
+    assert_eq!(spawn(Intent::batch()), home);
+    assert_ne!(spawn(Intent::batch()), home);
+    for intent in [Intent::system(), Intent::interactive(1_999)] {
+        let mut m = Machine::new(2);
+        m.spawn(intent.clone().with_affinity(on(0)), &[]);
+        m.run_until(us(10));
+        let child = m.try_spawn_from(Some(0), TaskSpec::new("", intent, 0), &[]).unwrap();
+        m.run_until(us(10));
+        assert_eq!(m.current(1), Some(child));
+    }
 }

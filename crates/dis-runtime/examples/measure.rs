@@ -1,4 +1,5 @@
-//! Quick figures: yield, spawn + join, wake-up under hogs, preemption.
+//! Quick figures: yield, spawn + join, wake-up under hogs, preemption. `measure yield TASKS`, `measure spawn WORKERS` and
+//! `measure flat WORKERS` do one of them, for profilers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,17 +8,26 @@ use std::time::{Duration, Instant};
 use dis_runtime::{Intent, Runtime, sleep, spawn_fn, task, yield_now};
 
 fn main() {
-    let only = std::env::args().nth(1);
-    if let Some(tasks) = only.and_then(|n| n.parse().ok()) {
-        return yields(tasks);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(what) = arguments.first() {
+        let number = arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(1);
+        match what.as_str() {
+            "yield" => yields(number),
+            "spawn" => spawn_join(number as usize, 100_000),
+            "flat" => spawn_join_flat(number as usize, 100_000),
+            _ => eprintln!("yield TASKS | spawn WORKERS | flat WORKERS"),
+        }
+        return;
     }
     for _ in 0..3 {
         yields(1);
     }
     yields(2);
     yields(1000);
-    spawn_join();
-    spawn_join_flat();
+    for workers in [1, 2] {
+        spawn_join(workers, 100_000);
+        spawn_join_flat(workers, 100_000);
+    }
     spawn_from_outside();
     wake_under_hogs();
     hogs();
@@ -56,9 +66,8 @@ fn yields(tasks: u64) {
     println!("yield, {tasks} tasks: {:.1} ns", took.as_nanos() as f64 / (total * tasks) as f64);
 }
 
-fn spawn_join() {
-    let rt = runtime(2);
-    let n = 100_000u32;
+fn spawn_join(workers: usize, n: u32) {
+    let rt = runtime(workers);
     let took = rt
         .spawn_fn(Intent::batch(), move || {
             let start = Instant::now();
@@ -70,12 +79,11 @@ fn spawn_join() {
         .unwrap()
         .join()
         .unwrap();
-    println!("spawn + join, one at a time: {:.0} ns", took.as_nanos() as f64 / f64::from(n));
+    println!("spawn + join, one at a time, {workers} workers: {:.0} ns", took.as_nanos() as f64 / f64::from(n));
 }
 
-fn spawn_join_flat() {
-    let rt = runtime(2);
-    let n = 100_000u32;
+fn spawn_join_flat(workers: usize, n: u32) {
+    let rt = runtime(workers);
     let took = rt
         .spawn_fn(Intent::batch(), move || {
             let start = Instant::now();
@@ -88,7 +96,7 @@ fn spawn_join_flat() {
         .unwrap()
         .join()
         .unwrap();
-    println!("spawn + join, {n} flat: {:.0} ns", took.as_nanos() as f64 / f64::from(n));
+    println!("spawn + join, {n} flat, {workers} workers: {:.0} ns", took.as_nanos() as f64 / f64::from(n));
 }
 
 fn spawn_from_outside() {

@@ -111,6 +111,8 @@ pub enum Placement {
     Remembered,
     /// It cannot move: its registers are unsaved, it is bound by the host, or its reservation is there.
     Bound,
+    /// The CPU of the task that spawned it, for a while: see [`SPAWN_GRACE`](crate::optimizer::SPAWN_GRACE).
+    Parent,
     /// Its previous CPU is idle or runs something less urgent.
     Previous,
     /// An idle CPU.

@@ -141,7 +141,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             turn.tell(&mut state, receiver);
         }
         // A CPU that idled may find more than one task.
-        turn.surplus = core::mem::take(&mut state.surplus) || state.current.is_none();
+        turn.surplus = core::mem::take(&mut state.surplus) || state.current.is_none() || state.offer <= now;
         state.charge(now);
         self.fire_timers(&mut state, &mut turn, now);
         let joiner = if requeued.is_some() { None } else { self.leave(&mut state, leave, &mut turn, now) };
@@ -219,6 +219,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     ) -> Decision<C> {
         let cpu = state.cpu;
         let mut interrupt = turn.interrupt;
+        if turn.surplus || turn.pulled || state.ready_count == 0 {
+            // The child that waits beside its parent is offered below, or waits no more.
+            state.offer = Timestamp::MAX;
+        }
         let mut until = self.horizon(&mut state, now);
         let lost = state.ready.first();
         let mut next = None;

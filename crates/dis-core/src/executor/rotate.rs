@@ -30,7 +30,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let long_way = |guard| self.decide(shared, guard, now, Leave::Yield, None);
         let state = &mut *guard;
         let timer = state.timers.due();
-        let quiet = timer > now && !state.surplus && state.owed.is_none();
+        let quiet = timer > now && !state.surplus && state.owed.is_none() && state.offer == Timestamp::MAX;
         let Some(key) = state.current.filter(|_| quiet) else { return long_way(guard) };
         let task = slot(&mut state.slab, key);
         let class = task.sched.class;

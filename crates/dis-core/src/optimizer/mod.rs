@@ -8,4 +8,5 @@ mod placement;
 pub use arbiter::{Arbiter, ClassSet};
 pub use bandwidth::{Credit, Server};
 pub use limits::{Limits, LimitsError};
-pub(crate) use placement::{CpuLoad, IDLE_RANK, Wanted, choose_cpu};
+pub use placement::SPAWN_GRACE;
+pub(crate) use placement::{CpuLoad, IDLE_RANK, Wanted, choose_cpu, may_wait_for_parent};

@@ -1,11 +1,26 @@
 //! Where a task that becomes ready should run.
 
-use crate::api::CpuMask;
+use crate::api::{CpuMask, Duration};
 use crate::executor::Placement;
-use crate::intent::QueueType;
+use crate::intent::{IntentClass, QueueType};
 
 /// The rank an idle CPU's "running class" counts as: below every class.
 pub(crate) const IDLE_RANK: u8 = 5;
+
+/// How long a spawned task may wait on the CPU of the task that spawned it while another CPU idles.
+///
+/// Most tasks that spawn one soon wait for its end. Then the CPU that they leave is free, and its cache warm, sooner than an
+/// idle CPU can be roused.
+pub const SPAWN_GRACE: Duration = Duration::from_micros(500);
+
+/// Whether a task of this intent may wait so long: an Interactive one if that is little of its target latency.
+pub(crate) const fn may_wait_for_parent(class: &IntentClass) -> bool {
+    match *class {
+        IntentClass::Interactive { target_latency_us } => target_latency_us >= 4 * SPAWN_GRACE.as_nanos() / 1_000,
+        IntentClass::Batch { .. } | IntentClass::Background { .. } => true,
+        IntentClass::System { .. } | IntentClass::Realtime { .. } => false,
+    }
+}
 
 /// What other CPUs know of a CPU: one word that it publishes, read without its lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

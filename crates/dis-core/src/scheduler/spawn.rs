@@ -8,7 +8,7 @@ use super::state::{CpuState, SchedState};
 use crate::api::{CpuMask, Duration, SchedError, SchedResult, Task, TaskId, TaskSpec, TaskState, TaskStats, Timestamp};
 use crate::executor::{Job, Placement, Wake};
 use crate::intent::{Intent, IntentClass, QueueType, TaskHistory};
-use crate::optimizer::{Credit, Limits, Server, Wanted, choose_cpu};
+use crate::optimizer::{Credit, Limits, SPAWN_GRACE, Server, Wanted, choose_cpu, may_wait_for_parent};
 use crate::policy::{Entity, TaskKey, VirtualTime};
 
 /// The CPU time that a Realtime job may really use: the wcet and the limits' slack, at most the deadline.
@@ -50,7 +50,8 @@ pub(super) fn server_for(intent: &Intent, limits: &Limits) -> Option<Server> {
 
 impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// Spawns a task from CPU `from` (`None`: from outside). Realtime goes to the first CPU whose utilisation has room
-    /// for it (first fit) and stays there; others go where [`Placement`] says. O(CPUs).
+    /// for it (first fit) and stays there; others go where [`Placement`] says. O(CPUs); O(log n) in the tasks of its class
+    /// beside its parent.
     ///
     /// # Errors
     /// [`SchedError::InvalidIntent`]; [`SchedError::NoCpu`] if the affinity names no CPU of this machine, or no CPU has
@@ -70,6 +71,15 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                 }
             }
             return Err(SchedError::NoCpu);
+        }
+        if let Some(from) = from.filter(|&from| allowed.contains(from))
+            && may_wait_for_parent(&spec.intent.class)
+            && spec.start.is_none_or(|start| start <= now)
+        {
+            let mut state = self.lock(from);
+            if takes_child(&state, spec.intent.class.queue()) {
+                return self.spawn_on(&mut state, now, spec, Placement::Parent);
+            }
         }
         let class = spec.intent.class.queue();
         let previous = from.unwrap_or_else(|| self.least_loaded(&allowed));
@@ -109,7 +119,16 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             task.sched.job.release = now;
             task.sched.pending_release = true;
             self.make_ready(state, key, crate::policy::Arrival::Spawn, now);
-            self.assess(state, key, placement, now)
+            if placement == Placement::Parent {
+                state.offer = now + SPAWN_GRACE;
+            }
+            let wake = self.assess(state, key, placement, now);
+            if placement == Placement::Parent && !wake.interrupt {
+                // No idle CPU is told now: this one asks again in time.
+                self.publish(state);
+                return Ok((id, wake));
+            }
+            wake
         };
         Ok((id, self.settle(state, key, wake)))
     }
@@ -133,6 +152,13 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     pub fn reserved_ppm(&self) -> alloc::vec::Vec<u64> {
         (0..self.cpu_count()).map(|cpu| self.lock(cpu).realtime_ppm).collect()
     }
+}
+
+/// Whether a new task of `class` may wait here for a while: it would be the only one that waits, and whoever runs is no
+/// less urgent.
+fn takes_child<C>(state: &CpuState<C>, class: QueueType) -> bool {
+    let running = state.current.and_then(|key| state.get(key)).map(|task| task.sched.class);
+    state.ready_count == 0 && running.is_some_and(|running| running <= class)
 }
 
 fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, now: Timestamp) -> Task<C> {

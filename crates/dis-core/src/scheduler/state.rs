@@ -138,6 +138,8 @@ pub(crate) struct CpuState<C> {
     pub balanced: Timestamp,
     /// A task waits here that another CPU may be able to take: look for one at the next decision.
     pub surplus: bool,
+    /// From when on a task that waits beside its parent is surplus; [`Timestamp::MAX`]: there is none.
+    pub offer: Timestamp,
     /// CPUs to interrupt that the last decisions had no room to name.
     pub owed: Option<CpuMask>,
 }
@@ -171,6 +173,7 @@ impl<C> CpuState<C> {
             load: CpuLoad { running: IDLE_RANK, waiting: IDLE_RANK, ready: 0 },
             balanced: Timestamp::ZERO,
             surplus: false,
+            offer: Timestamp::MAX,
             owed: None,
         }
     }

@@ -210,7 +210,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
     /// When this CPU must decide anew if nothing happens before.
     pub(crate) fn horizon(&self, state: &mut CpuState<C>, now: Timestamp) -> Timestamp {
-        let timer = state.timers.due();
+        let timer = state.timers.due().min(state.offer);
         let Some(key) = state.current else { return timer };
         slot(&mut state.slab, key).horizon(timer, &mut state.arbiter, state.ready, &state.limits, now)
     }

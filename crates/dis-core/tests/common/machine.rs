@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use dis_core::api::{BlockReason, SchedResult, Task, TaskId, TaskSpec, TaskState};
 use dis_core::executor::{Decision, Executor, Kill, Leave, Placement, Reason, Wake};
 use dis_core::intent::{Intent, QueueType};
+use dis_core::optimizer::SPAWN_GRACE;
 use dis_core::scheduler::Config;
 
 use super::lock::Lock;
@@ -665,7 +666,7 @@ impl Machine {
         }
     }
 
-    /// No CPU idles while a task waits that it may take.
+    /// No CPU idles while a task waits that it may take, save beside its parent for as long as that is allowed.
     pub fn check_work_is_conserved(&self) {
         for idle in (0..self.cpus.len()).filter(|&cpu| self.cpus[cpu].current.is_none()) {
             for (number, actor) in self.actors.iter().enumerate().filter(|(_, actor)| !actor.gone) {
@@ -673,7 +674,8 @@ impl Machine {
                 let waits = self.executor.with_task(actor.id, |task| {
                     let own = task.intent.class.queue();
                     let free = own != QueueType::Realtime && task.intent.qos.cpu_max == 0;
-                    task.state() == TaskState::Ready && free && task.affinity.contains(idle)
+                    let child = task.stats.context_switches == 0 && at(self.now) < task.created + SPAWN_GRACE;
+                    task.state() == TaskState::Ready && free && !child && task.affinity.contains(idle)
                 });
                 let fixed = self.fixed.contains(&number) || self.cpus[home].unsaved == Some(number);
                 assert!(

@@ -1,5 +1,6 @@
-//! A host whose CPUs are threads of the shuttle model checker, and whose time stands still: no timer ever helps, so a
-//! task that is forgotten, or a wake-up that is lost, is a deadlock that shuttle reports.
+//! A host whose CPUs are threads of the shuttle model checker, and whose time stands still but for what a wake-up says: a
+//! CPU that must ask again by an instant does so right then. No other timer ever helps, so a task that is forgotten, or a
+//! wake-up that is lost, is a deadlock that shuttle reports.
 #![allow(dead_code)]
 
 use dis_core::api::{Duration, TaskId, TaskSpec, Timestamp};
@@ -7,11 +8,11 @@ use dis_core::executor::{Executor, Kill, Leave, Wake};
 use dis_core::intent::Intent;
 use dis_core::scheduler::Config;
 use shuttle::rand::Rng;
-use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use shuttle::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread;
 
-/// Whatever happens, happens at this instant.
+/// When the models begin.
 pub const NOW: Timestamp = Timestamp::ZERO;
 
 /// A spin lock whose every step shuttle sees.
@@ -66,6 +67,7 @@ pub struct World {
     loaded: Vec<AtomicBool>,
     /// Tasks that have yet to end.
     left: AtomicUsize,
+    now: AtomicU64,
     ids: Mutex<Vec<TaskId>>,
 }
 
@@ -76,13 +78,14 @@ impl World {
             bells: (0..cpus).map(|_| Bell::default()).collect(),
             loaded: (0..tasks).map(|_| AtomicBool::new(false)).collect(),
             left: AtomicUsize::new(tasks),
+            now: AtomicU64::new(NOW.as_nanos()),
             ids: Mutex::new(vec![TaskId::INVALID; tasks]),
         })
     }
 
     pub fn spawn(&self, from: Option<usize>, number: u32, intent: Intent) -> TaskId {
         let spec = TaskSpec::new("", intent, number).joinable();
-        let (id, wake) = self.x.spawn(NOW, from, spec).unwrap();
+        let (id, wake) = self.x.spawn(self.now(), from, spec).unwrap();
         self.ids.lock().unwrap()[number as usize] = id;
         self.obey(wake);
         id
@@ -96,21 +99,29 @@ impl World {
         self.loaded[number as usize].load(Ordering::SeqCst)
     }
 
+    /// The time; it never goes back.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(self.now.load(Ordering::SeqCst))
+    }
+
     pub fn obey(&self, wake: Wake) {
-        if wake.interrupt {
+        if let Some(until) = wake.until {
+            self.now.fetch_max(until.as_nanos(), Ordering::SeqCst);
+        }
+        if wake.interrupt || wake.until.is_some() {
             self.ring(wake.cpu);
         }
     }
 
     pub fn unpark(&self, number: u32) {
-        if let Ok(wake) = self.x.unpark(NOW, self.id(number)) {
+        if let Ok(wake) = self.x.unpark(self.now(), self.id(number)) {
             self.obey(wake);
         }
     }
 
     /// Kills a task; its stack may be freed from the moment that this answers `Done`.
     pub fn kill(&self, number: u32) {
-        match self.x.kill(NOW, self.id(number)) {
+        match self.x.kill(self.now(), self.id(number)) {
             Ok(Kill::Done(joiner)) => {
                 assert!(!self.is_loaded(number), "it has ended, and its registers are in a CPU");
                 self.count_killed();
@@ -158,7 +169,8 @@ impl World {
             thread::yield_now();
             let told = before();
             let exits = matches!(leave, Leave::Exit(_));
-            let decision = self.x.schedule(cpu, NOW, leave).expect("a CPU that has saved");
+            let now = self.now();
+            let decision = self.x.schedule(cpu, now, leave).expect("a CPU that has saved");
             leave = Leave::Ask;
             if let Some(other) = decision.interrupt {
                 self.ring(other);
@@ -181,7 +193,7 @@ impl World {
                 self.ended();
             }
             self.count_killed();
-            let soon = decision.until == Some(NOW + Duration::from_nanos(1));
+            let soon = decision.until == Some(now + Duration::from_nanos(1));
             let Some(next) = decision.next else {
                 if !soon && self.left.load(Ordering::SeqCst) > 0 {
                     self.wait(cpu);
