@@ -12,7 +12,9 @@ use dis_context::{Context, jump, switch};
 use dis_core::api::{SchedResult, Timestamp};
 use dis_core::executor::{Decision, Leave};
 
-use crate::identity::{self, Site};
+use crate::binding::{self, Site};
+use crate::identity;
+use crate::keep;
 use crate::klt::{self, Klt, Order};
 use crate::runtime::{Inner, fatal};
 use crate::task::{Abort, DETACHED, DONE, ENDED, Header, NOBODY, THREAD, TaskRef};
@@ -100,7 +102,7 @@ pub(crate) fn turn(klt: &'static Klt, me: Option<&Header>, mut step: Step, free:
             return false;
         }
         task.set_id(next.id);
-        step = match identity::locate(klt, me, next.context, free) {
+        step = match binding::locate(klt, me, next.context, free) {
             Site::Here => {
                 klt.arm(decision.until, now);
                 enter(klt, me, task);
@@ -433,12 +435,11 @@ fn exit(klt: &'static Klt, me: &Header) -> ! {
         let Some(next) = decision.next else { break Step::Carry(decision) };
         let task = next.context.header();
         let own = task.klt.load(Ordering::Relaxed);
-        let likely_here = if own.is_null() { klt.identity.bound() == 0 } else { ptr::eq(own, klt) };
-        if !likely_here {
+        if !own.is_null() && !ptr::eq(own, klt) {
             break Step::Carry(decision);
         }
         task.set_id(next.id);
-        match identity::locate(klt, None, next.context, true) {
+        match binding::locate(klt, None, next.context, true) {
             Site::Here => {
                 klt.arm(decision.until, now);
                 let to = prepare(klt, task);
@@ -493,10 +494,8 @@ pub(crate) fn preempt(klt: &'static Klt) {
     while klt.wanted() {
         klt.enter();
         let me = klt.current();
-        if let Some(me) = me
-            && me.kept.load(Ordering::Relaxed)
-        {
-            unkeep(klt, me);
+        if let Some(me) = me {
+            keep::before_wait(klt, me);
         }
         let _ = turn(klt, me, Step::Ask(Leave::Ask), false);
         klt.lower_flag();
@@ -508,6 +507,9 @@ pub(crate) fn preempt(klt: &'static Klt) {
 pub(crate) fn give_way(klt: &'static Klt, leave: Leave) {
     klt.enter();
     let me = klt.current();
+    if let Some(me) = me {
+        keep::before_leave(klt, me);
+    }
     let _ = turn(klt, me, Step::Ask(leave), !thread::panicking());
     leave_runtime(klt);
 }
@@ -516,21 +518,11 @@ pub(crate) fn give_way(klt: &'static Klt, leave: Leave) {
 pub(crate) fn wait(klt: &'static Klt, leave: Leave) {
     klt.enter();
     let me = klt.current();
-    if let Some(me) = me
-        && me.kept.load(Ordering::Relaxed)
-    {
-        unkeep(klt, me);
+    if let Some(me) = me {
+        keep::before_wait(klt, me);
     }
     let _ = turn(klt, me, Step::Ask(leave), !thread::panicking());
     leave_runtime(klt);
-}
-
-fn unkeep(klt: &Klt, me: &Header) {
-    if klt.identity.bound() == 1 {
-        me.kept.store(false, Ordering::Relaxed);
-        me.chain.store(1, Ordering::Relaxed);
-        let _ = klt.rt().exec.set_movable(me.id(), true);
-    }
 }
 
 /// Runs `f` inside the runtime: not preempted, and on a carrier looked after when it is left. `f` does not allocate, free,

@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use dis_core::intent::QueueType;
 use dis_core::scheduler::Urgency;
@@ -15,7 +15,7 @@ use dis_core::scheduler::Urgency;
 use crate::inherit::{self, Guard};
 use crate::klt::Klt;
 use crate::runtime::Inner;
-use crate::task::{Header, Sharing, TaskRef};
+use crate::task::Header;
 
 const HELD: u32 = 1;
 const WANTED: u32 = 2;
@@ -52,6 +52,8 @@ pub(crate) struct Identity {
     frozen: AtomicPtr<Header>,
     /// Number of tasks bound to it (low 32 bits) and code of its kind (high).
     binding: AtomicU64,
+    /// A task was preempted on it in mid-run since its first one was bound: others might wait for that one for long.
+    burdened: AtomicBool,
     /// First of the tasks that wait for it; under the runtime's inheritance lock.
     waiters: Cell<*const Header>,
     /// Whom the waiters have lent their urgency; under the same lock. Cleared before that task can end.
@@ -65,6 +67,7 @@ impl Identity {
             holder: AtomicPtr::new(ptr::null_mut()),
             frozen: AtomicPtr::new(ptr::null_mut()),
             binding: AtomicU64::new(0),
+            burdened: AtomicBool::new(false),
             waiters: Cell::new(ptr::null()),
             lent_to: Cell::new(ptr::null()),
         }
@@ -94,6 +97,7 @@ impl Identity {
 
     /// `task` was preempted in mid-run and is about to give the worker away.
     pub(crate) fn freeze(&self, task: &Header) {
+        self.burdened.store(true, Ordering::Relaxed);
         self.frozen.store(ptr::from_ref(task).cast_mut(), Ordering::Release);
     }
 
@@ -124,9 +128,16 @@ impl Identity {
         self.binding.load(Ordering::Relaxed) >> 32 == kind.code()
     }
 
+    /// Whether a task of `class` may join the tasks that are bound to it: they are of that class, and have always come to a
+    /// cooperative point by themselves.
+    pub(crate) fn welcomes(&self, class: QueueType) -> bool {
+        (self.is(Kind::Own(class)) || self.is(Kind::Shared(class))) && !self.burdened.load(Ordering::Relaxed)
+    }
+
     /// Binds the first task. The caller owns the KLT.
     pub(crate) fn bind_first(&self, kind: Kind) {
         debug_assert_eq!(self.bound(), 0);
+        self.burdened.store(false, Ordering::Relaxed);
         self.binding.store(kind.code() << 32 | 1, Ordering::Release);
     }
 
@@ -246,137 +257,4 @@ pub(crate) fn most_urgent_waiter(rt: &Inner, _guard: &Guard<'_>, task: &Header) 
         most = inherit::higher(most, rt.exec.urgency(waiter.id()).ok());
     }
     most
-}
-
-/// How a decision's task gets to run.
-pub(crate) enum Site {
-    /// On this KLT: switch stacks.
-    Here,
-    /// On that KLT, which is acquired: hand the worker over.
-    There(&'static Klt),
-    /// Later: the task waits for its identity.
-    Declined,
-    /// Later: no KLT is spare; the task waits until the keeper has made one.
-    NoSpare,
-    /// It was aborted before it began.
-    Gone,
-}
-
-/// Finds out where `task` runs. `me` is the task on whose stack the carrier is, if any; `free` tells whether the carrier
-/// is at a cooperative point.
-pub(crate) fn locate(klt: &'static Klt, me: Option<&Header>, task: TaskRef, free: bool) -> Site {
-    let rt = klt.rt();
-    let task = task.header();
-    // SAFETY: KLTs live as long as the runtime.
-    if let Some(own) = unsafe { task.klt.load(Ordering::Relaxed).as_ref() } {
-        if free && ptr::eq(own, klt) {
-            return Site::Here;
-        }
-        return reach(rt, own, task);
-    }
-    if !task.claim() {
-        return Site::Gone;
-    }
-    let site = if rt.attach_stack(task) { assign(klt, me, task, free) } else { None };
-    match site {
-        Some(site) => {
-            rt.wait_no_more(task);
-            site
-        }
-        None => {
-            task.unclaim();
-            Site::NoSpare
-        }
-    }
-}
-
-fn reach(rt: &Inner, klt: &'static Klt, task: &Header) -> Site {
-    match acquire_or_wait(rt, klt, task) {
-        Acquired::Yes => Site::There(klt),
-        Acquired::Waits => Site::Declined,
-    }
-}
-
-/// Binds an unstarted task to a KLT; `None` if none can be had here and now.
-fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> Option<Site> {
-    let rt = klt.rt();
-    let worker = klt.worker();
-    let class = task.class;
-    // Tasks that somebody waits for share by worker when there are many; a group that spans workers would delay them.
-    let many = rt.identities_used() >= rt.config.identities;
-    let kind = match task.sharing {
-        Sharing::Never => Kind::Dedicated,
-        Sharing::Always => Kind::Shared(class),
-        Sharing::WhenMany if many && class <= QueueType::Interactive => Kind::Shared(class),
-        Sharing::WhenMany => Kind::Own(class),
-    };
-    // The carrier itself, if no task is bound to it and somebody else can be the worker's home.
-    if free && klt.identity.bound() == 0 && rt.secure_home(worker) {
-        rt.bind_first(klt, kind);
-        task.bind(klt);
-        if kind == Kind::Shared(class) && lacks_shared(worker, class) {
-            worker.shared[class as usize].store(ptr::from_ref(klt).cast_mut(), Ordering::Release);
-        }
-        return Some(Site::Here);
-    }
-    if kind == Kind::Dedicated {
-        return own(rt, worker, task, kind);
-    }
-    // A chain of joins: the tasks of this identity cannot go on before `task` has ended, whatever it does.
-    if free
-        && let Some(me) = me
-        && ptr::eq(me.joining.load(Ordering::Relaxed), task)
-        && klt.identity.bound() == me.chain.load(Ordering::Relaxed)
-        && !klt.identity.is(Kind::Dedicated)
-        && task.sharing == Sharing::WhenMany
-    {
-        klt.identity.bind_guest();
-        task.bind(klt);
-        task.chain.store(me.chain.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        rt.keep_here(me);
-        rt.keep_here(task);
-        return Some(Site::Here);
-    }
-    if kind == Kind::Shared(class) {
-        // SAFETY: KLTs live as long as the runtime.
-        if let Some(shared) = unsafe { worker.shared[class as usize].load(Ordering::Acquire).as_ref() } {
-            let here = free && ptr::eq(shared, klt);
-            if (here || !shared.identity.is_held()) && shared.identity.bind_more(kind) {
-                task.bind(shared);
-                rt.keep_here(task);
-                return Some(if here { Site::Here } else { reach(rt, shared, task) });
-            }
-        }
-        // None yet, or a preempted task keeps it: the newcomers get another one.
-        let site = own(rt, worker, task, kind)?;
-        worker.shared[class as usize].store(task.klt.load(Ordering::Relaxed), Ordering::Release);
-        return Some(site);
-    }
-    if !many {
-        return own(rt, worker, task, kind);
-    }
-    // More tasks than identities: join the smallest group of the class.
-    match rt.smallest_group(kind) {
-        Some(group) if group.identity.bind_more(kind) => {
-            task.bind(group);
-            let here = free && ptr::eq(group, klt);
-            Some(if here { Site::Here } else { reach(rt, group, task) })
-        }
-        _ => own(rt, worker, task, kind),
-    }
-}
-
-fn lacks_shared(worker: &crate::worker::Worker, class: QueueType) -> bool {
-    // SAFETY: KLTs live as long as the runtime.
-    unsafe { worker.shared[class as usize].load(Ordering::Acquire).as_ref() }
-        .is_none_or(|klt| !klt.identity.is(Kind::Shared(class)))
-}
-
-/// Takes a spare KLT for `task`.
-fn own(rt: &Inner, worker: &crate::worker::Worker, task: &Header, kind: Kind) -> Option<Site> {
-    let spare = rt.take_spare(worker.os_cpu)?;
-    rt.bind_first(spare, kind);
-    spare.identity.hold(Some(task));
-    task.bind(spare);
-    Some(Site::There(spare))
 }

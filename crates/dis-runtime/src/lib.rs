@@ -35,6 +35,7 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod api;
+mod binding;
 mod builder;
 mod clock;
 mod dispatch;
@@ -42,6 +43,7 @@ mod host;
 mod identity;
 mod inherit;
 mod join;
+mod keep;
 mod keeper;
 mod klt;
 mod lock;

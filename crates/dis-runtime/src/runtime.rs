@@ -137,13 +137,6 @@ impl Inner {
         (!workers.is_empty()).then_some(workers)
     }
 
-    /// Keeps a task from being moved: it shares its identity.
-    pub(crate) fn keep_here(&self, task: &Header) {
-        if !task.kept.swap(true, Ordering::Relaxed) {
-            let _ = self.exec.set_movable(task.id(), false);
-        }
-    }
-
     /// Gives a task that is about to start its stack; false if none can be had now.
     pub(crate) fn attach_stack(&self, task: &Header) -> bool {
         // SAFETY: the caller has claimed the task.
@@ -154,6 +147,11 @@ impl Inner {
             *slot = Some(stack);
         }
         true
+    }
+
+    /// Whether there are more tasks than identities for them.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.live.load(Ordering::Relaxed) > self.config.identities
     }
 
     /// No task is left.

@@ -8,13 +8,14 @@ use std::cell::{Cell, UnsafeCell};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use dis_context::{Context, Stack};
 use dis_core::api::TaskId;
 use dis_core::intent::QueueType;
 use dis_core::scheduler::Urgency;
 
+use crate::keep;
 use crate::klt::Klt;
 use crate::runtime::Inner;
 use crate::sync::mutex::Core as MutexCore;
@@ -58,8 +59,8 @@ pub(crate) struct Header {
     pub(crate) joiner_rt: Cell<*const Inner>,
     /// Somebody wants it to end.
     pub(crate) aborted: AtomicBool,
-    /// The core knows it as not movable.
-    pub(crate) kept: AtomicBool,
+    /// Whether the core may move it; see `keep`.
+    pub(crate) kept: AtomicU8,
     pub(crate) sharing: Sharing,
     /// The class it was spawned in; decides about identities only.
     pub(crate) class: QueueType,
@@ -114,7 +115,7 @@ impl Header {
             joiner: AtomicU64::new(NOBODY),
             joiner_rt: Cell::new(ptr::null()),
             aborted: AtomicBool::new(false),
-            kept: AtomicBool::new(false),
+            kept: AtomicU8::new(keep::MOVABLE),
             sharing,
             class,
             klt: AtomicPtr::new(ptr::null_mut()),
