@@ -176,9 +176,9 @@ impl Builder {
         self
     }
 
-    /// How many kernel threads of their own the Batch and Background tasks may have together before they share. Default
-    /// 64, at least 1. Tasks that share one switch in nanoseconds while they cooperate, but wait for each other when one
-    /// is preempted.
+    /// How many tasks there may be before they share kernel threads (those that are declared dedicated never do). Default 64,
+    /// at least 1. Tasks that share one switch in nanoseconds while they cooperate, but wait for each other when one is
+    /// preempted.
     pub fn identities(mut self, identities: usize) -> Self {
         self.identities = identities.max(1);
         self

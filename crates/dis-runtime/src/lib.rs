@@ -27,7 +27,7 @@
 //!   over. The identity stays taken until the task goes on; who needs it waits and lends it urgency.
 //!
 //! Tasks get identities of their own while there are few ([`Builder::identities`]), so that preempting one never holds up
-//! another; beyond that they share by class. [`TaskBuilder::shared`] asks for sharing (switches in nanoseconds),
+//! another; beyond that a task that starts shares with those of its class whose thread is at a cooperative point. [`TaskBuilder::shared`] asks for sharing (switches in nanoseconds),
 //! [`TaskBuilder::dedicated`] rules it out. `docs/soundness.md` says why safe code cannot tell
 //! the difference, and what it should know anyway.
 //!

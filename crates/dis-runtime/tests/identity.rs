@@ -153,3 +153,68 @@ fn a_chain_of_joins_stays_on_one_thread() {
     assert_eq!(rt.spawn_fn(Intent::batch(), || depth(50)).unwrap().join().unwrap(), 50);
     assert!(rt.threads() <= before + 2);
 }
+
+fn distinct(threads: impl IntoIterator<Item = std::thread::ThreadId>) -> usize {
+    threads.into_iter().collect::<std::collections::HashSet<_>>().len()
+}
+
+/// Yields for a while; answers the thread.
+fn polite() -> std::thread::ThreadId {
+    (0..20).for_each(|_| yield_now());
+    std::thread::current().id()
+}
+
+#[test]
+fn few_tasks_have_threads_of_their_own_and_a_crowd_shares_the_one_that_is_there() {
+    let rt = Runtime::builder().workers(1).identities(8).build().unwrap();
+    let run = |tasks: u64| {
+        let root = rt.spawn_fn(Intent::batch(), move || {
+            let begun = Arc::new(AtomicU64::new(0));
+            let child = || {
+                let begun = begun.clone();
+                spawn_fn(Intent::batch(), move || {
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    while begun.load(Ordering::Relaxed) < tasks {
+                        yield_now();
+                    }
+                    polite()
+                })
+            };
+            let all: Vec<_> = (0..tasks).map(|_| child().unwrap()).collect();
+            distinct(all.into_iter().map(|task| task.join().unwrap()))
+        });
+        root.unwrap().join().unwrap()
+    };
+    assert_eq!(run(5), 5);
+    // The root's, and another one if the root was preempted in the middle of something.
+    assert!(run(200) <= 2);
+    assert_eq!(run(5), 5);
+}
+
+#[test]
+fn nobody_joins_one_that_was_preempted_in_mid_run() {
+    let rt = Runtime::builder().workers(1).identities(8).build().unwrap();
+    let crowd: Vec<_> =
+        (0..12).map(|_| rt.task(Intent::interactive(5_000)).shared().spawn(dis_runtime::park).unwrap()).collect();
+    let hog = |time: Duration| {
+        let child = move || {
+            spin(time);
+            let children: Vec<_> = (0..4).map(|_| spawn_fn(Intent::batch(), polite).unwrap()).collect();
+            while !children.iter().all(JoinHandle::is_finished) {
+                yield_now();
+            }
+            let here = std::thread::current().id();
+            children.into_iter().map(|task| task.join().unwrap()).filter(|&id| id == here).count()
+        };
+        rt.spawn_fn(Intent::batch(), child).unwrap()
+    };
+    // Alone it is never preempted, so all four join it.
+    assert_eq!(hog(Duration::ZERO).join().unwrap(), 4);
+    let other = rt.spawn_fn(Intent::batch(), || spin(Duration::from_millis(60))).unwrap();
+    assert_eq!(hog(Duration::from_millis(60)).join().unwrap(), 0);
+    other.join().unwrap();
+    for task in crowd {
+        task.unpark();
+        task.join().unwrap();
+    }
+}

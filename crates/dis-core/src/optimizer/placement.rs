@@ -17,8 +17,8 @@ pub const SPAWN_GRACE: Duration = Duration::from_micros(500);
 pub(crate) const fn may_wait_for_parent(class: &IntentClass) -> bool {
     match *class {
         IntentClass::Interactive { target_latency_us } => target_latency_us >= 4 * SPAWN_GRACE.as_nanos() / 1_000,
-        IntentClass::Batch { .. } | IntentClass::Background { .. } => true,
-        IntentClass::System { .. } | IntentClass::Realtime { .. } => false,
+        IntentClass::Batch | IntentClass::Background => true,
+        IntentClass::System | IntentClass::Realtime { .. } => false,
     }
 }
 
