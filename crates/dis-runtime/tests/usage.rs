@@ -47,6 +47,10 @@ fn measured(rt: &Arc<Runtime>, body: impl FnOnce() + Send + 'static) -> (TaskSta
     });
     let task = task.unwrap();
     done.wait();
+    // The scheduler's own count is as of its last decision: wait for the one that lets the task wait.
+    while task.stats().unwrap().blocks == 0 {
+        std::thread::yield_now();
+    }
     let seen = task.stats().unwrap();
     asked.set();
     let (own, used) = task.join().unwrap();
