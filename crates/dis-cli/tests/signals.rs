@@ -79,3 +79,16 @@ fn tasks_that_wait_for_ever_do_not_hold_it_up() {
     // Far above what ending takes, and far below the sleep.
     assert!(begin.elapsed() < Duration::from_secs(120), "{:?}", begin.elapsed());
 }
+
+#[test]
+fn tasks_that_wait_for_their_release_do_not_hang() {
+    let folder = Folder::new();
+    let text = "[[task]]\nname = \"rare\"\nintent = \"realtime\"\nperiod = \"3000s\"\nwcet = \"1ms\"\n";
+    let file = folder.file("w.toml", text);
+    let child = start(&["run", &file, "--duration", "20000s"]);
+    signal(&child, "-INT");
+    let (code, out, err) = end(child);
+    assert_eq!(code, Some(130), "{err}");
+    assert!(!err.contains("did not end"), "{err}");
+    assert!(out.contains("rare"), "{out}");
+}

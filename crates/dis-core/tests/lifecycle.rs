@@ -402,3 +402,18 @@ fn stale_ids_find_nobody_for_ever() {
         assert_eq!(x.set_priority(at(9), id, 1).map(|_| ()), Err(SchedError::TaskNotFound));
     }
 }
+
+/// A task that is alone on its CPU is never asked about, so it is never charged; its counters hold what it has had all
+/// the same, and reading them charges nothing.
+#[test]
+fn counters_hold_the_stretch_that_is_under_way() {
+    let x = machine(2);
+    let (hog, waits) = (spawn(&x, 0, 1, pinned(0)), spawn(&x, 0, 2, pinned(0)));
+    ask(&x, 0, 10, Leave::Ask);
+    let cpu_time = |now, id| x.task_stats(at(now), id).map(|stats| stats.cpu_time);
+    assert_eq!((cpu_time(ms(7) + 10, hog), cpu_time(ms(7) + 10, waits)), (Ok(ms(7)), Ok(0)));
+    assert_eq!((x.stats_at(at(ms(7) + 10)).total_cpu_time, x.stats().total_cpu_time), (ms(7), 0));
+    ask(&x, 0, ms(8) + 10, BLOCK);
+    assert_eq!((cpu_time(ms(9) + 10, hog), cpu_time(ms(9) + 10, waits)), (Ok(ms(8)), Ok(ms(1))));
+    assert_eq!(x.task_stats(at(0), TaskId::INVALID).err(), Some(SchedError::TaskNotFound));
+}

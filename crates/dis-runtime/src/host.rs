@@ -39,10 +39,10 @@ impl Runtime {
         Builder::new()
     }
 
-    /// Counters of all CPUs together.
+    /// Counters of all CPUs together, up to now.
     pub fn stats(&self) -> SchedulerStats {
         // The sum of several CPUs allocates nothing, but it takes their locks.
-        inside(|| self.inner.exec.stats())
+        inside(|| self.inner.exec.stats_at(self.inner.now()))
     }
 
     /// The counters of a task; `None` once it has ended. As `JoinHandle::stats`, which see.

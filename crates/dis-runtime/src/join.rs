@@ -308,6 +308,14 @@ impl<T> JoinHandle<T> {
         usage::stats(&self.rt, self.id)
     }
 
+    /// The scheduler's own counters of the task up to now; `None` once it has ended. Cheap, a lock and no system call: those
+    /// of the kernel (`user_time`, `system_time`, `page_faults`) are as [`stats`](Self::stats) or the end of a neighbour
+    /// last left them. `cpu_time` holds the stretch that is under way, which a task that is alone on its CPU, and so
+    /// never asked about, may have begun long ago.
+    pub fn scheduler_stats(&self) -> Option<TaskStats> {
+        inside(|| self.rt.exec.task_stats(self.rt.now(), self.id).ok())
+    }
+
     /// Changes the machine's CPUs on which the task may run. A task on a CPU that is forbidden now leaves it at once.
     ///
     /// # Errors

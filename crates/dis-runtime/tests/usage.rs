@@ -123,6 +123,25 @@ fn a_hog_is_seen_while_it_runs() {
     hog.join().unwrap();
 }
 
+/// The scheduler never asks about a task that is alone, and still knows what it has had.
+#[test]
+fn the_scheduler_counts_a_hog_that_is_alone() {
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let hog = rt.spawn_fn(Intent::batch(), move || while !flag.load(Ordering::Relaxed) {}).unwrap();
+    let cpu_time = || hog.scheduler_stats().unwrap().cpu_time;
+    for goal in [1_000_000, 50_000_000] {
+        while cpu_time() < goal {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    let before = cpu_time();
+    assert!(rt.stats().total_cpu_time >= before);
+    stop.store(true, Ordering::Relaxed);
+    hog.join().unwrap();
+}
+
 /// What tasks of one thread use there together is charged to none of them; one that is alone there again is charged again.
 #[test]
 fn tasks_that_share_a_thread_are_charged_for_what_is_certain() {

@@ -6,6 +6,7 @@ use dis_core::api::{CpuMask, Duration};
 use dis_core::intent::IntentClass;
 use dis_workload::model::{Action, Cursor, Release, Scope, Step, TaskSpec, TimerId, TimerMode};
 
+use super::deadlines::Grid;
 use super::objects::Woken;
 use super::{Record, Round};
 use crate::host::{Host, Lock, NextJob, Park};
@@ -17,12 +18,14 @@ type Guard<'a, H> = <<H as Host>::Mutex<()> as Lock<()>>::Guard<'a>;
 
 /// Runs task number `me` of the round, which is an instance of `spec`, to its end or that of the round.
 pub fn execute<H: Host>(host: &H, round: &Round<H>, spec: &TaskSpec, me: usize) {
+    let origin = round.run.start() + spec.offset.as_nanos();
     let mut body = Body {
         host,
         round,
         spec,
         me,
-        origin: round.run.start() + spec.offset.as_nanos(),
+        origin,
+        grid: Grid::of(spec, origin),
         record: Record::default(),
         guards: Vec::new(),
         timers: Vec::new(),
@@ -42,6 +45,8 @@ struct Body<'a, H: Host> {
     me: usize,
     /// When the task's own time begins.
     origin: u64,
+    /// When its jobs are released and due, if they are.
+    grid: Option<Grid>,
     record: Record,
     /// The mutexes it holds.
     guards: Vec<(usize, Guard<'a, H>)>,
@@ -68,6 +73,11 @@ struct Job {
 impl<H: Host> Drop for Body<'_, H> {
     fn drop(&mut self) {
         self.guards.clear();
+        // What a task that paces itself has not answered is a miss only if it was due by the end of the round.
+        let now = self.host.now().min(self.round.run.end());
+        if self.grid.is_none() && self.since.is_some_and(|since| now > since.saturating_add(self.deadline())) {
+            self.miss(1);
+        }
         self.record.counters += self.host.counters();
         self.round.slots[self.me].leave(std::mem::take(&mut self.record));
     }
@@ -89,11 +99,6 @@ impl<'a, H: Host> Body<'a, H> {
                     return;
                 }
             }
-        }
-        // The end of the round cuts a job short; it is a miss only if it was due by then.
-        let now = self.host.now().min(self.round.run.end());
-        if self.job.is_some() && now > self.release.saturating_add(self.deadline()) {
-            self.miss(1);
         }
     }
 
@@ -133,9 +138,13 @@ impl<'a, H: Host> Body<'a, H> {
             0 => NextJob { release: self.origin, skipped: 0 },
             _ => self.next_release(period),
         };
-        self.miss(released.skipped);
+        self.mark(released.skipped);
         self.release = released.release;
-        if !self.is_late() {
+        self.cut |= self.is_late();
+        if !self.cut {
+            if let Some(grid) = &self.grid {
+                self.round.slots[self.me].deadlines.begin(grid, released.release);
+            }
             self.job = Some(Job { cpu: self.host.cpu_time() });
         }
     }
@@ -143,9 +152,11 @@ impl<'a, H: Host> Body<'a, H> {
     /// Waits for the next release: the host's, if it knows the period, else the clock's.
     fn next_release(&mut self, period: Duration) -> NextJob {
         let before = self.host.now();
-        let next = self.host.next_period().unwrap_or_else(|| {
-            let period = period.as_nanos().max(1);
-            let mut release = self.release.saturating_add(period);
+        let period = period.as_nanos().max(1);
+        let mut release = self.release.saturating_add(period);
+        // The host would wait for a release that is none any more.
+        let of_host = if release < self.round.run.end() { self.await_host() } else { None };
+        let next = of_host.unwrap_or_else(|| {
             // Releases whose deadlines have passed too are left out: their jobs could only be late.
             let skipped = before.saturating_sub(release.saturating_add(self.deadline())).div_ceil(period);
             release = release.saturating_add(period.saturating_mul(skipped));
@@ -159,12 +170,23 @@ impl<'a, H: Host> Body<'a, H> {
         next
     }
 
+    fn await_host(&self) -> Option<NextJob> {
+        let waits = &self.round.slots[self.me].between_jobs;
+        waits.store(true, Ordering::Release);
+        let next = self.host.next_period();
+        waits.store(false, Ordering::Release);
+        next
+    }
+
     fn end_pass(&mut self) {
         let slot = &self.round.slots[self.me];
         self.record.jobs += 1;
         slot.jobs.store(self.record.jobs, Ordering::Relaxed);
         let Some(job) = self.job.take() else { return };
-        self.responded(self.release);
+        let now = self.responded(self.release);
+        if let Some(grid) = &self.grid {
+            slot.deadlines.end(grid, self.release, now);
+        }
         if let (Some(before), Some(after), IntentClass::Realtime { wcet_us, .. }) =
             (job.cpu, self.host.cpu_time(), self.spec.intent.class)
         {
@@ -180,19 +202,29 @@ impl<'a, H: Host> Body<'a, H> {
         }
     }
 
-    /// A job, or what a wake-up asked for, is done.
-    fn responded(&mut self, since: u64) {
-        let response = self.host.now().saturating_sub(since);
+    /// A job, or what a wake-up asked for, is done now.
+    fn responded(&mut self, since: u64) -> u64 {
+        let now = self.host.now();
+        let response = now.saturating_sub(since);
         self.record.response.record(response);
         if response > self.deadline() {
             self.miss(1);
         }
+        now
     }
 
+    /// Deadlines were missed. Those of periodic jobs are counted by [`Deadlines`](super::deadlines::Deadlines).
     fn miss(&mut self, count: u64) {
-        if count > 0 {
+        if self.grid.is_none() {
             self.record.misses += count;
             self.round.slots[self.me].misses.store(self.record.misses, Ordering::Relaxed);
+        }
+        self.mark(count);
+    }
+
+    /// For the trace.
+    fn mark(&self, misses: u64) {
+        if misses > 0 {
             self.round.missed(self.me, self.host.now());
         }
     }

@@ -4,12 +4,13 @@
 //!   task's next instruction. A task that need not block has none.
 //! * **Response time**: of a periodic task from the release to the end of the pass; of others from the wake-up to the
 //!   next step that waits for time or an event. Waiting for a mutex is part of it.
-//! * **Misses**: periodic jobs that end after their deadlines, releases that were left out because even their deadlines
-//!   had passed, and a job that was due but not done at the end of the round. A Realtime task that paces itself misses
-//!   when a response takes longer than its relative deadline.
+//! * **Misses**: the releases of a periodic task whose deadlines came, at the latest at the end of the round, before their
+//!   jobs had ended; those that were left out, or whose jobs never ended, are among them. A Realtime task that paces
+//!   itself misses when a response takes longer than its relative deadline.
 //! * **CPU time**, switches, migrations and overruns are the host's counts.
 
 mod body;
+mod deadlines;
 mod objects;
 mod record;
 mod samples;
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use dis_workload::Workload;
 
 pub use body::execute;
+use deadlines::Grid;
 pub use objects::Shared;
 pub use record::{Record, Slot};
 pub use samples::Samples;
@@ -97,6 +99,26 @@ impl<H: Host> Round<H> {
     /// Whether every task has ended.
     pub fn is_done(&self) -> bool {
         self.slots.iter().all(Slot::is_done)
+    }
+
+    /// Whether every task has ended or waits for a release only.
+    pub fn is_at_rest(&self) -> bool {
+        self.slots.iter().all(Slot::is_at_rest)
+    }
+
+    /// Deadlines missed up to `end`, task by task.
+    pub fn missed_by(&self, end: u64) -> impl Iterator<Item = u64> {
+        self.workload.instances().zip(&self.slots).map(move |(instance, slot)| {
+            let grid = Grid::of(instance.spec, self.run.start() + instance.spec.offset.as_nanos());
+            let jobs = slot.jobs.load(Ordering::Relaxed);
+            grid.map_or(0, |grid| slot.deadlines.missed(&grid, instance.spec.repeat, jobs, end))
+        })
+    }
+
+    /// The records of a round that ended at `end`. Once, when the tasks have ended or are not waited for any more.
+    pub fn records(&self, end: u64) -> Vec<Record> {
+        let end = end.min(self.run.end());
+        self.slots.iter().zip(self.missed_by(end)).map(|(slot, missed)| slot.take(missed)).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use dis_core::intent::IntentClass;
 use dis_workload::report::TaskReport;
 
 use super::Samples;
+use super::deadlines::Deadlines;
 use crate::host::Counters;
 
 /// The measurements of one task in one round.
@@ -18,7 +19,7 @@ pub struct Record {
     pub response: Samples,
     /// Passes completed.
     pub jobs: u64,
-    /// Jobs completed late, left out, or not completed although they were due.
+    /// Deadlines missed: of a task that paces itself as it goes, of periodic jobs when the round is over.
     pub misses: u64,
     /// CPU time that the steps asked for and got, ns.
     pub burnt_ns: u64,
@@ -64,8 +65,12 @@ impl Record {
 pub struct Slot {
     /// Passes completed so far.
     pub jobs: AtomicU64,
-    /// Deadlines missed so far.
+    /// Deadlines missed so far by a task that paces itself.
     pub misses: AtomicU64,
+    /// How the jobs of a periodic task fared so far.
+    pub deadlines: Deadlines,
+    /// It waits for a release, as far as it is concerned: it can be ended there.
+    pub between_jobs: AtomicBool,
     done: AtomicBool,
     record: Mutex<Option<Record>>,
 }
@@ -76,9 +81,22 @@ impl Slot {
         self.done.load(Ordering::Acquire)
     }
 
-    /// The record, once.
-    pub fn take(&self) -> Option<Record> {
-        self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+    /// Whether nothing is left to be waited for.
+    pub fn is_at_rest(&self) -> bool {
+        self.is_done() || self.between_jobs.load(Ordering::Acquire)
+    }
+
+    /// The record, once; of a task that has left none what is known from outside. `missed` is what [`Deadlines::missed`]
+    /// says of it.
+    pub fn take(&self, missed: u64) -> Record {
+        let left = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let mut record = left.unwrap_or_else(|| Record {
+            jobs: self.jobs.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            ..Record::default()
+        });
+        record.misses += missed;
+        record
     }
 
     pub(super) fn leave(&self, record: Record) {

@@ -8,7 +8,11 @@ const MS: u64 = 1_000_000;
 
 /// Runs a workload as threads for `length` ms (or until all tasks have ended) and answers the tasks' records.
 fn run(text: &str, length: u64) -> Vec<Record> {
-    let workload = Arc::new(Workload::from_toml(text, "test.toml").unwrap());
+    run_workload(Workload::from_toml(text, "test.toml").unwrap(), length)
+}
+
+fn run_workload(workload: Workload, length: u64) -> Vec<Record> {
+    let workload = Arc::new(workload);
     let start = sys::monotonic() + 5 * MS;
     let round = Round::<Threads>::new(&workload, Speed::calibrate().speed, start, length * MS);
     let host = Threads { cpus: sys::allowed_cpus().into(), pinned: true };
@@ -25,7 +29,8 @@ fn run(text: &str, length: u64) -> Vec<Record> {
         }
         round.stop();
     });
-    round.slots.iter().map(|slot| slot.take().unwrap()).collect()
+    assert!(round.is_done());
+    round.records(sys::monotonic())
 }
 
 fn task(name: &str, rest: &str) -> String {
@@ -92,6 +97,33 @@ fn jobs_are_released_on_the_grid_and_late_ones_are_misses() {
     // Every job is late, and the releases that a late job runs over are misses too.
     assert!(record.misses >= record.jobs, "{} of {}", record.misses, record.jobs);
     assert_eq!(record.counters.overruns, record.jobs);
+}
+
+#[test]
+fn jobs_that_never_end_miss_every_deadline() {
+    let realtime = "intent = \"realtime\"\nperiod = \"10ms\"\ndeadline = \"5ms\"\nwcet = \"2ms\"\n";
+    let text = task("hog", &format!("{realtime}loop = [ {{ run = \"10s\" }} ]"))
+        + &task("waits", &format!("{realtime}offset = \"100ms\"\nloop = [ {{ wait = \"never\" }} ]"))
+        + &task("one", &format!("{realtime}repeat = 1\nloop = [ {{ wait = \"never\" }} ]"))
+        + &task("rare", "intent = \"batch\"\nloop = [ { sleep = \"3600s\" }, { signal = \"never\" } ]");
+    let records = run(&text, 300);
+    // One every 10 ms, due 5 ms later; of `one` there is one only.
+    assert_eq!(
+        records.iter().map(|record| (record.jobs, record.misses)).collect::<Vec<_>>(),
+        [(0, 30), (0, 20), (0, 1), (0, 0)]
+    );
+}
+
+#[test]
+fn a_task_that_paces_itself_misses_when_it_does_not_answer() {
+    let mut workload = Workload::from_toml(
+        &(task("t", "intent = \"realtime\"\nperiod = \"10ms\"\nwcet = \"2ms\"\nloop = [ { sleep = \"5ms\" }, { run = \"10s\" } ]")),
+        "test.toml",
+    )
+    .unwrap();
+    workload.tasks[0].release = dis_workload::model::Release::Free;
+    let record = &run_workload(workload, 200)[0];
+    assert_eq!((record.jobs, record.misses), (0, 1));
 }
 
 #[test]

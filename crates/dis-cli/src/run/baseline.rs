@@ -13,7 +13,7 @@ use dis_workload::model::TaskSpec;
 
 use super::gate::{Gate, give_up};
 use super::noise::NoiseMeter;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, hang_text};
 use super::plan::Plan;
 use super::watch::Watch;
 use crate::host::Host;
@@ -181,14 +181,18 @@ pub fn run_round(
     let noise = NoiseMeter::start(&plan.cpus);
     round.run.set_start(sys::monotonic() + 2_000_000 + 20_000 * threads.len() as u64);
     gate.open(true);
-    let (duration_ns, ended) = watch.attend(&round, String::new, || {});
-    let mut outcome = Outcome { duration_ns, noise: noise.read(), ..Outcome::default() };
-    outcome.records = round.slots.iter().map(|slot| slot.take().unwrap_or_default()).collect();
+    let mut outcome = Outcome::default();
+    let measure = || {
+        outcome.noise = noise.read();
+        sys::monotonic()
+    };
+    let (duration_ns, ended) = watch.attend(&round, String::new, || {}, measure);
+    outcome.duration_ns = duration_ns;
+    outcome.records = round.records(round.run.start() + duration_ns);
     if !ended {
-        let left = round.slots.iter().filter(|slot| !slot.is_done()).count();
-        outcome
-            .notes
-            .push(format!("{}: threads that did not end: {left}; do they wait for each other?", baseline.name()));
+        let named = plan.workload.instances().zip(&round.slots).filter(|(_, slot)| !slot.is_done());
+        let hung: Vec<String> = named.map(|(instance, _)| instance.name()).collect();
+        outcome.notes.push(hang_text(&format!("{}: threads", baseline.name()), &hung));
     }
     for (thread, instance) in threads.into_iter().zip(plan.workload.instances()) {
         // A thread that hangs is left behind; it ends with the process.

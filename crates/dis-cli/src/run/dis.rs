@@ -6,17 +6,17 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use dis_core::api::{SchedError, TaskId, Timestamp};
-use dis_core::intent::{Intent, IntentClass, IoPriority};
+use dis_core::intent::{Intent, IntentClass, IoPriority, QueueType};
 use dis_runtime::{JoinError, JoinHandle, OsPolicy, Runtime, SpawnError};
 use dis_workload::model::{Constraint, Release, TaskSpec};
 
 use super::noise::NoiseMeter;
-use super::outcome::{Outcome, scheduler_report};
+use super::outcome::{Outcome, hang_text, scheduler_report};
 use super::plan::Plan;
 use super::watch::Watch;
 use crate::failure::Failure;
-use crate::host::Park;
 use crate::host::dis::{Dis, Handle, counters};
+use crate::host::{Counters, Park};
 use crate::interp::{Round, execute};
 use crate::sys;
 use crate::trace::{Feed, KEPT, TraceFile};
@@ -81,18 +81,28 @@ impl DisRound<'_> {
             let stats = runtime.stats();
             format!("  {} switches  {} preemptions", stats.context_switches, stats.involuntary_switches)
         };
-        let (duration_ns, ended) = watch.attend(&round, live, || {
+        let tick = || {
             if let Some(trace) = &mut self.trace {
                 feed.pump(&runtime, &round, trace, None);
             }
-        });
+        };
+        let mut stats = Vec::new();
+        let measure = || {
+            stats = tasks.stats();
+            outcome.scheduler = Some(scheduler_report(&runtime.stats()));
+            outcome.noise = noise.read();
+            // Later than all of that, so that no task has had more than the time that is reported.
+            let measured = runtime.now().as_nanos();
+            round.stop();
+            tasks.lift_budgets(plan);
+            measured
+        };
+        let (duration_ns, ended) = watch.attend(&round, live, tick, measure);
         outcome.duration_ns = duration_ns;
-        outcome.noise = noise.read();
-        outcome.scheduler = Some(scheduler_report(&runtime.stats()));
         if let Some(trace) = &mut self.trace {
             feed.finish(&runtime, &round, trace, start.saturating_add(duration_ns));
         }
-        tasks.collect(plan, ended, &mut outcome);
+        tasks.collect(plan, ended, &stats, &mut outcome);
         if !runtime.shutdown(PATIENCE) {
             outcome.notes.push("the runtime did not end in time; its threads end with this process".into());
         }
@@ -188,16 +198,35 @@ impl Tasks {
         self.round.shared.unpark_all();
     }
 
-    /// Takes the records and counters; tasks that hang are aborted and counted.
-    fn collect(self, plan: &Plan, ended: bool, outcome: &mut Outcome) {
-        let stats: Vec<_> = self.handles.iter().map(|handle| handle.with(JoinHandle::stats).flatten()).collect();
+    /// What each has used and undergone up to now.
+    fn stats(&self) -> Vec<Counters> {
+        let stats = |handle: &Handle| handle.with(JoinHandle::scheduler_stats).flatten();
+        self.handles.iter().map(|handle| stats(handle).as_ref().map(counters).unwrap_or_default()).collect()
+    }
+
+    /// The round is over, and every task is to see that, even one that has used up its budget until a release far away.
+    fn lift_budgets(&self, plan: &Plan) {
+        for (handle, instance) in self.handles.iter().zip(plan.workload.instances()) {
+            if instance.spec.intent.class.queue() == QueueType::Realtime {
+                // One that has ended needs no CPU any more.
+                let _ = handle.with(|handle| handle.set_intent(&Intent::batch()));
+            }
+        }
+    }
+
+    /// Takes the records and joins the tasks; those that hang are aborted and counted.
+    fn collect(self, plan: &Plan, ended: bool, stats: &[Counters], outcome: &mut Outcome) {
+        let hangs = |me: usize| !ended && !self.round.slots[me].is_at_rest();
+        let named = plan.workload.instances().map(|instance| instance.name()).enumerate();
+        let hung: Vec<String> = named.filter(|(me, _)| hangs(*me)).map(|(_, name)| name).collect();
+        if !hung.is_empty() {
+            outcome.notes.push(hang_text("linux: tasks", &hung));
+        }
         self.release();
-        let mut hung = 0;
         for (me, instance) in plan.workload.instances().enumerate() {
             let slot = &self.round.slots[me];
             if let Some(handle) = self.handles[me].take() {
                 if !ended && !slot.is_done() {
-                    hung += 1;
                     handle.abort();
                     let patience = sys::monotonic() + ABORT_NS;
                     while !handle.is_finished() && sys::monotonic() < patience {
@@ -210,13 +239,9 @@ impl Tasks {
                     outcome.panics.push(format!("{}: {error}", instance.name()));
                 }
             }
-            let mut record = slot.take().unwrap_or_default();
-            record.counters += stats[me].as_ref().map(counters).unwrap_or_default();
-            outcome.records.push(record);
         }
-        if hung > 0 {
-            outcome.notes.push(format!("tasks that did not end by themselves: {hung}; do they wait for each other?"));
-        }
+        outcome.records = self.round.records(self.round.run.start() + outcome.duration_ns);
+        outcome.records.iter_mut().zip(stats).for_each(|(record, stats)| record.counters += *stats);
     }
 }
 

@@ -54,6 +54,15 @@ impl Outcome {
     }
 }
 
+/// Says which of `whom` did not end when the round was over.
+pub fn hang_text(whom: &str, names: &[String]) -> String {
+    const NAMED: usize = 5;
+    let more = names.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let names = names[..names.len().min(NAMED)].join(", ");
+    format!("{whom} that did not end by themselves: {names}{more}; do they wait for each other?")
+}
+
 /// The counters as the report has them.
 pub fn scheduler_report(stats: &SchedulerStats) -> SchedulerReport {
     let queue = |stat: &QueueStat| QueueReport {

@@ -34,19 +34,22 @@ pub struct Watch<'a> {
 
 impl Watch<'_> {
     /// Waits until the round is over and stops it. Answers how long it took, ns, and whether all tasks ended. Asks for
-    /// `extra` text when it draws the line, and calls `tick` every now and then.
+    /// `extra` text when it draws the line, and calls `tick` every now and then. When the time is over it calls
+    /// `measure`, which answers the instant up to which it has measured: what tasks use until they have seen that the
+    /// round is over belongs to nothing.
     pub fn attend<H: Host>(
         &mut self,
         round: &Round<H>,
         extra: impl Fn() -> String,
         mut tick: impl FnMut(),
+        measure: impl FnOnce() -> u64,
     ) -> (u64, bool) {
         let (start, end) = (round.run.start(), round.run.end());
         let mut drawn = 0;
-        let stopped = loop {
+        loop {
             let now = sys::monotonic();
             if now >= end || self.interrupt.has_come() || round.is_done() {
-                break now.clamp(start.min(end), end);
+                break;
             }
             if self.progress.is_on() && now >= drawn + FRAME_NS {
                 drawn = now;
@@ -55,19 +58,21 @@ impl Watch<'_> {
             }
             tick();
             sleep(Duration::from_nanos(LOOK_NS.min(end - now)));
-        };
+        }
+        let measured = measure();
         round.stop();
         let patience = sys::monotonic() + GRACE_NS;
-        while !round.is_done() && sys::monotonic() < patience {
+        while !round.is_at_rest() && sys::monotonic() < patience {
             sleep(Duration::from_millis(1));
         }
-        (stopped - start.min(stopped), round.is_done())
+        (measured.saturating_sub(start), round.is_done())
     }
 
     fn line<H: Host>(&self, elapsed: u64, round: &Round<H>, extra: &str) -> String {
         let sum = |count: fn(&Slot) -> u64| round.slots.iter().map(count).sum::<u64>();
         let jobs = sum(|slot| slot.jobs.load(std::sync::atomic::Ordering::Relaxed));
-        let misses = sum(|slot| slot.misses.load(std::sync::atomic::Ordering::Relaxed));
+        let paced = sum(|slot| slot.misses.load(std::sync::atomic::Ordering::Relaxed));
+        let misses = paced + round.missed_by(round.run.start() + elapsed).sum::<u64>();
         let elapsed = self.before + elapsed;
         let seconds = |ns: u64| ns as f64 / 1e9;
         let label = if self.label.is_empty() { String::new() } else { format!("{}  ", self.label) };

@@ -21,7 +21,7 @@ use core::fmt;
 
 use lock_api::{Mutex, MutexGuard, RawMutex};
 
-use crate::api::{CpuMask, MAX_CPUS, SchedError, SchedResult, Task, TaskId, Timestamp};
+use crate::api::{CpuMask, MAX_CPUS, SchedError, SchedResult, Task, TaskId, TaskStats, Timestamp};
 use crate::executor::{Placement, Wake};
 use crate::intent::{IntentAnalyzer, QueueType, SystemLoad};
 use crate::optimizer::{CpuLoad, IDLE_RANK, Limits, LimitsError};
@@ -156,6 +156,19 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         state.get(key).map(f).ok_or(SchedError::TaskNotFound)
     }
 
+    /// A task's counters up to `now`, the time for which it has had the CPU since the last decision included.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`] for a stale id.
+    pub fn task_stats(&self, now: Timestamp, id: TaskId) -> SchedResult<TaskStats> {
+        let (state, key) = self.lock_home(id)?;
+        let mut stats = state.get(key).ok_or(SchedError::TaskNotFound)?.stats;
+        if state.current == Some(key) {
+            stats.cpu_time += state.uncharged(now).as_nanos();
+        }
+        Ok(stats)
+    }
+
     /// How urgent a task is now, inheritance included.
     ///
     /// # Errors
@@ -181,11 +194,19 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         ids
     }
 
-    /// The counters of all CPUs together.
+    /// The counters of all CPUs together, as of their last decisions.
     pub fn stats(&self) -> SchedulerStats {
+        self.stats_at(Timestamp::ZERO)
+    }
+
+    /// The counters of all CPUs together up to `now`, the time for which tasks have had them since the last decisions
+    /// included.
+    pub fn stats_at(&self, now: Timestamp) -> SchedulerStats {
         let mut sum = SchedulerStats::default();
         for cpu in 0..self.cpu_count() {
-            sum.merge(&self.lock(cpu).stats());
+            let state = self.lock(cpu);
+            sum.merge(&state.stats());
+            sum.record_cpu_time(state.uncharged(now));
         }
         sum
     }
@@ -203,7 +224,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let mut load = SystemLoad { active_cpus: self.cpu_count() as u32, ..SystemLoad::default() };
         for cpu in 0..self.cpu_count() {
             let state = self.lock(cpu);
-            let busy = state.counts.total_cpu_time + state.current.map_or(0, |_| now.since(state.charged).as_nanos());
+            let busy = state.counts.total_cpu_time + state.uncharged(now).as_nanos();
             let used = busy.saturating_sub(core::mem::replace(&mut earlier.busy[cpu], busy));
             load.cpu_load.push((u128::from(used) * 100 / u128::from(span)).min(100) as u8);
             load.runqueue_length += state.ready_count;

@@ -387,6 +387,11 @@ impl<C> CpuState<C> {
         self.arbiter.charge(task.sched.class, ran, now);
     }
 
+    /// How long the running task has had the CPU without having been charged for it.
+    pub fn uncharged(&self, now: Timestamp) -> Duration {
+        self.current.map_or(Duration::ZERO, |_| now.since(self.charged))
+    }
+
     /// What others may know of this CPU.
     pub fn summary(&self) -> CpuLoad {
         let running = self.current.and_then(|key| self.get(key)).map_or(IDLE_RANK, |task| task.sched.class as u8);

@@ -54,15 +54,17 @@ pub struct TaskReport {
     pub class: String,
     /// Passes through the body that were completed.
     pub jobs: u64,
-    /// Realtime jobs that were completed after their deadline, or were not completed when the run ended later than it.
+    /// Realtime: releases whose deadlines came during the run before their jobs had ended; jobs that were left out because
+    /// they could only be late, and jobs that never ended, are among them.
     pub deadline_misses: u64,
     /// From becoming ready to running, ns.
     pub wake_latency_ns: Option<Summary>,
     /// From the release (Realtime) or the wake-up (others) to the end of the job or the next block, ns.
     pub response_ns: Option<Summary>,
-    /// CPU time used, ns.
+    /// How long the scheduler gave it a CPU, ns. That is wall time: what the operating system took from the CPU meanwhile
+    /// for other processes, or a hypervisor, is in it. In a baseline it is the CPU time that the thread used.
     pub cpu_ns: u64,
-    /// CPU time used as part of one CPU over the run: 1.0 is a whole CPU.
+    /// `cpu_ns` as part of one CPU over the run: 1.0 is a whole CPU, which is the most.
     pub share: f64,
     /// Times the task gave up the CPU by itself.
     pub voluntary: u64,

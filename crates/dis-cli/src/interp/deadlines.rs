@@ -1,0 +1,121 @@
+//! How many deadlines a periodic task has missed.
+//!
+//! Counted from the releases, not from the jobs: a job that never ends, a task that hangs or is aborted, and releases
+//! that were left out because they could only be late all miss, on every host alike.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dis_core::intent::IntentClass;
+use dis_workload::model::{Release, Repeat, TaskSpec};
+
+/// What a periodic task has done; others read it while it runs.
+#[derive(Debug, Default)]
+pub struct Deadlines {
+    /// Releases whose jobs have ended or were left out.
+    settled: AtomicU64,
+    /// Jobs that ended by their deadlines.
+    in_time: AtomicU64,
+    /// When the last of these was due.
+    last_due: AtomicU64,
+}
+
+/// When the jobs of a periodic task are released and due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    origin: u64,
+    period: u64,
+    deadline: u64,
+}
+
+impl Grid {
+    /// That of a task whose own time begins at `origin`; `None` if its jobs are not released periodically, or are never
+    /// due.
+    pub fn of(spec: &TaskSpec, origin: u64) -> Option<Grid> {
+        match (spec.release, spec.intent.class) {
+            (Release::Periodic(period), IntentClass::Realtime { deadline_us, .. }) => {
+                Some(Grid { origin, period: period.as_nanos().max(1), deadline: deadline_us.saturating_mul(1_000) })
+            }
+            _ => None,
+        }
+    }
+
+    /// The number of the release at that instant, from 0.
+    fn number(&self, release: u64) -> u64 {
+        release.saturating_sub(self.origin) / self.period
+    }
+
+    /// How many releases are due at or before `end`.
+    fn due_by(&self, end: u64) -> u64 {
+        let first = self.origin.saturating_add(self.deadline);
+        if end < first { 0 } else { (end - first) / self.period + 1 }
+    }
+}
+
+impl Deadlines {
+    /// The job of this release begins; those before it are dealt with.
+    pub fn begin(&self, grid: &Grid, release: u64) {
+        self.settled.store(grid.number(release), Ordering::Relaxed);
+    }
+
+    /// The job of this release ends now.
+    pub fn end(&self, grid: &Grid, release: u64, now: u64) {
+        self.settled.store(grid.number(release) + 1, Ordering::Relaxed);
+        let due = release.saturating_add(grid.deadline);
+        if now <= due {
+            self.last_due.store(due, Ordering::Relaxed);
+            self.in_time.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Releases due at or before `end` whose jobs had not ended by then, of a task that has ended `jobs` jobs.
+    pub fn missed(&self, grid: &Grid, repeat: Repeat, jobs: u64, end: u64) -> u64 {
+        let mut due = grid.due_by(end);
+        if let Repeat::Times(times) = repeat {
+            // A task that exits owes no more than these.
+            due = due.min(self.settled.load(Ordering::Relaxed).saturating_add(times.saturating_sub(jobs)));
+        }
+        // Only the last job can have ended in time and yet be due after `end`: the next one begins after its deadline.
+        let early = u64::from(self.last_due.load(Ordering::Relaxed) > end);
+        due.saturating_sub(self.in_time.load(Ordering::Relaxed).saturating_sub(early))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRID: Grid = Grid { origin: 100, period: 10, deadline: 8 };
+
+    #[test]
+    fn every_release_that_was_due_counts() {
+        let none = Deadlines::default();
+        let missed = |end| none.missed(&GRID, Repeat::Forever, 0, end);
+        assert_eq!([0, 107, 108, 117, 118, 1_100].map(missed), [0, 0, 1, 1, 2, 100]);
+    }
+
+    #[test]
+    fn jobs_in_time_do_not() {
+        let deadlines = Deadlines::default();
+        for (number, took) in [(0, 8), (1, 9), (2, 3)] {
+            let release = 100 + number * 10;
+            deadlines.begin(&GRID, release);
+            deadlines.end(&GRID, release, release + took);
+        }
+        let missed = |end| deadlines.missed(&GRID, Repeat::Forever, 3, end);
+        // The third was due at 128. An end before that counts neither it nor what it was in time for.
+        assert_eq!([127, 128, 137, 138, 148].map(missed), [1, 1, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_task_that_exits_owes_nothing_more() {
+        let deadlines = Deadlines::default();
+        // One job of two, in the middle of the second: it ran over the releases 1 and 2, the fourth is its second.
+        deadlines.begin(&GRID, 100);
+        assert_eq!(deadlines.missed(&GRID, Repeat::Times(2), 0, 10_000), 2);
+        deadlines.end(&GRID, 100, 125);
+        deadlines.begin(&GRID, 130);
+        assert_eq!(deadlines.missed(&GRID, Repeat::Times(2), 1, 10_000), 4);
+        deadlines.end(&GRID, 130, 135);
+        assert_eq!(deadlines.missed(&GRID, Repeat::Times(2), 2, 10_000), 3);
+    }
+}
