@@ -1,5 +1,7 @@
 //! What an indexed heap holds.
 
+use core::hint::select_unpredictable;
+
 use super::QueueItem;
 use crate::api::Timestamp;
 
@@ -40,6 +42,15 @@ impl<K: HeapKey, T: QueueItem> Entry<K, T> {
     #[inline(always)]
     fn bits(&self) -> u128 {
         u128::from(self.key.to_bits()) << 64 | u128::from(self.item.rank())
+    }
+
+    /// `other` if so, else `self`; without a jump.
+    #[inline(always)]
+    pub(super) fn or(self, other: Self, so: bool) -> Self {
+        Entry {
+            key: select_unpredictable(so, other.key, self.key),
+            item: select_unpredictable(so, other.item, self.item),
+        }
     }
 
     #[inline(always)]

@@ -5,43 +5,67 @@ use core::hint::select_unpredictable;
 
 use super::QueueItem;
 use super::entry::{Entry, HeapKey};
-use super::run::Run;
+use super::implicit::ImplicitHeap;
 use crate::policy::TaskKey;
 
-/// Children of a node. Of 2, 4 and 8, 4 is the fastest at 100 to 1,000 entries and within a tenth of the fastest
-/// elsewhere: a level costs two dependent comparisons, and siblings of 16 bytes fill a cache line.
-const ARITY: usize = 4;
+/// Most runs. Looking for the least of so many firsts costs as much as a level or two of the heap with its cache misses.
+const RUNS: usize = 16;
 
-/// Stands for "not queued" in the position table.
-const ABSENT: u32 = u32::MAX;
-/// Marks a position as one in the run.
-const IN_RUN: u32 = 1 << 31;
+/// End of a run.
+const NIL: u32 = u32::MAX;
+/// Instead of a predecessor: the item stands in the heap.
+const IN_HEAP: u32 = u32::MAX - 1;
 
-/// A minimum queue of (key, item), ordered by key and then by the item's rank, with a table of positions by item index.
+/// A minimum queue of (key, item), ordered by key and then by the item's rank, with a table by item index.
 ///
 /// `peek` is O(1); `push`, `pop`, `remove` and `update` are O(log n); nothing allocates after
 /// [`reserve`](Self::reserve).
 ///
 /// Keys of schedulers mostly arrive in ascending order: now + a latency, a clock + a request. Such an entry is appended
-/// to a *run*, a ring that is sorted by construction, in O(1), and taken from its front in O(1). What arrives out of
-/// order goes to a heap, and the first is the lesser of the two firsts. So no order of arrival costs more than the
-/// heap, and the usual one costs nothing. The heap is an implicit one (Williams 1964) with four children a node, as in
-/// Johnson's d-heaps (1975): flatter than a binary heap, and the children of a node lie side by side.
+/// to a *run*, a list that is sorted by construction, in O(1), and taken from its front in O(1). Where there are several
+/// latencies there are several ascending sequences, so there may be several runs; an entry goes to the first that it
+/// does not break. The first entry of all is the least of the runs' firsts. What fits nowhere goes to a heap, so no order
+/// of arrival costs more than that, and the usual ones cost nothing.
 ///
-/// `pop` leaves a hole at the heap's root and lets the next call fill it. In a scheduler that is mostly the `push` of
-/// the task that has been running; it goes straight down from the root, and the last entry stays where it is.
+/// With k different latencies, k runs suffice: of any descending sequence of deadlines each has a different latency, and
+/// the first run that fits, in the order of their last entries, is a chain decomposition as in patience sorting.
 #[derive(Debug, Clone)]
 pub struct IndexedHeap<K, T = TaskKey> {
-    entries: Vec<Entry<K, T>>,
-    /// The first of `entries` has been taken out and is not there any more.
-    hole: bool,
-    run: Run<K, T>,
-    position: Vec<u32>,
+    rows: Vec<Row<K, T>>,
+    /// None is empty. As long as nothing is removed from their ends, the later ones end earlier.
+    runs: Vec<Run<K, T>>,
+    heap: ImplicitHeap<K, T>,
+    /// Where the first entry of all stands.
+    first: Place,
+    len: usize,
+}
+
+/// A queued item and its neighbours in its run.
+#[derive(Debug, Clone, Copy)]
+struct Row<K, T> {
+    /// Its item is [`QueueItem::NONE`] if none of this index is queued.
+    entry: Entry<K, T>,
+    prev: u32,
+    next: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Run<K, T> {
+    first: Entry<K, T>,
+    last: Entry<K, T>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Nowhere,
+    /// In the run of this number.
+    Run(u8),
+    Heap,
 }
 
 impl<K, T> Default for IndexedHeap<K, T> {
     fn default() -> Self {
-        IndexedHeap { entries: Vec::new(), hole: false, run: Run::default(), position: Vec::new() }
+        IndexedHeap { rows: Vec::new(), runs: Vec::new(), heap: ImplicitHeap::default(), first: Place::Nowhere, len: 0 }
     }
 }
 
@@ -53,118 +77,141 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
 
     /// Makes room for items with an index below `indices`.
     pub fn reserve(&mut self, indices: usize) {
-        // Room only: the table grows within it as indices come, so memory that no task needs is never touched.
-        self.position.reserve(indices.saturating_sub(self.position.len()));
-        // With a hole there may be one entry more than there are items.
-        self.entries.reserve((indices + 1).saturating_sub(self.entries.len()));
-        if self.run.reserve(indices) {
-            for (slot, entry) in (0u32..).zip(self.run.iter()) {
-                self.position[entry.item.index()] = slot | IN_RUN;
-            }
-        }
+        self.rows.reserve(indices.saturating_sub(self.rows.len()));
+        self.runs.reserve(RUNS - self.runs.len());
+        self.heap.reserve(indices);
     }
 
     /// Number of items.
     #[inline]
     pub fn len(&self) -> usize {
-        self.entries.len() - usize::from(self.hole) + self.run.len()
+        self.len
     }
 
     /// Whether there is no item.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn entry(&self, position: u32) -> Option<&Entry<K, T>> {
-        match position {
-            ABSENT => None,
-            at if at & IN_RUN == 0 => self.entries.get(at as usize),
-            at => self.run.slot(at & !IN_RUN),
-        }
-    }
-
-    /// Where `item` stands, if it does.
-    fn find(&self, item: T) -> Option<u32> {
-        let position = *self.position.get(item.index())?;
-        self.entry(position).is_some_and(|entry| entry.item == item).then_some(position)
+        self.len == 0
     }
 
     /// Whether `item` is queued.
     pub fn contains(&self, item: T) -> bool {
-        self.find(item).is_some()
+        self.key(item).is_some()
     }
 
     /// The key of a queued item.
     pub fn key(&self, item: T) -> Option<K> {
-        self.entry(self.find(item)?).map(|entry| entry.key)
-    }
-
-    /// The first entry of the heap.
-    #[inline(always)]
-    fn heap_first(&self) -> Option<Entry<K, T>> {
-        match self.hole {
-            true => least(&self.entries, 1).map(|(_, entry)| entry),
-            false => self.entries.first().copied(),
-        }
-    }
-
-    /// The first entry of the run, if there is none in the heap that goes before it.
-    #[inline(always)]
-    fn run_first(&self) -> Option<Entry<K, T>> {
-        let run = *self.run.front()?;
-        self.heap_first().is_none_or(|heap| run.before(&heap)).then_some(run)
+        self.rows.get(item.index()).filter(|row| row.entry.item == item).map(|row| row.entry.key)
     }
 
     /// The item with the lowest key.
-    #[inline]
+    #[inline(always)]
     pub fn peek(&self) -> Option<(K, T)> {
-        let first = self.run_first().or_else(|| self.heap_first())?;
-        Some((first.key, first.item))
+        self.first().map(|first| (first.key, first.item))
+    }
+
+    #[inline(always)]
+    fn first(&self) -> Option<Entry<K, T>> {
+        match self.first {
+            Place::Nowhere => None,
+            Place::Run(run) => self.runs.get(usize::from(run)).map(|run| run.first),
+            Place::Heap => self.heap.first(),
+        }
     }
 
     /// Queues `item`. An item of this index that is queued already makes place for it.
     #[inline]
     pub fn push(&mut self, item: T, key: K) {
-        let index = item.index();
-        if index >= self.position.len() {
-            self.position.resize(index + 1, ABSENT);
-        }
-        if self.position[index] != ABSENT {
-            self.take(self.position[index]);
-        }
         let entry = Entry { key, item };
-        if let Some(slot) = self.run.append(entry) {
-            self.position[index] = slot | IN_RUN;
-        } else if core::mem::take(&mut self.hole) {
-            self.sift_down(0, entry);
+        let at = item.index();
+        match self.rows.get(at) {
+            Some(row) if row.entry.item == T::NONE => {}
+            Some(_) => self.take(at),
+            None => self.rows.resize(at + 1, Row { entry: Entry { key, item: T::NONE }, prev: NIL, next: NIL }),
+        }
+        self.len += 1;
+        let Some(run) = self.runs.iter_mut().find(|run| !entry.before(&run.last)) else {
+            return self.push_apart(entry);
+        };
+        let prev = core::mem::replace(&mut run.last, entry).item.index();
+        self.rows[prev].next = at as u32;
+        self.rows[at] = Row { entry, prev: prev as u32, next: NIL };
+    }
+
+    /// Queues an entry that goes before the last of every run.
+    fn push_apart(&mut self, entry: Entry<K, T>) {
+        let first = self.first().is_none_or(|first| entry.before(&first));
+        let (place, prev) = if self.runs.len() < RUNS {
+            self.runs.push(Run { first: entry, last: entry });
+            (Place::Run(self.runs.len() as u8 - 1), NIL)
         } else {
-            self.entries.push(entry);
-            self.sift_up(self.entries.len() - 1, entry);
+            self.heap.push(entry);
+            (Place::Heap, IN_HEAP)
+        };
+        self.rows[entry.item.index()] = Row { entry, prev, next: NIL };
+        if first {
+            self.first = place;
         }
     }
 
     /// Takes out the item with the lowest key.
     #[inline]
     pub fn pop(&mut self) -> Option<(K, T)> {
-        let first = if let Some(run) = self.run_first() {
-            self.run.pop_front();
-            run
-        } else {
-            self.fill_hole();
-            let first = *self.entries.first()?;
-            self.hole = true;
-            first
-        };
-        self.position[first.item.index()] = ABSENT;
+        let first = self.first()?;
+        let row = &mut self.rows[first.item.index()];
+        row.entry.item = T::NONE;
+        let next = row.next;
+        self.len -= 1;
+        match self.first {
+            Place::Run(run) => self.advance(run.into(), next),
+            _ => self.heap.pop(),
+        }
+        self.look();
         Some((first.key, first.item))
+    }
+
+    /// The first of a run is gone; `next` followed.
+    #[inline(always)]
+    fn advance(&mut self, run: usize, next: u32) {
+        match self.rows.get_mut(next as usize) {
+            Some(row) => {
+                row.prev = NIL;
+                self.runs[run].first = row.entry;
+            }
+            None => {
+                self.runs.remove(run);
+            }
+        }
+    }
+
+    /// Looks for the first entry of all.
+    #[inline(always)]
+    fn look(&mut self) {
+        self.first = match self.runs.len() {
+            0 if self.len == 0 => Place::Nowhere,
+            0 => Place::Heap,
+            1 if self.heap.is_empty() => Place::Run(0),
+            _ => self.least_first(),
+        };
+    }
+
+    fn least_first(&self) -> Place {
+        let (mut least, mut number) = (self.runs[0].first, 0);
+        for (run, i) in self.runs.iter().zip(0..).skip(1) {
+            let less = run.first.before(&least);
+            least = least.or(run.first, less);
+            number = select_unpredictable(less, i, number);
+        }
+        match self.heap.first() {
+            Some(first) if first.before(&least) => Place::Heap,
+            _ => Place::Run(number),
+        }
     }
 
     /// Takes out `item`, which may stand anywhere.
     pub fn remove(&mut self, item: T) -> Option<K> {
-        let at = self.find(item)?;
-        let key = self.entry(at)?.key;
-        self.take(at);
+        let key = self.key(item)?;
+        self.take(item.index());
         Some(key)
     }
 
@@ -179,100 +226,34 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
 
     /// All items, those with high keys rather first; otherwise in no particular order.
     pub fn iter_late_first(&self) -> impl Iterator<Item = (K, T)> + '_ {
-        let heap = self.entries[usize::from(self.hole)..].iter().rev().copied();
-        self.run.iter().rev().chain(heap).map(|entry| (entry.key, entry.item))
+        let run = |run: &Run<K, T>| {
+            let before = |row: &&Row<K, T>| self.rows.get(row.prev as usize);
+            core::iter::successors(self.rows.get(run.last.item.index()), before).map(|row| row.entry)
+        };
+        self.runs.iter().flat_map(run).chain(self.heap.iter_late_first()).map(|entry| (entry.key, entry.item))
     }
 
-    /// Takes out what stands at `position`.
-    fn take(&mut self, position: u32) {
-        if position & IN_RUN != 0 {
-            let slot = position & !IN_RUN;
-            if let Some(entry) = self.run.slot(slot) {
-                self.position[entry.item.index()] = ABSENT;
-                self.run.take(slot);
+    /// Takes out the item of index `at`, which is queued.
+    fn take(&mut self, at: usize) {
+        let Row { entry, prev, next } = self.rows[at];
+        self.rows[at].entry.item = T::NONE;
+        self.len -= 1;
+        if prev == IN_HEAP {
+            self.heap.remove(entry.item);
+        } else if prev == NIL {
+            if let Some(run) = self.runs.iter().position(|run| run.first.item == entry.item) {
+                self.advance(run, next);
             }
-            return;
-        }
-        let at = position as usize;
-        self.position[self.entries[at].item.index()] = ABSENT;
-        // A hole at the root may stay: what stood there went before all others and stops them like a root.
-        if let Some(last) = self.entries.pop()
-            && at < self.entries.len()
-        {
-            self.settle(at, last);
-        }
-    }
-
-    /// Lets the last entry fill the hole at the root, if there is one.
-    #[inline]
-    fn fill_hole(&mut self) {
-        if core::mem::take(&mut self.hole)
-            && let Some(last) = self.entries.pop()
-            && !self.entries.is_empty()
-        {
-            self.sift_down(0, last);
-        }
-    }
-
-    /// Puts `entry` into the hole at `at`, or where it belongs above or below.
-    fn settle(&mut self, at: usize, entry: Entry<K, T>) {
-        if at > 0 && entry.before(&self.entries[(at - 1) / ARITY]) {
-            self.sift_up(at, entry);
         } else {
-            self.sift_down(at, entry);
-        }
-    }
-
-    /// Moves the hole at `at` towards the root until `entry` fits.
-    fn sift_up(&mut self, mut at: usize, entry: Entry<K, T>) {
-        while at > 0 {
-            let parent = (at - 1) / ARITY;
-            let above = self.entries[parent];
-            if !entry.before(&above) {
-                break;
+            let before = &mut self.rows[prev as usize];
+            before.next = next;
+            let before = before.entry;
+            if let Some(after) = self.rows.get_mut(next as usize) {
+                after.prev = prev;
+            } else if let Some(run) = self.runs.iter_mut().find(|run| run.last.item == entry.item) {
+                run.last = before;
             }
-            self.place(at, above);
-            at = parent;
         }
-        self.place(at, entry);
+        self.look();
     }
-
-    /// Moves the hole at `at` towards the leaves until `entry` fits.
-    fn sift_down(&mut self, mut at: usize, entry: Entry<K, T>) {
-        while let Some((child, below)) = least(&self.entries, at * ARITY + 1) {
-            if !below.before(&entry) {
-                break;
-            }
-            self.place(at, below);
-            at = child;
-        }
-        self.place(at, entry);
-    }
-
-    fn place(&mut self, at: usize, entry: Entry<K, T>) {
-        self.entries[at] = entry;
-        // A heap has at most as many entries as there are indices, and those have 31 bits.
-        self.position[entry.item.index()] = at as u32;
-    }
-}
-
-/// The least of the siblings of which the first stands at `first`, and its place.
-#[inline(always)]
-fn least<K: HeapKey, T: QueueItem>(entries: &[Entry<K, T>], first: usize) -> Option<(usize, Entry<K, T>)> {
-    let lower = |one: (usize, Entry<K, T>), two: (usize, Entry<K, T>)| {
-        let second = two.1.before(&one.1);
-        let key = select_unpredictable(second, two.1.key, one.1.key);
-        let item = select_unpredictable(second, two.1.item, one.1.item);
-        (select_unpredictable(second, two.0, one.0), Entry { key, item })
-    };
-    if let Some(&[a, b, c, d]) = entries.get(first..first + ARITY) {
-        return Some(lower(lower((first, a), (first + 1, b)), lower((first + 2, c), (first + 3, d))));
-    }
-    // The last siblings, which may be fewer.
-    let siblings = entries.get(first..)?;
-    let mut least = (first, *siblings.first()?);
-    for (i, &entry) in siblings.iter().enumerate().skip(1) {
-        least = lower(least, (first + i, entry));
-    }
-    Some(least)
 }

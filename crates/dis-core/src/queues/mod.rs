@@ -20,9 +20,9 @@ mod deadline;
 mod entry;
 mod fifo;
 mod heap;
+mod implicit;
 mod links;
 mod priority;
-mod run;
 mod sleep;
 #[cfg(test)]
 mod tests;
