@@ -63,14 +63,11 @@ pub struct Entity {
     pub virt: VirtualTime,
 }
 
-/// A task's position in virtual time; the Fair policy alone writes it.
+/// What a task takes along from one fair queue to the next; the Fair policy alone writes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct VirtualTime {
-    /// Service received, in weighted nanoseconds of the queue's virtual clock.
-    pub vruntime: i64,
-    /// When the current request should be served, on the same clock.
-    pub vdeadline: i64,
-    /// Service owed (positive) or overdrawn (negative) when the task last stopped competing.
+    /// Service owed (positive) or overdrawn (negative) when the task last stopped competing, in nanoseconds of a task of the
+    /// least weight, times 2^16.
     pub lag: i64,
 }
 

@@ -21,34 +21,40 @@ pub(super) struct Instant(pub(super) i64);
 
 impl Instant {
     /// Virtual time from `earlier` to here; negative if `earlier` is later.
+    #[inline(always)]
     pub(super) fn since(self, earlier: Instant) -> i64 {
         self.0.wrapping_sub(earlier.0)
     }
 
+    #[inline(always)]
     pub(super) fn after(self, span: i64) -> Instant {
         Instant(self.0.wrapping_add(span))
     }
 }
 
 impl Ord for Instant {
+    #[inline(always)]
     fn cmp(&self, other: &Self) -> Ordering {
         self.since(*other).cmp(&0)
     }
 }
 
 impl PartialOrd for Instant {
+    #[inline(always)]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 /// The virtual time in which a task of `weight` gains `service`, rounded down; at most [`LIMIT`].
+#[inline]
 pub(super) fn virtual_length(service: Duration, weight: u16) -> i64 {
     let service = service.as_nanos().min(LIMIT as u64 >> SCALE_BITS);
     ((service << SCALE_BITS) / u64::from(weight)) as i64
 }
 
 /// The shortest service for which a task of `weight` gains at least `length` of virtual time.
+#[inline]
 pub(super) fn service(length: i64, weight: u16) -> Duration {
     let wide = length.max(0) as u128 * u128::from(weight);
     Duration::from_nanos(wide.div_ceil(1 << SCALE_BITS) as u64)
@@ -69,6 +75,7 @@ pub(super) struct VirtualClock {
 
 impl VirtualClock {
     /// `V`, rounded down. Moves the base there, which keeps the numbers small.
+    #[inline]
     pub(super) fn now(&mut self) -> Instant {
         if self.weight > 0 {
             let whole = match i64::try_from(self.moment) {
@@ -82,6 +89,7 @@ impl VirtualClock {
     }
 
     /// Whether a task at `v` is eligible: it has had no more than its share, `v <= V`.
+    #[inline]
     pub(super) fn reached(&self, v: Instant) -> bool {
         i128::from(v.since(Instant(self.base))) * i128::from(self.weight) <= self.moment
     }
@@ -101,23 +109,27 @@ impl VirtualClock {
         now.after(-distance)
     }
 
+    #[inline]
     pub(super) fn join(&mut self, v: Instant, weight: u16) {
         self.weight += i64::from(weight);
         self.moment += i128::from(v.since(Instant(self.base))) * i128::from(weight);
     }
 
+    #[inline]
     pub(super) fn leave(&mut self, v: Instant, weight: u16) {
         self.weight -= i64::from(weight);
         self.moment -= i128::from(v.since(Instant(self.base))) * i128::from(weight);
     }
 
     /// A member of `weight` has gone forward by `length`.
+    #[inline]
     pub(super) fn advance(&mut self, length: i64, weight: u16) {
         self.moment += i128::from(length) * i128::from(weight);
     }
 
     /// How far a member at `v` may go forward. Never the limit in practice: it takes a task that runs for
     /// 2^60 units, five hours at weight 1 and two months at 256, while another of its queue waits.
+    #[inline]
     pub(super) fn headroom(&mut self, v: Instant) -> i64 {
         if v.since(Instant(self.base)) > LIMIT / 2 {
             self.now();

@@ -32,7 +32,7 @@ mod tests;
 
 use self::clock::{MAX_REQUEST, VirtualClock, service, virtual_length};
 use self::queue::{Member, Queued, VirtualQueue};
-use super::{Arrival, Entity, SchedulingPolicy, TaskKey, VirtualTime};
+use super::{Arrival, Entity, SchedulingPolicy, TaskKey};
 use crate::api::{Duration, Timestamp};
 
 /// Shares the CPU in proportion to weights (256 − priority): the earliest eligible virtual deadline first (EEVDF; Stoica and
@@ -85,6 +85,7 @@ impl FairPolicy {
     }
 
     /// The length of `task`'s requests.
+    #[inline]
     fn request(&self, task: &Entity) -> Duration {
         let request = match self.requests {
             Requests::ByWeight(full) => full.mul_div(u64::from(weight(task.priority)), 256),
@@ -109,15 +110,15 @@ impl FairPolicy {
         let length = self.request_length(task, weight);
         let vruntime = self.clock.place(lag.clamp(-length, length), weight);
         self.clock.join(vruntime, weight);
-        Member { vruntime, vdeadline: vruntime.after(length), turn: self.next_turn(), weight, queued: Queued::No }
+        let turn = self.next_turn();
+        Member { vruntime, vdeadline: vruntime.after(length), length, turn, weight, queued: Queued::No }
     }
 
     /// Ends `task`'s competing and saves its lag. Whether it was queued.
     fn end(&mut self, task: &mut Entity) -> bool {
         let Some(member) = self.queue.member(task.key) else { return false };
         let queued = self.queue.take(task.key);
-        let length = self.request_length(task, member.weight);
-        task.virt.lag = self.clock.now().since(member.vruntime).clamp(-length, length);
+        task.virt.lag = self.clock.now().since(member.vruntime).clamp(-member.length, member.length);
         self.clock.leave(member.vruntime, member.weight);
         self.queue.forget(task.key);
         queued
@@ -130,35 +131,34 @@ impl Default for FairPolicy {
     }
 }
 
-/// Shows a member's numbers to whoever looks at the task; the policy itself trusts its own.
-fn show(task: &mut Entity, member: &Member) {
-    task.virt = VirtualTime { vruntime: member.vruntime.0, vdeadline: member.vdeadline.0, ..task.virt };
-}
-
 impl SchedulingPolicy for FairPolicy {
     fn name(&self) -> &'static str {
         "fair"
     }
 
+    #[inline]
     fn on_ready(&mut self, task: &mut Entity, why: Arrival, _now: Timestamp) {
-        self.queue.take(task.key);
         let member = match self.queue.member(task.key) {
             None => self.begin(task, if why == Arrival::Spawn { 0 } else { task.virt.lag }),
-            Some(member) => match why {
-                Arrival::Preempt => member,
-                Arrival::Yield => {
+            Some(mut member) => {
+                if member.queued != Queued::No {
+                    self.queue.take(task.key);
+                }
+                if why == Arrival::Yield {
                     // A fresh request, which begins now: behind every eligible task whose requests are as long.
-                    let fresh = self.clock.now().after(self.request_length(task, member.weight));
-                    Member { vdeadline: fresh.max(member.vdeadline), turn: self.next_turn(), ..member }
+                    member.vdeadline = self.clock.now().after(member.length).max(member.vdeadline);
                 }
                 // A request that was consumed has been renewed by the last charge.
-                _ => Member { turn: self.next_turn(), ..member },
-            },
+                if why != Arrival::Preempt {
+                    member.turn = self.next_turn();
+                }
+                member
+            }
         };
-        show(task, &member);
         self.queue.insert(task.key, member, &self.clock);
     }
 
+    #[inline]
     fn select(&mut self, _now: Timestamp) -> Option<TaskKey> {
         self.served = Duration::ZERO;
         self.queue.pop(&self.clock)
@@ -191,8 +191,7 @@ impl SchedulingPolicy for FairPolicy {
         let vdeadline = vruntime.after(rescaled(old.vdeadline.since(old.vruntime)));
         self.clock.leave(old.vruntime, old.weight);
         self.clock.join(vruntime, weight);
-        let member = Member { vruntime, vdeadline, weight, ..old };
-        show(task, &member);
+        let member = Member { vruntime, vdeadline, length: self.request_length(task, weight), weight, ..old };
         if self.queue.take(task.key) {
             self.queue.insert(task.key, member, &self.clock);
         } else {
@@ -201,21 +200,18 @@ impl SchedulingPolicy for FairPolicy {
     }
 
     fn on_tick(&mut self, task: &mut Entity, ran: Duration, _now: Timestamp) {
-        let Some(mut member) = self.queue.member(task.key) else { return };
+        let Some(member) = self.queue.member_mut(task.key) else { return };
         let length = virtual_length(ran, member.weight).min(self.clock.headroom(member.vruntime));
         self.clock.advance(length, member.weight);
         self.served += ran;
         member.vruntime = member.vruntime.after(length);
         if member.vruntime >= member.vdeadline {
             // The request is consumed, the next one begins where it ended; late charges may have used that up as well.
-            let request = self.request_length(task, member.weight);
-            member.vdeadline = member.vdeadline.after(request);
+            member.vdeadline = member.vdeadline.after(member.length);
             if member.vruntime >= member.vdeadline {
-                member.vdeadline = member.vruntime.after(request);
+                member.vdeadline = member.vruntime.after(member.length);
             }
         }
-        show(task, &member);
-        self.queue.set(task.key, member);
     }
 
     /// The rest of the task's request, but at least the minimum granularity.

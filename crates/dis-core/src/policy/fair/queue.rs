@@ -14,6 +14,8 @@ pub(super) const RECHECKS: usize = 8;
 pub(super) struct Member {
     pub(super) vruntime: Instant,
     pub(super) vdeadline: Instant,
+    /// The virtual length of its requests.
+    pub(super) length: i64,
     /// Its place among equals.
     pub(super) turn: u32,
     /// 0: it does not compete.
@@ -34,7 +36,8 @@ pub(super) enum Queued {
     Promoted,
 }
 
-const NOBODY: Member = Member { vruntime: Instant(0), vdeadline: Instant(0), turn: 0, weight: 0, queued: Queued::No };
+const NOBODY: Member =
+    Member { vruntime: Instant(0), vdeadline: Instant(0), length: 0, turn: 0, weight: 0, queued: Queued::No };
 
 /// A task in a heap: ranked by turn, found by key. Turns start again from 0 after 2^32 arrivals; of two tasks with
 /// equal deadlines at that moment the later may go first.
@@ -88,8 +91,14 @@ impl VirtualQueue {
         self.by_deadline.len() + self.later.len()
     }
 
+    #[inline]
     pub(super) fn member(&self, key: TaskKey) -> Option<Member> {
         self.members.get(key.index()).copied().filter(|member| member.weight != 0)
+    }
+
+    #[inline]
+    pub(super) fn member_mut(&mut self, key: TaskKey) -> Option<&mut Member> {
+        self.members.get_mut(key.index()).filter(|member| member.weight != 0)
     }
 
     pub(super) fn is_queued(&self, key: TaskKey) -> bool {
@@ -107,6 +116,7 @@ impl VirtualQueue {
     }
 
     /// Queues a member that is not queued.
+    #[inline]
     pub(super) fn insert(&mut self, key: TaskKey, mut member: Member, clock: &VirtualClock) {
         if key.index() >= self.members.len() {
             self.members.resize(key.index() + 1, NOBODY);
@@ -143,6 +153,7 @@ impl VirtualQueue {
     }
 
     /// Takes out the task that [`first`](Self::first) names.
+    #[inline]
     pub(super) fn pop(&mut self, clock: &VirtualClock) -> Option<TaskKey> {
         self.sort(clock);
         let (_, Turn { key, .. }) = self.by_deadline.pop().or_else(|| self.later.pop())?;
@@ -155,7 +166,15 @@ impl VirtualQueue {
     /// Eligibility is looked at as late as that: if requests are of one length, the first by deadline is always
     /// eligible, and the other heap is empty. A task is moved at most twice each time it is queued, and
     /// [`RECHECKS`] tasks more a call.
+    #[inline]
     fn sort(&mut self, clock: &VirtualClock) {
+        let first = self.by_deadline.peek().map(|(_, turn)| self.members[turn.key.index()].vruntime);
+        if !(self.later.is_empty() && first.is_some_and(|first| clock.reached(first))) {
+            self.move_between(clock);
+        }
+    }
+
+    fn move_between(&mut self, clock: &VirtualClock) {
         while let Some((vruntime, turn)) = self.later.peek()
             && clock.reached(vruntime)
         {

@@ -170,7 +170,7 @@ fn late_charges_do_not_delay_the_requests_to_come() {
     assert_eq!(machine.slice(), 7, "it began at 10");
     machine.run(100);
     assert_eq!(machine.slice(), 10, "whole requests that were missed are forgotten");
-    assert_eq!(machine.tasks[task].virt.vruntime, 113 << 8);
+    assert_eq!(machine.member(task).unwrap().vruntime.0, 113 << 8);
 }
 
 #[test]
