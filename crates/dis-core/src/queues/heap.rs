@@ -120,14 +120,14 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
     }
 
     /// Queues `item`. An item of this index that is queued already makes place for it.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, item: T, key: K) {
         let entry = Entry { key, item };
         let at = item.index();
         match self.rows.get(at) {
             Some(row) if row.entry.item == T::NONE => {}
             Some(_) => self.take(at),
-            None => self.rows.resize(at + 1, Row { entry: Entry { key, item: T::NONE }, prev: NIL, next: NIL }),
+            None => self.cover(at, key),
         }
         self.len += 1;
         let Some(run) = self.runs.iter_mut().find(|run| !entry.before(&run.last)) else {
@@ -136,6 +136,12 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
         let prev = core::mem::replace(&mut run.last, entry).item.index();
         self.rows[prev].next = at as u32;
         self.rows[at] = Row { entry, prev: prev as u32, next: NIL };
+    }
+
+    /// Makes rows up to `at`.
+    #[cold]
+    fn cover(&mut self, at: usize, key: K) {
+        self.rows.resize(at + 1, Row { entry: Entry { key, item: T::NONE }, prev: NIL, next: NIL });
     }
 
     /// Queues an entry that goes before the last of every run.
@@ -155,7 +161,7 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
     }
 
     /// Takes out the item with the lowest key.
-    #[inline]
+    #[inline(always)]
     pub fn pop(&mut self) -> Option<(K, T)> {
         let first = self.first()?;
         let row = &mut self.rows[first.item.index()];

@@ -99,18 +99,14 @@ impl FairPolicy {
         virtual_length(self.request(task), weight)
     }
 
-    fn next_turn(&mut self) -> u32 {
-        self.turns = self.turns.wrapping_add(1);
-        self.turns
-    }
-
     /// Places `task`, which does not compete yet, and begins its first request.
     fn begin(&mut self, task: &Entity, lag: i64) -> Member {
         let weight = weight(task.priority);
         let length = self.request_length(task, weight);
         let vruntime = self.clock.place(lag.clamp(-length, length), weight);
         self.clock.join(vruntime, weight);
-        let turn = self.next_turn();
+        self.turns = self.turns.wrapping_add(1);
+        let turn = self.turns;
         Member { vruntime, vdeadline: vruntime.after(length), length, turn, weight, queued: Queued::No }
     }
 
@@ -136,29 +132,29 @@ impl SchedulingPolicy for FairPolicy {
         "fair"
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_ready(&mut self, task: &mut Entity, why: Arrival, _now: Timestamp) {
-        let member = match self.queue.member(task.key) {
-            None => self.begin(task, if why == Arrival::Spawn { 0 } else { task.virt.lag }),
-            Some(mut member) => {
-                if member.queued != Queued::No {
-                    self.queue.take(task.key);
-                }
-                if why == Arrival::Yield {
-                    // A fresh request, which begins now: behind every eligible task whose requests are as long.
-                    member.vdeadline = self.clock.now().after(member.length).max(member.vdeadline);
-                }
-                // A request that was consumed has been renewed by the last charge.
-                if why != Arrival::Preempt {
-                    member.turn = self.next_turn();
-                }
-                member
-            }
+        if self.queue.is_queued(task.key) {
+            self.queue.take(task.key);
+        }
+        let Some(member) = self.queue.member_mut(task.key) else {
+            let member = self.begin(task, if why == Arrival::Spawn { 0 } else { task.virt.lag });
+            self.queue.set(task.key, member);
+            return self.queue.insert(task.key, &self.clock);
         };
-        self.queue.insert(task.key, member, &self.clock);
+        // A request that was consumed has been renewed by the last charge.
+        if why != Arrival::Preempt {
+            self.turns = self.turns.wrapping_add(1);
+            member.turn = self.turns;
+        }
+        if why == Arrival::Yield {
+            // A fresh request, which begins now: behind every eligible task whose requests are as long.
+            member.vdeadline = self.clock.now().after(member.length).max(member.vdeadline);
+        }
+        self.queue.insert(task.key, &self.clock);
     }
 
-    #[inline]
+    #[inline(always)]
     fn select(&mut self, _now: Timestamp) -> Option<TaskKey> {
         self.served = Duration::ZERO;
         self.queue.pop(&self.clock)
@@ -192,10 +188,10 @@ impl SchedulingPolicy for FairPolicy {
         self.clock.leave(old.vruntime, old.weight);
         self.clock.join(vruntime, weight);
         let member = Member { vruntime, vdeadline, length: self.request_length(task, weight), weight, ..old };
-        if self.queue.take(task.key) {
-            self.queue.insert(task.key, member, &self.clock);
-        } else {
-            self.queue.set(task.key, member);
+        let queued = self.queue.take(task.key);
+        self.queue.set(task.key, member);
+        if queued {
+            self.queue.insert(task.key, &self.clock);
         }
     }
 

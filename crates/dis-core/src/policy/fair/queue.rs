@@ -105,8 +105,11 @@ impl VirtualQueue {
         self.member(key).is_some_and(|member| member.queued != Queued::No)
     }
 
-    /// Writes back what [`member`](Self::member) answered; the task must be where it was.
+    /// Writes a member's numbers; it must be in no heap, or where it was.
     pub(super) fn set(&mut self, key: TaskKey, member: Member) {
+        if key.index() >= self.members.len() {
+            self.members.resize(key.index() + 1, NOBODY);
+        }
         self.members[key.index()] = member;
     }
 
@@ -116,11 +119,9 @@ impl VirtualQueue {
     }
 
     /// Queues a member that is not queued.
-    #[inline]
-    pub(super) fn insert(&mut self, key: TaskKey, mut member: Member, clock: &VirtualClock) {
-        if key.index() >= self.members.len() {
-            self.members.resize(key.index() + 1, NOBODY);
-        }
+    #[inline(always)]
+    pub(super) fn insert(&mut self, key: TaskKey, clock: &VirtualClock) {
+        let member = &mut self.members[key.index()];
         let turn = Turn { turn: member.turn, key };
         // Whether it is eligible matters when it is the first by deadline; then this spares it the way there and back.
         let first = self.by_deadline.peek().is_none_or(|(vdeadline, _)| member.vdeadline < vdeadline);
@@ -131,7 +132,6 @@ impl VirtualQueue {
             member.queued = Queued::ByDeadline;
             self.by_deadline.push(turn, member.vdeadline);
         }
-        self.members[key.index()] = member;
     }
 
     /// Takes a member out of the heap it is in, if any. Whether it was in one.
@@ -153,7 +153,7 @@ impl VirtualQueue {
     }
 
     /// Takes out the task that [`first`](Self::first) names.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pop(&mut self, clock: &VirtualClock) -> Option<TaskKey> {
         self.sort(clock);
         let (_, Turn { key, .. }) = self.by_deadline.pop().or_else(|| self.later.pop())?;
@@ -166,7 +166,7 @@ impl VirtualQueue {
     /// Eligibility is looked at as late as that: if requests are of one length, the first by deadline is always
     /// eligible, and the other heap is empty. A task is moved at most twice each time it is queued, and
     /// [`RECHECKS`] tasks more a call.
-    #[inline]
+    #[inline(always)]
     fn sort(&mut self, clock: &VirtualClock) {
         let first = self.by_deadline.peek().map(|(_, turn)| self.members[turn.key.index()].vruntime);
         if !(self.later.is_empty() && first.is_some_and(|first| clock.reached(first))) {

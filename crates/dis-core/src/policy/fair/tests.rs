@@ -110,6 +110,7 @@ impl Machine {
         let new = Member { vruntime: Instant(vruntime), vdeadline: Instant(vruntime + length), ..old };
         self.policy.clock.leave(old.vruntime, old.weight);
         self.policy.clock.join(new.vruntime, new.weight);
-        self.policy.queue.insert(key, new, &self.policy.clock);
+        self.policy.queue.set(key, new);
+        self.policy.queue.insert(key, &self.policy.clock);
     }
 }
