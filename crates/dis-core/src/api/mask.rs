@@ -61,7 +61,12 @@ impl CpuMask {
 
     /// Whether the set holds no CPU.
     pub const fn is_empty(&self) -> bool {
-        self.count() == 0
+        let (mut all, mut i) = (0, 0);
+        while i < WORDS {
+            all |= self.0[i];
+            i += 1;
+        }
+        all == 0
     }
 
     /// The CPUs in both sets.

@@ -78,10 +78,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             task.deadline = Some(now + Duration::from_micros(target_latency_us));
             task.sched.entity.deadline = task.urgency().deadline;
         }
-        task.sched.ready_since = now;
-        task.sched.queued = true;
-        let joined = i32::from(task.sched.stealable);
-        queue.stat.record_enqueue();
+        queue.admit(&mut task.sched, now);
         let selected = queue.policy.exchange(&mut task.sched.entity, Arrival::Yield, now);
         let selected = selected.and_then(|key| {
             let task = state.slab.get_mut(key.index())?.as_mut()?;
@@ -90,7 +87,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let Some((next, task)) = selected else {
             state.current = None;
             state.ready_count += 1;
-            state.count_stealable(class, joined);
+            state.recount(class);
             self.distrust(state, class, now);
             shared.unsaved.store(gone.0, Ordering::Release);
             return self.decide(shared, guard, now, Leave::Yield, Some(gone));
@@ -98,9 +95,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
         // The other comes.
         task.state = TaskState::Running;
-        task.sched.queued = false;
-        let waited = now.since(task.sched.ready_since);
-        queue.stat.count_dequeue(waited);
+        let waited = queue.release(&mut task.sched, now);
+        state.stealable.set(class, queue.stealable > 0);
         state.current = Some(next);
         state.charged = now;
         task.stats.last_scheduled = now;
@@ -116,10 +112,6 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             shared.unsaved.store(gone.0, Ordering::Release);
         }
         let mut until = task.horizon(timer, &mut state.arbiter, state.ready, &state.limits, now);
-        let difference = joined - i32::from(task.sched.stealable);
-        if difference != 0 {
-            state.count_stealable(class, difference);
-        }
         debug_assert_eq!(state.load, state.summary(), "one for another: nothing new for other CPUs");
         let interrupt = self.find_taker(state, true);
         if state.surplus && interrupt.is_some() {

@@ -33,6 +33,12 @@ impl ClassSet {
         self.0 &= !(1 << class.rank());
     }
 
+    /// Puts `class` in or takes it out.
+    #[inline(always)]
+    pub fn set(&mut self, class: QueueType, contained: bool) {
+        self.0 = self.0 & !(1 << class.rank()) | u8::from(contained) << class.rank();
+    }
+
     /// The set with `class` added.
     #[inline(always)]
     pub fn with(self, class: QueueType) -> ClassSet {

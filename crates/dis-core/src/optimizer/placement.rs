@@ -42,6 +42,11 @@ impl CpuLoad {
         CpuLoad { running: word as u8, waiting: (word >> 8) as u8, ready: (word >> 32) as u32 }
     }
 
+    /// Whether nothing waits or runs.
+    pub(crate) const fn is_idle(self) -> bool {
+        self.running == IDLE_RANK && self.ready == 0
+    }
+
     /// Tasks that wait or run.
     pub(crate) const fn tasks(self) -> u32 {
         self.ready + (self.running < IDLE_RANK) as u32

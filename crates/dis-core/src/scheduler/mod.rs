@@ -314,8 +314,12 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     pub(crate) fn settle(&self, state: &mut CpuState<C>, key: TaskKey, mut wake: Wake) -> Wake {
         self.publish(state);
         let others = state.current.is_some() || state.ready_count > 1;
-        let idle = |task: &Task<C>| task.may_be_stolen() && self.idle_cpus(state.cpu).intersects(&task.affinity);
-        if others && state.get(key).is_some_and(idle) {
+        let here = state.cpu;
+        let idle = |task: &Task<C>| {
+            let allowed = |cpu| cpu != here && task.affinity.contains(cpu);
+            task.may_be_stolen() && (0..self.cpu_count()).any(|cpu| allowed(cpu) && self.load(cpu).is_idle())
+        };
+        if others && self.cpu_count() > 1 && state.get(key).is_some_and(idle) {
             state.surplus = true;
             wake.interrupt = true;
         }
@@ -328,10 +332,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
     /// The idle CPUs other than `except`.
     pub(crate) fn idle_cpus(&self, except: usize) -> CpuMask {
-        let idle = |&cpu: &usize| {
-            let load = self.load(cpu);
-            cpu != except && load.running == IDLE_RANK && load.ready == 0
-        };
+        let idle = |&cpu: &usize| cpu != except && self.load(cpu).is_idle();
         (0..self.cpu_count()).filter(idle).collect()
     }
 }

@@ -98,6 +98,25 @@ impl ClassQueue {
         self.policy.len() == self.stat.length as usize
     }
 
+    /// Notes a task that joins the queue.
+    #[inline(always)]
+    pub fn admit(&mut self, task: &mut SchedState, now: Timestamp) {
+        task.ready_since = now;
+        task.queued = true;
+        self.stat.record_enqueue();
+        self.stealable += u32::from(task.stealable);
+    }
+
+    /// Notes that a task has left the queue. How long it waited.
+    #[inline(always)]
+    pub fn release(&mut self, task: &mut SchedState, now: Timestamp) -> Duration {
+        let waited = now.since(task.ready_since);
+        task.queued = false;
+        self.stat.count_dequeue(waited);
+        self.stealable -= u32::from(task.stealable);
+        waited
+    }
+
     /// A new slice, ns; shortened while a latency-sensitive task waits.
     #[inline(always)]
     pub fn new_slice(&self, entity: &Entity, class: QueueType, ready: ClassSet) -> u64 {
@@ -251,24 +270,18 @@ impl<C> CpuState<C> {
         let task = slot(&mut self.slab, key);
         let class = task.sched.class;
         let queue = &mut self.classes[class.rank()];
-        task.sched.ready_since = now;
-        task.sched.queued = true;
+        queue.admit(&mut task.sched, now);
         queue.policy.on_ready(&mut task.sched.entity, why, now);
-        queue.stat.record_enqueue();
-        if task.sched.stealable {
-            queue.stealable += 1;
-            self.stealable.insert(class);
-        }
-        self.ready_count += 1;
         if !self.ready.contains(class) {
-            self.ready.insert(class);
             self.arbiter.begin_wait(class, now);
         }
+        self.ready_count += 1;
+        self.recount(class);
     }
 
     /// Makes the first task of `class` the running one. False, and nothing has changed but the policy's mind, if the
     /// policy's answer is wrong: it names a task that is not ready in the class, or none, or has lost count of them.
-    #[inline]
+    #[inline(always)]
     pub fn start_first(&mut self, class: QueueType, now: Timestamp) -> bool {
         let queue = &mut self.classes[class.rank()];
         if !queue.is_sound() {
@@ -279,23 +292,23 @@ impl<C> CpuState<C> {
         if !task.is_queued() || task.sched.class != class {
             return false;
         }
-        let waited = now.since(task.sched.ready_since);
-        self.left_queue(key, class, waited);
-        self.current = Some(key);
-        self.charged = now;
-        let task = slot(&mut self.slab, key);
+        queue.release(&mut task.sched, now);
         let legal = task.transition(TaskState::Running);
         debug_assert!(legal.is_ok(), "a queued task is ready");
         task.stats.last_scheduled = now;
         task.sched.dirty = false;
+        self.current = Some(key);
+        self.charged = now;
+        self.ready_count = self.ready_count.saturating_sub(1);
+        self.ready.set(class, queue.stat.length > 0);
+        self.stealable.set(class, queue.stealable > 0);
         if task.stats.time_slice == 0 {
-            self.refill_slice(key);
+            task.stats.time_slice = queue.new_slice(&task.sched.entity, class, self.ready);
         }
         true
     }
 
     /// A new slice.
-    #[inline]
     pub fn refill_slice(&mut self, key: TaskKey) {
         let task = slot(&mut self.slab, key);
         let class = task.sched.class;
@@ -304,40 +317,22 @@ impl<C> CpuState<C> {
 
     /// Takes a queued task out of its class's queue; it stops competing.
     pub fn dequeue(&mut self, key: TaskKey, now: Timestamp) {
-        let (task, policy) = self.task_and_policy(key);
-        let (class, since) = (task.sched.class, task.sched.ready_since);
-        // A policy that does not know the task has forgotten it; all the better.
-        policy.remove(&mut task.sched.entity, now);
-        self.left_queue(key, class, now.since(since));
-    }
-
-    /// Bookkeeping for a task that has left the queue of `class` after waiting `waited`.
-    #[inline]
-    fn left_queue(&mut self, key: TaskKey, class: QueueType, waited: Duration) {
         let task = slot(&mut self.slab, key);
-        task.sched.queued = false;
-        let stealable = task.sched.stealable;
-        self.ready_count = self.ready_count.saturating_sub(1);
+        let class = task.sched.class;
         let queue = &mut self.classes[class.rank()];
-        queue.stat.count_dequeue(waited);
-        if queue.stat.length == 0 {
-            self.ready.remove(class);
-        }
-        if stealable {
-            self.count_stealable(class, -1);
-        }
+        // A policy that does not know the task has forgotten it; all the better.
+        queue.policy.remove(&mut task.sched.entity, now);
+        queue.release(&mut task.sched, now);
+        self.ready_count = self.ready_count.saturating_sub(1);
+        self.recount(class);
     }
 
-    /// There are so many more or fewer stealable tasks in the queue of `class`.
+    /// Sees whether a task is ready in `class`, and whether one may be stolen.
     #[inline(always)]
-    pub fn count_stealable(&mut self, class: QueueType, difference: i32) {
-        let queue = &mut self.classes[class.rank()];
-        queue.stealable = queue.stealable.saturating_add_signed(difference);
-        if queue.stealable > 0 {
-            self.stealable.insert(class);
-        } else {
-            self.stealable.remove(class);
-        }
+    pub fn recount(&mut self, class: QueueType) {
+        let queue = &self.classes[class.rank()];
+        self.ready.set(class, queue.stat.length > 0);
+        self.stealable.set(class, queue.stealable > 0);
     }
 
     /// The counters, those of the queues included.
@@ -351,11 +346,13 @@ impl<C> CpuState<C> {
 
     /// Counts a task anew whose being stealable may have changed.
     pub fn recount_stealable(&mut self, key: TaskKey) {
-        let task = self.task(key);
-        let before = task.may_be_stolen();
+        let task = slot(&mut self.slab, key);
+        let class = task.sched.class;
+        let queue = &mut self.classes[class.rank()];
+        queue.stealable -= u32::from(task.may_be_stolen());
         task.sched.judge_stealable();
-        let (class, difference) = (task.sched.class, i32::from(task.may_be_stolen()) - i32::from(before));
-        self.count_stealable(class, difference);
+        queue.stealable += u32::from(task.may_be_stolen());
+        self.recount(class);
     }
 
     /// Enters `at` for the task in the timer queue.
@@ -404,6 +401,15 @@ impl<C> CpuState<C> {
 #[inline(always)]
 pub(crate) fn slot<C>(slab: &mut [Option<Task<C>>], key: TaskKey) -> &mut Task<C> {
     match slab.get_mut(key.index()) {
+        Some(Some(task)) => task,
+        _ => missing(),
+    }
+}
+
+/// The same for reading.
+#[inline(always)]
+pub(crate) fn peek<C>(slab: &[Option<Task<C>>], key: TaskKey) -> &Task<C> {
+    match slab.get(key.index()) {
         Some(Some(task)) => task,
         _ => missing(),
     }

@@ -3,7 +3,7 @@
 use lock_api::RawMutex;
 
 use super::TaskManager;
-use super::state::{CpuState, slot};
+use super::state::{CpuState, peek, slot};
 use crate::api::{Duration, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
 use crate::executor::{Placement, Wake};
 use crate::intent::IntentClass;
@@ -87,8 +87,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if self.is_unsaved(home, task.id) || (bound && task.affinity.contains(home)) {
             return (home, Placement::Bound);
         }
-        // The common case without a look at other CPUs: nothing else is here.
-        if state.current.is_none() && state.ready.is_empty() && task.affinity.contains(home) {
+        // The common cases without a look at other CPUs: nothing else is here, or there is no other.
+        let alone = (state.current.is_none() && state.ready.is_empty()) || self.cpu_count() == 1;
+        if alone && task.affinity.contains(home) {
             return (home, Placement::Previous);
         }
         let class = task.urgency().class;
@@ -100,7 +101,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// queued, unless it must wait for its next budget.
     pub(crate) fn make_ready(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, now: Timestamp) {
         state.clear_timer(key);
-        let limits = state.limits;
+        let (share, burst) = (state.limits.interactive_share, state.limits.interactive_burst);
         let task = state.task(key);
         if task.state == TaskState::Blocked && task.sched.pending_release {
             task.sched.job.release = task.sched.job.release.max(now);
@@ -122,7 +123,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             IntentClass::Interactive { target_latency_us } => {
                 task.deadline = Some(now + Duration::from_micros(target_latency_us));
                 if let Some(credit) = &mut task.sched.credit {
-                    credit.charge(Duration::ZERO, limits.interactive_share, limits.interactive_burst, now);
+                    credit.charge(Duration::ZERO, share, burst, now);
                 }
             }
             _ => {}
@@ -181,11 +182,12 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         };
         // Caps, budgets and slices are compared with what has been used up to now.
         state.charge(now);
-        let (newcomer, class) = (state.task(key).sched.entity, state.task(key).sched.class);
-        let (entity, running_class) = (state.task(running).sched.entity, state.task(running).sched.class);
-        let chosen = state.arbiter.choose(state.ready.with(running_class), now).map(|(class, _)| class);
-        wake.interrupt = if chosen == Some(running_class) {
-            class == running_class && state.classes[class.rank()].policy.preempts(&newcomer, &entity)
+        let CpuState { slab, classes, arbiter, ready, .. } = state;
+        let (newcomer, running) = (&peek(slab, key).sched, &peek(slab, running).sched);
+        let chosen = arbiter.choose(ready.with(running.class), now).map(|(class, _)| class);
+        wake.interrupt = if chosen == Some(running.class) {
+            let policy = &classes[running.class.rank()].policy;
+            newcomer.class == running.class && policy.preempts(&newcomer.entity, &running.entity)
         } else {
             true
         };
@@ -209,6 +211,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 
     /// When this CPU must decide anew if nothing happens before.
+    #[inline(always)]
     pub(crate) fn horizon(&self, state: &mut CpuState<C>, now: Timestamp) -> Timestamp {
         let timer = state.timers.due().min(state.offer);
         let Some(key) = state.current else { return timer };
