@@ -122,8 +122,12 @@ impl Duration {
     }
 
     /// `self * num / den`, computed in 128 bits and saturating; `den` 0 counts as 1.
+    #[inline]
     pub const fn mul_div(self, num: u64, den: u64) -> Duration {
         let den = if den == 0 { 1 } else { den };
+        if let Some(product) = self.0.checked_mul(num) {
+            return Duration(product / den);
+        }
         let wide = self.0 as u128 * num as u128 / den as u128;
         if wide > u64::MAX as u128 { Duration::MAX } else { Duration(wide as u64) }
     }

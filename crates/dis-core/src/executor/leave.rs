@@ -160,6 +160,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     }
 
     /// The running task leaves its policy's care.
+    #[inline(always)]
     fn stop_competing(&self, state: &mut CpuState<C>, key: TaskKey, next: TaskState, now: Timestamp) {
         state.current = None;
         let (task, policy) = state.task_and_policy(key);
@@ -170,6 +171,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         state.arbiter.begin_wait(class, now);
     }
 
+    #[inline(always)]
     fn block(
         &self,
         state: &mut CpuState<C>,

@@ -195,6 +195,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     }
 
     /// Which task's registers are live; refuses a question that would lose a task's registers.
+    #[inline(always)]
     fn check(&self, state: &CpuState<C>, leave: Leave) -> SchedResult<TaskId> {
         let unsaved = TaskId(self.tasks.cpus[state.cpu].unsaved.load(Ordering::Relaxed));
         let Some(current) = state.current.and_then(|key| state.get(key)).map(|task| task.id) else {
@@ -210,6 +211,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     }
 
     /// The answer, from the state that the steps before have brought about.
+    #[inline(always)]
     fn conclude(
         &self,
         mut state: MutexGuard<'_, R, CpuState<C>>,

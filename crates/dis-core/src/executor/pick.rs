@@ -12,6 +12,7 @@ use crate::scheduler::state::CpuState;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// Makes the best ready task current, unless there is a current one already.
+    #[inline(always)]
     pub(super) fn pick(&self, state: &mut CpuState<C>, now: Timestamp) -> Reason {
         if state.current.is_some() {
             return Reason::Continue;

@@ -24,7 +24,7 @@ const IN_HEAP: u32 = u32::MAX - 1;
 /// Keys of schedulers mostly arrive in ascending order: now + a latency, a clock + a request. Such an entry is appended
 /// to a *run*, a list that is sorted by construction, in O(1), and taken from its front in O(1). Where there are several
 /// latencies there are several ascending sequences, so there may be several runs; an entry goes to the first that it
-/// does not break. The first entry of all is the least of the runs' firsts. What fits nowhere goes to a heap, so no order
+/// does not break, and one that goes before all is prepended. The first entry of all is the least of the runs' firsts. What fits nowhere goes to a heap, so no order
 /// of arrival costs more than that, and the usual ones cost nothing.
 ///
 /// With k different latencies, k runs suffice: of any descending sequence of deadlines each has a different latency, and
@@ -146,7 +146,15 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
 
     /// Queues an entry that goes before the last of every run.
     fn push_apart(&mut self, entry: Entry<K, T>) {
+        let at = entry.item.index();
         let first = self.first().is_none_or(|first| entry.before(&first));
+        if let (true, Place::Run(run)) = (first, self.first) {
+            // It goes before all: then it may as well be prepended to this run.
+            let next = core::mem::replace(&mut self.runs[usize::from(run)].first, entry).item.index();
+            self.rows[next].prev = at as u32;
+            self.rows[at] = Row { entry, prev: NIL, next: next as u32 };
+            return;
+        }
         let (place, prev) = if self.runs.len() < RUNS {
             self.runs.push(Run { first: entry, last: entry });
             (Place::Run(self.runs.len() as u8 - 1), NIL)
@@ -154,7 +162,7 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
             self.heap.push(entry);
             (Place::Heap, IN_HEAP)
         };
-        self.rows[entry.item.index()] = Row { entry, prev, next: NIL };
+        self.rows[at] = Row { entry, prev, next: NIL };
         if first {
             self.first = place;
         }

@@ -295,6 +295,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 
     /// Publishes what others may know of the CPU; nothing is written if nothing changed.
+    #[inline(always)]
     pub(crate) fn publish(&self, state: &mut CpuState<C>) {
         let load = state.summary();
         self.publish_load(state, load);
@@ -311,6 +312,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
     /// [Publishes](Self::publish) after `key` has been queued. Another CPU may have gone idle since the place was chosen,
     /// or may be allowed only now: then this CPU sees to it that the task is taken.
+    #[inline(always)]
     pub(crate) fn settle(&self, state: &mut CpuState<C>, key: TaskKey, mut wake: Wake) -> Wake {
         self.publish(state);
         let others = state.current.is_some() || state.ready_count > 1;

@@ -265,7 +265,7 @@ impl<C> CpuState<C> {
     }
 
     /// Puts a task whose state is Ready into its class's queue.
-    #[inline]
+    #[inline(always)]
     pub fn enqueue(&mut self, key: TaskKey, why: Arrival, now: Timestamp) {
         let task = slot(&mut self.slab, key);
         let class = task.sched.class;

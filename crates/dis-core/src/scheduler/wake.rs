@@ -80,6 +80,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 
     /// Where a task that becomes ready should go.
+    #[inline(always)]
     fn place(&self, state: &CpuState<C>, key: TaskKey) -> (usize, Placement) {
         let home = state.cpu;
         let Some(task) = state.get(key) else { return (home, Placement::Bound) };
@@ -133,6 +134,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
     /// Queues a ready task under its present urgency, or lets it wait for its next budget. One that must leave this CPU
     /// is queued by the CPU it goes to.
+    #[inline(always)]
     pub(crate) fn admit_to_queue(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, now: Timestamp) {
         if state.evict == Some(key) {
             return;
@@ -165,6 +167,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 
     /// What the host has to do about a CPU in which `key` has just become ready.
+    #[inline(always)]
     pub(crate) fn assess(&self, state: &mut CpuState<C>, key: TaskKey, placement: Placement, now: Timestamp) -> Wake {
         let cpu = state.cpu;
         let mut wake = Wake { cpu, interrupt: false, until: None, placement };
