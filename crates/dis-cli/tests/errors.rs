@@ -35,6 +35,8 @@ fn arguments() {
     let nowhere = folder.path("none/report.json");
     assert!(error(&["run", &file, "--json", &nowhere]).contains("its folder does not exist"));
     assert!(error(&["run", &file, "--trace", &nowhere]).contains("cannot write the trace"));
+    let twice = ["run", &file, "--policy", "batch=edf", "--policy", "batch=fair"];
+    assert!(error(&twice).contains("class batch has a policy already"));
     assert!(error(&["simulate"]).contains("unrecognized subcommand"));
 }
 
@@ -81,4 +83,17 @@ fn notes_of_the_reader_are_shown() {
     let notes = text(&output.stderr);
     assert!(output.status.success(), "{notes}");
     assert!(notes.contains("tasks.t.taskgroup: ignored"), "{notes}");
+}
+
+#[test]
+fn contradictions_are_told_at_their_place() {
+    let folder = Folder::new();
+    let text =
+        "[[task]]\nname = \"a\"\nintent = \"realtime\"\nperiod = \"10ms\"\nwcet = \"1ms\"\ndeadline = \"11ms\"\n";
+    let file = folder.file("w.toml", text);
+    let message = error(&["run", &file]);
+    assert!(
+        message.contains("w.toml:6:12: task \"a\".deadline: is \"11ms\"; it must be at most `period`"),
+        "{message}"
+    );
 }

@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::io::Write;
+use std::process::Stdio;
+
 use common::{Folder, MIXED, dis, report, task, text};
 use serde_json::Value;
 
@@ -189,11 +192,11 @@ fn jobs_that_never_end_miss_every_deadline() {
         // These two wait for each other for ever, so they are aborted in the end.
         (
             "left",
-            "loop = [ { lock = \"a\" }, { sleep = \"20ms\" }, { lock = \"b\" }, { unlock = \"b\" }, { unlock = \"a\" } ]",
+            "loop = [ { lock = \"a\" }, { barrier = \"x\" }, { lock = \"b\" }, { unlock = \"b\" }, { unlock = \"a\" } ]",
         ),
         (
             "right",
-            "loop = [ { lock = \"b\" }, { sleep = \"20ms\" }, { lock = \"a\" }, { unlock = \"a\" }, { unlock = \"b\" } ]",
+            "loop = [ { lock = \"b\" }, { barrier = \"x\" }, { lock = \"a\" }, { unlock = \"a\" }, { unlock = \"b\" } ]",
         ),
     ];
     let mut file = String::from("duration = \"300ms\"\n");
@@ -229,4 +232,23 @@ fn a_task_whose_release_is_far_away_does_not_hang() {
     assert!(!text(&output.stderr).contains("did not end"), "{}", text(&output.stderr));
     // None was due within the run.
     assert_eq!((misses(&report(&output), "rare").1, misses(&report(&output), "greedy")), (0, (0, 0)));
+}
+
+#[test]
+fn a_workload_can_come_through_a_pipe() {
+    let run = |input: &str| {
+        let mut command = common::command();
+        command.args(["run", "-", "--duration", "50ms", "--json", "-"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    for input in [MIXED, "/* rt-app */ { \"tasks\" : { \"ui\" : { \"run\" : 100, \"sleep\" : 5000 } } }"] {
+        let output = run(input);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(task(&report(&output), "ui")["class"], "interactive");
+    }
+    let output = run("cpus = 0");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("error: <stdin>:1:8: cpus: is 0"), "{}", text(&output.stderr));
 }

@@ -56,16 +56,29 @@ impl Workload {
     pub fn load(path: impl AsRef<Path>) -> Result<Workload, WorkloadError> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        let bytes = read(path).map_err(|message| WorkloadError::whole(&name, message))?;
-        let text = String::from_utf8(bytes).map_err(|error| not_utf8(&name, &error))?;
-        match Format::detect(path, &text) {
-            Format::Toml => Workload::from_toml(&text, &name),
-            Format::RtApp => Workload::from_rt_app(&text, &name),
-        }
+        let bytes = open(path).and_then(read).map_err(|message| WorkloadError::whole(&name, message))?;
+        of_bytes(path, bytes, &name)
+    }
+
+    /// Reads a workload in either format, which its content tells. `name` is what messages call it.
+    ///
+    /// # Errors
+    /// It cannot be read, or what is wrong in it.
+    pub fn from_reader(reader: impl Read, name: &str) -> Result<Workload, WorkloadError> {
+        let bytes = read(reader).map_err(|message| WorkloadError::whole(name, message))?;
+        of_bytes(Path::new(""), bytes, name)
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+fn of_bytes(path: &Path, bytes: Vec<u8>, name: &str) -> Result<Workload, WorkloadError> {
+    let text = String::from_utf8(bytes).map_err(|error| not_utf8(name, &error))?;
+    match Format::detect(path, &text) {
+        Format::Toml => Workload::from_toml(&text, name),
+        Format::RtApp => Workload::from_rt_app(&text, name),
+    }
+}
+
+fn open(path: &Path) -> Result<fs::File, String> {
     let explain = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => "no such file; check the path (the examples are in examples/)".to_string(),
         io::ErrorKind::PermissionDenied => {
@@ -77,8 +90,13 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     if file.metadata().map_err(explain)?.is_dir() {
         return Err("is a directory; name a .toml or .json file in it".into());
     }
+    Ok(file)
+}
+
+fn read(reader: impl Read) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(explain)?;
+    let result = reader.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    result.map_err(|error| format!("cannot be read: {error}"))?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(format!("is larger than {} MiB, so hardly a workload", MAX_BYTES >> 20));
     }
@@ -117,6 +135,16 @@ mod tests {
         ] {
             assert_eq!(Format::detect(Path::new(path), text), format, "{path} {text}");
         }
+    }
+
+    #[test]
+    fn a_stream_is_read_as_what_it_holds() {
+        let json = "{ \"tasks\" : { \"t\" : { \"run\" : 1000 } }, \"global\" : { \"duration\" : 1 } }";
+        assert_eq!(Workload::from_reader(json.as_bytes(), "-").unwrap().tasks[0].name, "t");
+        let error = Workload::from_reader(&b"cpus = 0"[..], "<stdin>").unwrap_err().to_string();
+        assert!(error.starts_with("<stdin>:1:1: task: the file has no task"), "{error}");
+        let long = vec![b'#'; MAX_BYTES as usize + 1];
+        assert!(Workload::from_reader(&long[..], "-").unwrap_err().to_string().contains("larger than 1 MiB"));
     }
 
     #[test]

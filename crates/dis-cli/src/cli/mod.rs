@@ -47,6 +47,7 @@ Examples:
   dis run examples/mixed.toml
   dis run examples/mixed.toml --duration 3s --cpus 1
   dis run examples/mixed.toml --policy batch=round-robin --policy interactive=priority
+  sed 's/^cpus = 2/cpus = 1/' examples/mixed.toml | dis run -
   dis run examples/mixed.toml --json - | jq '.tasks[] | {name, deadline_misses}'
   dis run examples/mixed.toml --trace trace.json      (open it in https://ui.perfetto.dev)
   dis run /usr/share/doc/rt-app/examples/mp3-short.json --compare
@@ -61,7 +62,7 @@ Ctrl-C ends the run early and still prints the report; a second Ctrl-C ends it a
 #[derive(Debug, Args)]
 #[command(after_help = RUN_EXAMPLES, long_about = RUN_ABOUT)]
 pub struct RunArgs {
-    /// The workload: a .toml file of DIS or a .json file of rt-app
+    /// The workload: a .toml file of DIS or a .json file of rt-app; `-` is standard input, in either format
     pub file: PathBuf,
 
     /// Number of CPUs to use; overrides the file's `cpus` (default: that, else all this process may use)
@@ -72,7 +73,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "D", value_parser = values::duration)]
     pub duration: Option<Duration>,
 
-    /// Scheduling policy of a class (repeatable): round-robin, priority, edf or fair
+    /// Scheduling policy of a class (once for each class): round-robin, priority, edf or fair
     #[arg(long, value_name = "CLASS=NAME", value_parser = values::policy)]
     pub policy: Vec<PolicyChoice>,
 

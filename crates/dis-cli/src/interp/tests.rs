@@ -55,10 +55,11 @@ fn a_sleeper_is_measured() {
 
 #[test]
 fn events_wake_and_latched_ones_remember() {
-    let text = task("source", "intent = \"batch\"\nrepeat = 10\nloop = [ { signal = \"e\" }, { sleep = \"2ms\" } ]")
+    let text = task("source", "intent = \"batch\"\nrepeat = 300\nloop = [ { signal = \"e\" }, { sleep = \"2ms\" } ]")
         + &task("sink", "intent = \"batch\"\nrepeat = 10\nloop = [ { wait = \"e\" }, { run = \"100us\" } ]");
-    let records = run(&text, 2_000);
-    assert_eq!((records[0].jobs, records[1].jobs), (10, 10));
+    let records = run(&text, 10_000);
+    // An event remembers one signal, so a sink that is slow needs more of them than it has jobs.
+    assert_eq!(records[1].jobs, 10);
     // Each wake-up of the sink is a response; whether it had to block depends on who was first.
     assert!(records[1].response.summary().is_some());
 }

@@ -1,6 +1,6 @@
 //! What is to be run, once the command line, the file and the machine have had their say.
 
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
 
 use dis_core::api::{CpuMask, Duration};
@@ -11,6 +11,9 @@ use dis_workload::model::{self, Repeat, TaskSpec};
 use crate::cli::{PolicyChoice, RunArgs};
 use crate::failure::Failure;
 use crate::sys;
+
+/// What messages call standard input.
+const STDIN: &str = "<stdin>";
 
 /// A run that is about to happen.
 #[derive(Debug, Clone)]
@@ -39,16 +42,20 @@ impl Plan {
     /// # Errors
     /// Whatever is wrong with either, or what this machine lacks.
     pub fn new(args: &RunArgs) -> Result<Plan, Failure> {
-        let workload = Workload::load(&args.file).map_err(|error| Failure::bad_input(error.to_string()))?;
-        Self::of(workload, &args.file, args, sys::allowed_cpus())
+        let (workload, file) = match args.file.as_os_str() == "-" {
+            true => (Workload::from_reader(io::stdin().lock(), STDIN), STDIN.to_string()),
+            false => (Workload::load(&args.file), args.file.display().to_string()),
+        };
+        let workload = workload.map_err(|error| Failure::bad_input(error.to_string()))?;
+        Self::of(workload, file, args, sys::allowed_cpus())
     }
 
-    fn of(workload: Workload, path: &Path, args: &RunArgs, allowed: Vec<usize>) -> Result<Plan, Failure> {
-        let file = path.display().to_string();
+    fn of(workload: Workload, file: String, args: &RunArgs, allowed: Vec<usize>) -> Result<Plan, Failure> {
+        check_policies(&args.policy)?;
         let mut notes: Vec<String> = workload.notes.iter().map(ToString::to_string).collect();
         let count = cpu_count(workload.cpus, &file, args.cpus, allowed.len(), &mut notes)?;
         for task in &workload.tasks {
-            check_affinity(task, &file, count)?;
+            check_affinity(task, &file, count, &mut notes)?;
         }
         let duration = args.duration.or(workload.duration).map(|duration| duration.as_nanos());
         let endless = workload.tasks.iter().any(|task| task.repeat == Repeat::Forever);
@@ -114,16 +121,39 @@ pub fn cpu_count(
     }
 }
 
-fn check_affinity(task: &TaskSpec, file: &str, count: usize) -> Result<(), Failure> {
-    let masks = task.phases.iter().filter_map(|phase| phase.affinity);
-    for mask in masks.chain(task.intent.constraints.cpu_affinity) {
-        if mask.intersection(&CpuMask::first(count)).is_empty() {
-            let place = place(file, task);
+/// One policy a class: of two, neither is what is meant for sure.
+fn check_policies(choices: &[PolicyChoice]) -> Result<(), Failure> {
+    for (index, choice) in choices.iter().enumerate() {
+        if let Some(before) = choices[..index].iter().find(|before| before.class == choice.class) {
             return Err(Failure::bad_input(format!(
-                "{place}: affinity: CPU {mask} is beyond the {count} in use (CPU 0 to {}); change it, or raise --cpus",
-                count - 1
+                "--policy {class}={}: class {class} has a policy already, by --policy {class}={}; give one a class",
+                choice.name,
+                before.name,
+                class = choice.class
             )));
         }
+    }
+    Ok(())
+}
+
+/// A task needs one of the CPUs in use; the others that it names are told of.
+fn check_affinity(task: &TaskSpec, file: &str, count: usize, notes: &mut Vec<String>) -> Result<(), Failure> {
+    let masks = task.phases.iter().filter_map(|phase| phase.affinity);
+    for mask in masks.chain(task.intent.constraints.cpu_affinity) {
+        let beyond: CpuMask = mask.iter().filter(|&cpu| cpu >= count).collect();
+        if beyond.is_empty() {
+            continue;
+        }
+        let what = format!(
+            "{}: affinity: CPU {beyond} is beyond the {count} in use (CPU 0 to {})",
+            place(file, task),
+            count - 1
+        );
+        let inside = mask.intersection(&CpuMask::first(count));
+        if inside.is_empty() {
+            return Err(Failure::bad_input(format!("{what}; change it, or raise --cpus")));
+        }
+        notes.push(format!("{what}; the task runs on CPU {inside} only"));
     }
     Ok(())
 }
@@ -155,7 +185,7 @@ mod tests {
         let words = ["dis", "run", "w.toml"].into_iter().chain(line.split_whitespace());
         let Command::Run(args) = Cli::parse_from(words).command else { panic!() };
         let workload = Workload::from_toml(text, "w.toml").unwrap();
-        Plan::of(workload, Path::new("w.toml"), &args, (4..4 + cpus).collect())
+        Plan::of(workload, "w.toml".into(), &args, (4..4 + cpus).collect())
     }
 
     const TASK: &str = "[[task]]\nname = \"a\"\nintent = \"batch\"\nloop = [ { run = \"1ms\" } ]\n";
@@ -189,6 +219,25 @@ mod tests {
         assert_eq!(
             failure.message,
             "w.toml:2: task \"a\": affinity: CPU 5 is beyond the 2 in use (CPU 0 to 1); change it, or raise --cpus"
+        );
+    }
+
+    #[test]
+    fn cpus_of_an_affinity_that_are_not_there_are_told() {
+        let text = format!("duration = \"3s\"\n{TASK}affinity = [0, 5, 7]\n");
+        let wanted =
+            "w.toml:2: task \"a\": affinity: CPU 5,7 is beyond the 2 in use (CPU 0 to 1); the task runs on CPU 0 only";
+        assert_eq!(plan(&text, "", 2).unwrap().notes, [wanted]);
+        assert_eq!(plan(&text, "", 8).unwrap().notes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_class_has_one_policy() {
+        let text = format!("duration = \"3s\"\n{TASK}");
+        assert!(plan(&text, "--policy batch=edf --policy system=edf", 1).is_ok());
+        assert_eq!(
+            plan(&text, "--policy batch=edf --policy system=edf --policy batch=fair", 1).unwrap_err().message,
+            "--policy batch=fair: class batch has a policy already, by --policy batch=edf; give one a class"
         );
     }
 

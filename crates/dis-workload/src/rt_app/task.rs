@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use dis_core::api::{CpuMask, Duration};
-use dis_core::intent::{Intent, IntentClass};
+use dis_core::intent::{Intent, IntentClass, IntentError};
 
 use super::classify::classify;
 use super::events::{EVENTS, Events, event_of, loop_count};
@@ -114,7 +114,7 @@ impl Reader {
         let mut intent = Intent { class, constraints: Default::default(), qos: Default::default() };
         intent.constraints.cpu_affinity = keys.affinity;
         if let Err(reason) = intent.validate() {
-            cx.problem(member.at, path, reason.to_string());
+            contradiction(cx, member, path, reason);
         }
         let release = match keys.policy {
             Policy::Deadline => pace(cx, &mut phases, &mut places, keys.period.or(keys.runtime), path),
@@ -221,6 +221,25 @@ fn read_keys<'n, 'a>(cx: &mut Context<'_>, members: &'n [Member<'a>], path: &str
         }
     }
     keys
+}
+
+/// Reports what is wrong with a task's intent, at the key that is to be changed if the file has it.
+fn contradiction(cx: &mut Context<'_>, task: &Member<'_>, path: &str, reason: IntentError) {
+    let (key, message) = match reason {
+        IntentError::ZeroPeriod | IntentError::ZeroDeadline | IntentError::ZeroWcet => {
+            ("dl-runtime", "must be given, above 0, with SCHED_DEADLINE".to_string())
+        }
+        IntentError::WcetExceedsDeadline => {
+            ("dl-runtime", "must be at most `dl-deadline` (default: `dl-period`)".into())
+        }
+        IntentError::DeadlineExceedsPeriod => {
+            ("dl-deadline", "must be at most `dl-period` (default: `dl-runtime`)".into())
+        }
+        _ => return cx.problem(task.at, path, reason.to_string()),
+    };
+    let members = if let Value::Object(members) = &task.value.value { members.as_slice() } else { &[] };
+    let at = members.iter().rev().find(|member| member.key == key).map_or(task.at, |member| member.value.at);
+    cx.problem(at, format!("{path}.{key}"), message);
 }
 
 /// SCHED_DEADLINE's parameters with rt-app's defaults: the period is the runtime, the deadline is the period.

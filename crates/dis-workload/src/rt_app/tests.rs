@@ -161,7 +161,15 @@ fn deadline_tasks_become_realtime() {
     }
     assert_eq!(
         task_error("\"policy\" : \"SCHED_DEADLINE\", \"run\" : 1"),
-        "1:15: tasks.t: the period is 0; it must be at least 1 us"
+        "1:15: tasks.t.dl-runtime: must be given, above 0, with SCHED_DEADLINE"
+    );
+    assert_eq!(
+        task_error(&format!("{dl},\n\"dl-deadline\" : 12000, \"run\" : 1")),
+        "3:17: tasks.t.dl-deadline: must be at most `dl-period` (default: `dl-runtime`)"
+    );
+    assert_eq!(
+        task_error(&format!("{dl},\n\"dl-deadline\" : 1000, \"run\" : 1")),
+        "2:45: tasks.t.dl-runtime: must be at most `dl-deadline` (default: `dl-period`)"
     );
 }
 

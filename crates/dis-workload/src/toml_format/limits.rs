@@ -1,5 +1,6 @@
 //! `[limits]`: caps and floors of the class guarantees.
 
+use dis_core::api::Duration;
 use toml::de::DeTable;
 
 use super::fields::Fields;
@@ -12,8 +13,14 @@ pub(super) fn read(cx: &mut Context<'_>, table: &DeTable<'_>, at: usize) -> Limi
     let fields = Fields::new(cx, table, at, "limits".into(), &KEYS);
     let mut share = |key| fields.parsed(cx, key, "a string such as \"95%\"", parse_share);
     let (system, realtime, background) = (share("system"), share("realtime"), share("background"));
-    let batch_wait = fields.positive(cx, "batch_wait");
-    let background_wait = fields.positive(cx, "background_wait");
+    let mut wait = |key| {
+        let wait = fields.positive(cx, key)?;
+        if wait > Duration::from_secs(3_600) {
+            fields.problem(cx, key, "is longer than an hour; it must be at most \"3600s\"");
+        }
+        Some(wait)
+    };
+    let (batch_wait, background_wait) = (wait("batch_wait"), wait("background_wait"));
     if let (Some(system), Some(realtime)) = (system, realtime)
         && system > realtime
     {

@@ -2,6 +2,7 @@
 
 mod class;
 mod constraints;
+mod contradiction;
 mod fields;
 mod limits;
 mod steps;

@@ -7,6 +7,7 @@ use toml::de::DeTable;
 
 use super::class::read_class;
 use super::constraints::{CONSTRAINT_KEYS, read_best_effort, read_constraints};
+use super::contradiction;
 use super::fields::Fields;
 use super::steps::read_loop;
 use crate::model::{Interner, MAX_INSTANCES, Phase, Release, Repeat, Step, TaskSpec};
@@ -74,10 +75,8 @@ pub(super) fn read(
         }
     };
     let intent = intent?;
-    if let Err(reason) = intent.validate() {
-        // Where a parameter could not be read, its problem is reported already.
-        cx.problem(at, fields.field("intent"), reason.to_string());
-    }
+    // Where a parameter could not be read, its problem is reported already.
+    contradiction::check(cx, &fields, &intent);
     if steps.is_empty() {
         return None;
     }

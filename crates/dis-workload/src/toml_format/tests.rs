@@ -131,9 +131,41 @@ wcet = "2ms"
         "15:13: task \"a\".instances: is 0; it must be a whole number from 1 to 100000",
         "16:8: task \"a\".loop: is empty; a task needs at least one step, such as { run = \"5ms\" }",
         "17:1: task #3.name: is missing; every task needs a name, such as \"encode\"",
-        "17:1: task #3.intent: the wcet is longer than the deadline; lower the wcet or extend the deadline",
+        "20:8: task #3.wcet: is \"2ms\"; it must be at most `period`, the deadline, which is \"1ms\"",
     ];
     assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn contradictions_are_told_at_the_key_that_is_wrong() {
+    let realtime = |rest: &str| {
+        let text = format!("[[task]]\nname = \"a\"\nintent = \"realtime\"\nperiod = \"10ms\"\n{rest}\n");
+        let found = problems(&text);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        found[0].clone()
+    };
+    assert_eq!(
+        realtime("wcet = \"1ms\"\ndeadline = \"12ms\""),
+        "6:12: task \"a\".deadline: is \"12ms\"; it must be at most `period`, which is \"10ms\""
+    );
+    assert_eq!(
+        realtime("deadline = \"8ms\"\nwcet = \"9ms\""),
+        "6:8: task \"a\".wcet: is \"9ms\"; it must be at most `deadline`, which is \"8ms\""
+    );
+    assert_eq!(
+        realtime("wcet = \"1ms\"\ncpu_max = \"5%\""),
+        "6:11: task \"a\".cpu_max: a realtime task reserves CPU time by `wcet` and `period`; leave it out"
+    );
+}
+
+#[test]
+fn waits_are_bounded() {
+    let found = problems("[limits]\nbatch_wait = \"3600s\"\nbackground_wait = \"3601s\"\n");
+    assert!(
+        found.contains(&"3:19: limits.background_wait: is longer than an hour; it must be at most \"3600s\"".into()),
+        "{found:?}"
+    );
+    assert!(!found.iter().any(|problem| problem.contains("batch_wait")), "{found:?}");
 }
 
 #[test]
@@ -164,7 +196,7 @@ fn each_value_is_checked() {
         ("cpu_min = 5", "4:11: task \"a\".cpu_min: is an integer; it must be a string such as \"20%\""),
         (
             "cpu_min = \"20%\"\ncpu_max = \"10%\"",
-            "1:1: task \"a\".intent: cpu_min is above cpu_max; the reservation must fit under the cap",
+            "4:11: task \"a\".cpu_min: is \"20%\"; it must be at most `cpu_max`, which is \"10%\"",
         ),
         ("mem_bandwidth = \"1500KB/s\"", "4:17: task \"a\".mem_bandwidth: must be a whole number of MB/s"),
         (
