@@ -188,7 +188,9 @@ impl Builder {
     /// workers run under the ordinary policy; [`Runtime::os_policy`] tells. Default: not asked for.
     ///
     /// With it a task that never yields keeps ordinary threads of the machine from its CPU, apart from what the kernel
-    /// reserves for them.
+    /// reserves for them: by default 50 ms of each second (`kernel.sched_rt_runtime_us`), in which no task of that CPU
+    /// runs, Realtime ones included. So it helps where the CPUs have idle time; where they have none, deadlines are
+    /// missed once a second unless that setting is -1.
     pub fn fifo(mut self, priority: i32) -> Self {
         self.fifo = Some(priority);
         self

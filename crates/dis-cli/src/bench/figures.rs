@@ -160,7 +160,7 @@ fn sample(sample: &Sample) -> Value {
         "wake_latency_ns": sample.wake,
         "noise": {
             "steal_ns": sample.noise.noise.steal_ns,
-            "foreign_ns": sample.noise.foreign_ns,
+            "foreign_ns": sample.noise.noise.foreign_ns,
             "load1": sample.noise.noise.load1,
         },
     })
@@ -173,7 +173,7 @@ mod tests {
 
     fn sample(p50: u64, steal_ns: u64) -> Sample {
         let wake = Summary { min: 1, p50, p99: p50 * 10, p999: p50 * 20, max: p50 * 30, mean: p50 };
-        let noise = Disturbance { noise: Noise { steal_ns, load1: 4.0 }, foreign_ns: 0, elapsed_ns: 1_000_000 };
+        let noise = Disturbance { noise: Noise { steal_ns, load1: 4.0, foreign_ns: 0 }, elapsed_ns: 1_000_000 };
         Sample { round: 0, wake: Some(wake), noise }
     }
 

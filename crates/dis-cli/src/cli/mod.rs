@@ -89,7 +89,8 @@ pub struct RunArgs {
     #[arg(long)]
     pub compare: bool,
 
-    /// Ask for SCHED_FIFO for the worker threads; the output says whether it was granted
+    /// Ask for SCHED_FIFO for the worker threads, ahead of all ordinary processes; the output says whether it was granted,
+    /// and whether Linux will throttle them
     #[arg(long)]
     pub fifo: bool,
 

@@ -11,7 +11,7 @@ use dis_workload::report::{Report, render};
 
 use crate::cli::Destination;
 use crate::failure::Failure;
-pub use comparison::{align, ratio, responses, time};
+pub use comparison::{align, ratio, time};
 
 /// Columns of a report that goes to no terminal.
 const WIDTH: usize = 120;
@@ -72,10 +72,7 @@ pub fn note(text: &str) {
 
 /// The report for a person.
 pub fn report_text(report: &Report, stream: Stream) -> String {
-    let (colour, width) = (stream.has_colour(), stream.width());
-    let mut text = render(report, colour, width);
-    text.push_str(&responses(report, colour, width));
-    text
+    render(report, stream.has_colour(), stream.width())
 }
 
 /// A file that will be written later; that it can be is found out now.
@@ -148,48 +145,5 @@ mod tests {
     fn people_read_the_stream_that_is_left() {
         assert_eq!(JsonOutput::open(None).unwrap().stream_for_people(), Stream::Out);
         assert_eq!(JsonOutput::open(Some(&Destination::Stdout)).unwrap().stream_for_people(), Stream::Err);
-    }
-
-    /// The whole report with fixed figures: what a person sees, to the letter.
-    #[test]
-    fn the_report_of_a_comparison() {
-        use dis_workload::report::{Latencies, Noise, TaskReport};
-        let run = |host: &str, us: u64| {
-            let mut report = Report::new(host, 2, 10_000_000_000);
-            let mut latencies = Latencies::new();
-            (1..=100).for_each(|n| latencies.record(n * us * 10));
-            report.tasks.push(TaskReport {
-                name: "ui".into(),
-                class: "interactive".into(),
-                jobs: 100,
-                wake_latency_ns: latencies.summary(),
-                response_ns: latencies.summary(),
-                cpu_ns: 80_000_000,
-                share: 0.008,
-                ..TaskReport::default()
-            });
-            report.noise = Noise { steal_ns: 0, load1: 0.5 };
-            report
-        };
-        let mut report = run("linux", 20);
-        report.baselines.push(run("linux-eevdf", 500));
-        let text = render(&report, false, 80) + &responses(&report, false, 80);
-        let wanted = [
-            "Tasks (linux, 2 CPUs, 10.0 s)",
-            "  ui    interactive",
-            "Comparison: wake-up latency",
-            "19.8 µs",
-            "25x",
-            "Noise",
-            "Comparison: response time, 99th percentile (ratio: the other's to DIS's)",
-            "  task      DIS  linux-eevdf  ratio",
-            "  ui    19.8 µs       495 µs    25x",
-        ];
-        let mut rest = text.as_str();
-        for part in wanted {
-            let at = rest.find(part).unwrap_or_else(|| panic!("`{part}` is missing or too early in:\n{text}"));
-            rest = &rest[at + part.len()..];
-        }
-        assert!(text.lines().all(|line| line.starts_with("Comparison") || line.chars().count() <= 80), "{text}");
     }
 }

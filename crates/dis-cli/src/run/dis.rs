@@ -6,13 +6,15 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use dis_core::api::{SchedError, TaskId, Timestamp};
-use dis_core::intent::{Intent, IntentClass, IoPriority, QueueType};
-use dis_runtime::{JoinError, JoinHandle, OsPolicy, Runtime, SpawnError};
-use dis_workload::model::{Constraint, Release, TaskSpec};
+use dis_core::intent::{Intent, IntentClass, QueueType};
+use dis_runtime::{JoinError, JoinHandle, Runtime, SpawnError};
+use dis_workload::model::{Release, TaskSpec};
 
+use super::fifo;
 use super::noise::NoiseMeter;
 use super::outcome::{Outcome, hang_text, scheduler_report};
 use super::plan::Plan;
+use super::refusal::{explain, give_in};
 use super::watch::Watch;
 use crate::failure::Failure;
 use crate::host::dis::{Dis, Handle, counters};
@@ -22,8 +24,6 @@ use crate::sys;
 use crate::trace::{Feed, KEPT, TraceFile};
 use crate::work::Speed;
 
-/// Priority of the worker threads under SCHED_FIFO: above what a desktop uses for sound, below kernel threads.
-const FIFO_PRIORITY: i32 = 40;
 /// How long a task may take to see that it has been aborted, ns.
 const ABORT_NS: u64 = 200_000_000;
 /// Tasks that the runtime may have besides those of the workload; costs address space only.
@@ -54,7 +54,7 @@ impl DisRound<'_> {
         let runtime = self.build(count)?;
         let mut outcome = Outcome::default();
         if plan.fifo {
-            outcome.notes.push(policy_text(runtime.os_policy()));
+            outcome.notes.extend(fifo::texts(runtime.os_policy()));
         }
         // Late enough that all tasks are there by then.
         let start = runtime.now().as_nanos() + 10_000_000 + 20_000 * count as u64;
@@ -120,7 +120,7 @@ impl DisRound<'_> {
             builder = builder.policy(choice.class, choice.name);
         }
         if plan.fifo {
-            builder = builder.fifo(FIFO_PRIORITY);
+            builder = builder.fifo(fifo::PRIORITY);
         }
         if self.trace.is_some() {
             builder = builder.trace(KEPT);
@@ -242,73 +242,5 @@ impl Tasks {
         }
         outcome.records = self.round.records(self.round.run.start() + outcome.duration_ns);
         outcome.records.iter_mut().zip(stats).for_each(|(record, stats)| record.counters += *stats);
-    }
-}
-
-/// What `--fifo` came to.
-fn policy_text(policy: OsPolicy) -> String {
-    match policy {
-        OsPolicy::Ordinary => "worker threads run under the ordinary policy".into(),
-        OsPolicy::FifoRefused => {
-            "SCHED_FIFO was not permitted (it needs root or CAP_SYS_NICE); the workers run under the ordinary policy"
-                .into()
-        }
-        OsPolicy::Fifo(priority) => format!("worker threads run under SCHED_FIFO, priority {priority}"),
-    }
-}
-
-/// Drops the constraint that the runtime cannot enforce, if the task says that it may.
-fn give_in(
-    plan: &Plan,
-    spec: &TaskSpec,
-    intent: &mut Intent,
-    why: &str,
-    notes: &mut Vec<String>,
-) -> Result<(), Failure> {
-    let place = plan.place(spec);
-    let (name, why) = why.split_once(": ").unwrap_or(("", why));
-    let constraint = Constraint::ALL
-        .into_iter()
-        .find(|constraint| constraint.key() == name || (name == "max_memory" && *constraint == Constraint::Memory));
-    let Some(constraint) = constraint else {
-        return Err(Failure::bad_input(format!("{place}: not supported: {name}{why}")));
-    };
-    let key = constraint.key();
-    if !spec.best_effort.contains(&constraint) {
-        return Err(Failure::bad_input(format!(
-            "{place}: {key}: cannot be enforced here: {why}; leave it out, or add best_effort = [\"{key}\"] to run without it"
-        )));
-    }
-    let note = format!("{place}: {key}: not enforced (best_effort): {why}");
-    if !notes.contains(&note) {
-        notes.push(note);
-    }
-    let (constraints, qos) = (&mut intent.constraints, &mut intent.qos);
-    match constraint {
-        Constraint::Affinity => constraints.cpu_affinity = None,
-        Constraint::Memory => constraints.max_memory = None,
-        Constraint::NumaNode => constraints.numa_node = None,
-        Constraint::IoPriority => constraints.io_priority = IoPriority::BestEffort,
-        Constraint::NetPriority => constraints.net_priority = 0,
-        Constraint::CpuMin => qos.cpu_min = 0,
-        Constraint::CpuMax => qos.cpu_max = 0,
-        Constraint::MemBandwidth => qos.mem_bandwidth = None,
-        Constraint::IoBandwidth => qos.io_bandwidth = None,
-    }
-    Ok(())
-}
-
-/// Why a task was refused, and what to do.
-fn explain(spec: &TaskSpec, error: SpawnError) -> String {
-    match (error, spec.intent.class) {
-        (SpawnError::Refused(SchedError::NoCpu), IntentClass::Realtime { wcet_us, deadline_us, period_us }) => {
-            let share = wcet_us as f64 / deadline_us.min(period_us).max(1) as f64 * 100.0;
-            format!(
-                "no CPU has room for its reservation of {share:.1} % (wcet {wcet_us} us within {deadline_us} us); \
-                 lower `wcet`, lengthen `period` or `deadline`, add CPUs, or raise `realtime` in [limits]"
-            )
-        }
-        (SpawnError::Refused(SchedError::ResourceExhausted), _) => "too many tasks; lower `instances`".into(),
-        (error, _) => error.to_string(),
     }
 }

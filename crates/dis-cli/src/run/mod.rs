@@ -3,11 +3,13 @@
 pub mod baseline;
 mod compare;
 pub mod dis;
+mod fifo;
 mod gate;
 pub mod interrupt;
 pub mod noise;
 pub mod outcome;
 pub mod plan;
+mod refusal;
 pub mod watch;
 
 use std::collections::HashSet;
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 
 use crate::cli::RunArgs;
 use crate::failure::Failure;
+use crate::interp::Record;
 use crate::output::progress::Progress;
 use crate::output::{JsonOutput, note, report_text};
 use crate::trace::TraceFile;
@@ -154,30 +157,56 @@ fn calibrate(first: &mut Option<Speed>, results: &mut [(Contender, Outcome)]) ->
 
 /// Things about the measurement itself that the reader of the report should know.
 fn look_for_oddities(contender: Contender, outcome: &mut Outcome, plan: &Plan) {
-    let burnt: u64 = outcome.records.iter().map(|record| record.burnt_ns).sum();
-    let used: u64 = outcome.records.iter().map(|record| record.counters.cpu_ns).sum();
-    let jobs: u64 = outcome.records.iter().map(|record| record.jobs).sum();
-    let excess = used as f64 / burnt.max(1) as f64 - 1.0;
-    // In short passes the switches weigh more than the work.
-    if burnt > 50_000_000 && burnt / jobs.max(1) > 200_000 && excess.abs() > 0.15 {
-        let percent = (excess * 100.0).abs();
-        let word = if excess > 0.0 { "more" } else { "less" };
-        outcome.notes.push(format!(
-            "{}: the tasks used {percent:.0} % {word} CPU time than their `run` steps asked for \
-             (interrupts, a hypervisor or a change of speed)",
-            contender.name()
-        ));
-    }
-    let foreign = outcome.noise.foreign_share(plan.cpus.len()) * 100.0;
-    if foreign > 5.0 {
-        outcome.notes.push(format!(
-            "{}: other processes of this machine used {foreign:.0} % of these CPUs' time meanwhile; do not trust the tails",
-            contender.name()
-        ));
-    }
+    outcome.notes.extend(excess_text(contender, &outcome.records));
     for (instance, record) in plan.workload.instances().zip(&outcome.records) {
         if let Some(problem) = &record.problem {
             outcome.notes.push(format!("{}: {}: {problem}", contender.name(), instance.name()));
         }
+    }
+}
+
+/// Says by how much the tasks' CPU time and their `run` steps disagree, if that is much.
+fn excess_text(contender: Contender, records: &[Record]) -> Option<String> {
+    let burnt: u64 = records.iter().map(|record| record.burnt_ns).sum();
+    let used: u64 = records.iter().map(|record| record.counters.cpu_ns).sum();
+    let jobs: u64 = records.iter().map(|record| record.jobs).sum();
+    let excess = used as f64 / burnt.max(1) as f64 - 1.0;
+    // In short passes the switches weigh more than the work.
+    if burnt <= 50_000_000 || burnt / jobs.max(1) <= 200_000 || excess.abs() <= 0.15 {
+        return None;
+    }
+    let (name, percent) = (contender.name(), (excess * 100.0).abs());
+    let speed = "than the speed measured at the start explains: the machine changed its speed meanwhile";
+    Some(match contender {
+        // The core counts the time from giving a task the CPU to taking it away.
+        Contender::Dis if excess > 0.0 => format!(
+            "{name}: the tasks held their CPUs for {percent:.0} % longer than their `run` steps computed: in that time \
+             other processes or a hypervisor had the CPU, or it ran slower than measured; CPU time, share and overruns \
+             contain it"
+        ),
+        _ if excess > 0.0 => format!("{name}: the `run` steps took {percent:.0} % more CPU time {speed}"),
+        _ => format!("{name}: the `run` steps took {percent:.0} % less CPU time {speed}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_that_the_steps_do_not_explain_is_told() {
+        let text = |contender, burnt_ns, cpu_ns| {
+            let mut record = Record { burnt_ns, ..Record::default() };
+            record.counters.cpu_ns = cpu_ns;
+            excess_text(contender, &[record])
+        };
+        let (dis, threads) = (Contender::Dis, Contender::Linux(Baseline::Eevdf));
+        assert_eq!(text(dis, 100_000_000, 110_000_000), None);
+        assert_eq!(text(dis, 1_000_000, 9_000_000), None, "too short to tell");
+        let held = text(dis, 100_000_000, 250_000_000).unwrap();
+        assert!(held.starts_with("linux: the tasks held their CPUs for 150 % longer"), "{held}");
+        let slower = text(threads, 100_000_000, 150_000_000).unwrap();
+        assert!(slower.starts_with("linux-eevdf: the `run` steps took 50 % more CPU time"), "{slower}");
+        assert!(text(dis, 100_000_000, 50_000_000).unwrap().contains("50 % less CPU time"));
     }
 }

@@ -20,8 +20,6 @@ pub struct NoiseMeter {
 pub struct Disturbance {
     /// The report's part.
     pub noise: Noise,
-    /// CPU time that other processes used on the CPUs of the run, ns, all together. Exact to some 10 ms.
-    pub foreign_ns: u64,
     /// How long was counted, ns: the run and what it took to end it.
     pub elapsed_ns: u64,
 }
@@ -48,8 +46,11 @@ impl NoiseMeter {
         let own = sys::process_cpu_time().saturating_sub(self.own_ns);
         let ns = |now: u64, before: u64| now.saturating_sub(before).saturating_mul(tick);
         Disturbance {
-            noise: Noise { steal_ns: ns(now.steal, self.before.steal), load1: load1() },
-            foreign_ns: ns(now.busy, self.before.busy).saturating_sub(own),
+            noise: Noise {
+                steal_ns: ns(now.steal, self.before.steal),
+                load1: load1(),
+                foreign_ns: ns(now.busy, self.before.busy).saturating_sub(own),
+            },
             elapsed_ns: sys::monotonic().saturating_sub(self.began),
         }
     }
@@ -60,13 +61,13 @@ impl Disturbance {
     pub fn merge(&mut self, other: &Disturbance) {
         self.noise.steal_ns += other.noise.steal_ns;
         self.noise.load1 = self.noise.load1.max(other.noise.load1);
-        self.foreign_ns += other.foreign_ns;
+        self.noise.foreign_ns += other.noise.foreign_ns;
         self.elapsed_ns += other.elapsed_ns;
     }
 
     /// What other processes used, as part of the CPUs.
     pub fn foreign_share(&self, cpus: usize) -> f64 {
-        self.foreign_ns as f64 / (self.elapsed_ns.max(1) as f64 * cpus.max(1) as f64)
+        self.noise.foreign_ns as f64 / (self.elapsed_ns.max(1) as f64 * cpus.max(1) as f64)
     }
 
     /// The same for what a hypervisor took.
@@ -117,8 +118,8 @@ mod tests {
 
     #[test]
     fn shares_are_of_all_cpus() {
-        let noise = Noise { steal_ns: 10, load1: 0.0 };
-        let mut disturbance = Disturbance { noise, foreign_ns: 40, elapsed_ns: 100 };
+        let noise = Noise { steal_ns: 10, load1: 0.0, foreign_ns: 40 };
+        let mut disturbance = Disturbance { noise, elapsed_ns: 100 };
         disturbance.merge(&disturbance.clone());
         assert_eq!((disturbance.steal_share(2), disturbance.foreign_share(2)), (0.05, 0.2));
         assert_eq!(Disturbance::default().foreign_share(0), 0.0);

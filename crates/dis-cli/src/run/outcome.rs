@@ -133,7 +133,7 @@ mod tests {
             Outcome {
                 records: vec![record],
                 duration_ns: length,
-                noise: Disturbance { foreign_ns: 1, ..Disturbance::default() },
+                noise: Disturbance { elapsed_ns: 1, ..Disturbance::default() },
                 scheduler: Some(scheduler_report(&stats)),
                 ..Outcome::default()
             }
@@ -142,7 +142,7 @@ mod tests {
         sum.merge(round(2, 10, 100));
         sum.merge(round(3, 20, 300));
         let scheduler = sum.scheduler.as_ref().unwrap();
-        assert_eq!((sum.records[0].jobs, sum.duration_ns, sum.noise.foreign_ns), (5, 30, 2));
+        assert_eq!((sum.records[0].jobs, sum.duration_ns, sum.noise.elapsed_ns), (5, 30, 2));
         assert_eq!((scheduler.tasks_created, scheduler.queue_stats.batch.avg_wait_time), (2, 200));
         assert_eq!(sum.records[0].wake.summary().map(|s| (s.min, s.max)), Some((100, 300)));
     }

@@ -1,7 +1,9 @@
 //! The report as a person reads it.
 
+mod comparison;
+
 use super::table::{Table, Tone};
-use super::units::{count, percent, time};
+use super::units::{count, percent, time, wrap};
 use super::{Report, Summary, TaskReport};
 
 /// Most rows of tasks printed; the JSON report has all.
@@ -14,18 +16,20 @@ pub fn render(report: &Report, colour: bool, width: usize) -> String {
     let cpus = if report.cpus == 1 { "1 CPU".to_string() } else { format!("{} CPUs", report.cpus) };
     heading(&mut out, colour, &format!("Tasks ({}, {cpus}, {})", report.host, time(report.duration_ns)));
     tasks(&mut out, report, colour, width);
+    // DIS's tasks share one thread a CPU, but the threads of baselines, in between, count in the load average.
+    let threads = if report.baselines.is_empty() { report.cpus } else { report.tasks.len() };
+    warning(&mut out, report, threads, "", (colour, width));
     if let Some(scheduler) = &report.scheduler {
         heading(&mut out, colour, "Scheduler");
         out.push_str(&format!(
             "  tasks: {} created, {} exited, {} killed\n  switches: {} ({} voluntary, {} preemptions)\n  \
-             deadline misses: {}, CPU time: {}\n",
+             CPU time given to tasks: {}\n",
             count(scheduler.tasks_created),
             count(scheduler.tasks_exited),
             count(scheduler.tasks_killed),
             count(scheduler.context_switches),
             count(scheduler.voluntary_switches),
             count(scheduler.involuntary_switches),
-            count(scheduler.deadline_misses),
             time(scheduler.total_cpu_time),
         ));
         let mut table = Table::new(&["queue", "in", "out", "now", "longest", "average wait"], 1, &[]);
@@ -43,9 +47,10 @@ pub fn render(report: &Report, colour: bool, width: usize) -> String {
         table.print(&mut out, colour, width);
     }
     if !report.baselines.is_empty() {
-        comparison(&mut out, report, colour, width);
+        comparison::wake_ups(&mut out, report, colour, width);
+        comparison::responses(&mut out, report, colour, width);
     }
-    noise(&mut out, report, colour);
+    noise(&mut out, report, colour, width);
     out
 }
 
@@ -57,9 +62,23 @@ fn heading(out: &mut String, colour: bool, text: &str) {
     out.push('\n');
 }
 
-fn more_rows(out: &mut String, total: usize) {
-    if total > MAX_ROWS {
-        out.push_str(&format!("  and {} more tasks (the JSON report lists all)\n", total - MAX_ROWS));
+/// The rows that are shown of all: the first instances of each task, as many as there is room for.
+fn shown(tasks: &[TaskReport]) -> Vec<&TaskReport> {
+    let family = |task: &TaskReport| task.name.split('/').next().map(str::to_string);
+    let families: Vec<&[TaskReport]> = tasks.chunk_by(|one, next| family(one) == family(next)).collect();
+    let rows = |each: usize| families.iter().map(|family| family.len().min(each)).sum::<usize>();
+    let each = (1..=MAX_ROWS).rev().find(|&each| rows(each) <= MAX_ROWS).unwrap_or(1);
+    families.into_iter().flat_map(|family| family.iter().take(each)).take(MAX_ROWS).collect()
+}
+
+fn more_rows(out: &mut String, all: &[TaskReport], shown: &[&TaskReport]) {
+    if all.len() > shown.len() {
+        let rest = |of: fn(&TaskReport) -> u64| {
+            count(all.iter().map(of).sum::<u64>() - shown.iter().map(|task| of(task)).sum::<u64>())
+        };
+        let (jobs, misses) = (rest(|task| task.jobs), rest(|task| task.deadline_misses));
+        let more = all.len() - shown.len();
+        out.push_str(&format!("  and {more} more tasks: {jobs} jobs, {misses} missed (the JSON report lists all)\n"));
     }
 }
 
@@ -112,7 +131,8 @@ fn tasks(out: &mut String, report: &Report, colour: bool, width: usize) {
         "jobs",
     ];
     let mut table = Table::new(&head, 2, &optional);
-    for task in report.tasks.iter().take(MAX_ROWS) {
+    let shown = shown(&report.tasks);
+    for task in &shown {
         let plain = |text: String| (text, Tone::Plain);
         let (wake, response, realtime) = (task.wake_latency_ns, task.response_ns, task.class == "realtime");
         table.row(vec![
@@ -136,66 +156,35 @@ fn tasks(out: &mut String, report: &Report, colour: bool, width: usize) {
         ]);
     }
     table.print(out, colour, width);
-    more_rows(out, report.tasks.len());
+    more_rows(out, &report.tasks, &shown);
 }
 
-/// The same workload on other schedulers, by the 99th percentile of the wake-up latency.
-fn comparison(out: &mut String, report: &Report, colour: bool, width: usize) {
-    heading(out, colour, "Comparison: wake-up latency, 99th percentile (ratio: the other scheduler's to DIS's)");
-    let mut head = vec!["task".to_string(), "class".into(), "DIS".into(), "missed".into()];
-    for baseline in &report.baselines {
-        head.extend([baseline.host.clone(), "ratio".into(), "missed".into()]);
-    }
-    let mut table = Table::new(&head, 2, &["class"]);
-    for task in report.tasks.iter().take(MAX_ROWS) {
-        let realtime = task.class == "realtime";
-        let mut row = vec![
-            (task.name.clone(), Tone::Plain),
-            (task.class.clone(), Tone::Plain),
-            pick(task.wake_latency_ns, |s| s.p99),
-            bad(task.deadline_misses, realtime),
-        ];
-        for baseline in &report.baselines {
-            let other = baseline.tasks.iter().find(|other| other.name == task.name);
-            row.push(pick(other.and_then(|other| other.wake_latency_ns), |s| s.p99));
-            row.push(ratio(task, other));
-            row.push(other.map_or(("-".into(), Tone::Dim), |other| bad(other.deadline_misses, realtime)));
+/// What disturbed the run, if that was much: where it stands, misses and tails say as much of the machine as of the
+/// scheduler.
+fn warning(out: &mut String, run: &Report, threads: usize, whose: &str, (colour, width): (bool, usize)) {
+    let warnings = run.noise.warnings(run.cpus, run.duration_ns, threads as f64);
+    if !warnings.is_empty() {
+        let text = format!("WARNING{whose}: do not trust misses and tails (p99 and above): {}", warnings.join("; "));
+        for line in wrap(&text, width.saturating_sub(2)) {
+            out.push_str(&format!("  {}\n", Tone::Bad.paint(&line, colour)));
         }
-        table.row(row);
     }
-    table.print(out, colour, width);
-    more_rows(out, report.tasks.len());
 }
 
-fn ratio(task: &TaskReport, other: Option<&TaskReport>) -> (String, Tone) {
-    let p99 = |task: &TaskReport| task.wake_latency_ns.map(|summary| summary.p99);
-    let (Some(dis), Some(other)) = (p99(task), other.and_then(p99)) else { return ("-".into(), Tone::Dim) };
-    let ratio = other as f64 / dis.max(1) as f64;
-    let tone = match ratio {
-        r if r >= 1.05 => Tone::Good,
-        r if r <= 0.95 => Tone::Bad,
-        _ => Tone::Plain,
-    };
-    let decimals = if ratio < 9.95 { 2 } else { 0 };
-    (format!("{ratio:.decimals$}x"), tone)
-}
-
-fn noise(out: &mut String, report: &Report, colour: bool) {
+fn noise(out: &mut String, report: &Report, colour: bool, width: usize) {
     heading(out, colour, "Noise");
-    let all = std::iter::once(report).chain(&report.baselines);
-    // Threads of a baseline all count in the load average; DIS's tasks share one thread a CPU.
-    let threads = if report.baselines.is_empty() { report.cpus } else { report.tasks.len() };
-    for run in all {
-        let available = run.duration_ns as f64 * run.cpus.max(1) as f64;
-        let stolen = if available > 0.0 { run.noise.steal_ns as f64 / available } else { 0.0 };
-        let (steal, load) = (time(run.noise.steal_ns), run.noise.load1);
-        let line = format!("  {}: steal {steal} ({}), load average {load:.2}\n", run.host, percent(stolen));
-        out.push_str(&line);
-        let warnings = run.noise.warnings(run.cpus, run.duration_ns, threads as f64);
-        if !warnings.is_empty() {
-            let text = format!("WARNING: do not trust the tails (p99 and above): {}", warnings.join("; "));
-            out.push_str(&format!("  {}\n", Tone::Bad.paint(&text, colour)));
-        }
+    for run in std::iter::once(report).chain(&report.baselines) {
+        let (steal, foreign) = (time(run.noise.steal_ns), percent(run.part(run.noise.foreign_ns)));
+        out.push_str(&format!(
+            "  {}: other processes {foreign} of the CPUs, steal {steal} ({}), load average {:.2}\n",
+            run.host,
+            percent(run.part(run.noise.steal_ns)),
+            run.noise.load1
+        ));
+    }
+    for run in &report.baselines {
+        // All threads of a baseline count in the load average.
+        warning(out, run, report.tasks.len(), &format!(", {}", run.host), (colour, width));
     }
 }
 

@@ -43,6 +43,11 @@ impl Report {
             baselines: Vec::new(),
         }
     }
+
+    /// A time, ns, as part of what the CPUs had to give.
+    pub(super) fn part(&self, ns: u64) -> f64 {
+        ns as f64 / (self.duration_ns as f64 * self.cpus as f64).max(1.0)
+    }
 }
 
 /// What one task got.
@@ -145,17 +150,28 @@ pub struct Noise {
     pub steal_ns: u64,
     /// Load average of the last minute at the end of the run.
     pub load1: f64,
+    /// CPU time that other processes used on the CPUs of the run, ns, all together. Exact to some 10 ms a CPU.
+    #[serde(default)]
+    pub foreign_ns: u64,
 }
 
+/// Less foreign CPU time than that, ns a CPU, may be what the clocks differ by.
+const FOREIGN_FLOOR_NS: u64 = 20_000_000;
+
 impl Noise {
-    /// Why tails of this run are not to be trusted, if so: more than 1 % of the CPU time stolen, or a load above
-    /// what the CPUs and the workload's own demand (`demand`, in CPUs) explain by more than one task.
+    /// Why misses and tails of this run are not to be trusted, if so: more than 1 % of the CPU time stolen, more than 5 %
+    /// used by other processes, or a load above what the CPUs and the workload's own demand (`demand`, in CPUs) explain
+    /// by more than one task.
     pub fn warnings(&self, cpus: usize, duration_ns: u64, demand: f64) -> Vec<String> {
         let mut warnings = Vec::new();
         let available = duration_ns as f64 * cpus.max(1) as f64;
         let stolen = if available > 0.0 { self.steal_ns as f64 / available * 100.0 } else { 0.0 };
         if stolen > 1.0 {
             warnings.push(format!("a hypervisor took {stolen:.1} % of the CPU time"));
+        }
+        let foreign = if available > 0.0 { self.foreign_ns as f64 / available * 100.0 } else { 0.0 };
+        if foreign > 5.0 && self.foreign_ns > FOREIGN_FLOOR_NS * cpus as u64 {
+            warnings.push(format!("other processes used {foreign:.0} % of these CPUs' time"));
         }
         let expected = cpus as f64 + 1.0 + (demand - cpus as f64).max(0.0);
         if self.load1 > expected {
@@ -196,7 +212,7 @@ mod tests {
         );
         assert_eq!(keys(&json["tasks"][0]["wake_latency_ns"]), "max mean min p50 p99 p999");
         assert!(json["tasks"][0]["response_ns"].is_null());
-        assert_eq!(keys(&json["noise"]), "load1 steal_ns");
+        assert_eq!(keys(&json["noise"]), "foreign_ns load1 steal_ns");
         assert_eq!(json["schema"], "dis-report/1");
         report.baselines.push(Report::new("linux-eevdf", 2, 10));
         let text = serde_json::to_string(&report).unwrap();
@@ -205,10 +221,13 @@ mod tests {
 
     #[test]
     fn a_busy_machine_is_warned_of() {
-        let noise = Noise { steal_ns: 30, load1: 2.9 };
+        let noise = Noise { steal_ns: 30, load1: 2.9, foreign_ns: 0 };
         assert_eq!(noise.warnings(2, 1_000, 1.0), ["a hypervisor took 1.5 % of the CPU time"]);
-        let noise = Noise { steal_ns: 20, load1: 7.6 };
+        let noise = Noise { steal_ns: 20, load1: 7.6, foreign_ns: 0 };
         assert_eq!(noise.warnings(2, 1_000, 6.0), ["load average 7.6 where at most 7.0 is explained"]);
         assert_eq!(noise.warnings(0, 0, 9.0), Vec::<String>::new());
+        let foreign = |foreign_ns| Noise { foreign_ns, ..Noise::default() }.warnings(2, 200_000_000, 1.0);
+        assert_eq!(foreign(200_000_000), ["other processes used 50 % of these CPUs' time"]);
+        assert_eq!(foreign(40_000_000), Vec::<String>::new(), "too little to be told from the clocks' grain");
     }
 }

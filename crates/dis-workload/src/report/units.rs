@@ -35,6 +35,22 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
+/// `text` in lines of at most `width` characters, if its words permit. A number is not parted from its `%`.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = &mut lines[0];
+        if !line.is_empty() && word != "%" && line.chars().count() + 1 + word.chars().count() > width {
+            lines.insert(0, word.into());
+        } else {
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.push_str(word);
+        }
+    }
+    lines.reverse();
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +72,13 @@ mod tests {
         }
         assert_eq!([count(0), count(999), count(1_234_567)], ["0", "999", "1 234 567"]);
         assert_eq!(percent(0.1234), "12.3 %");
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("one two three", 3), ["one", "two", "three"]);
+        assert_eq!(wrap("took 15 % of", 7), ["took 15 %", "of"]);
+        assert_eq!((wrap("one", 0), wrap("", 5)), (vec!["one".to_string()], vec![String::new()]));
     }
 }

@@ -40,7 +40,7 @@ fn sample() -> Report {
     scheduler.queue_stats.realtime = queue.clone();
     scheduler.queue_stats.batch = queue;
     report.scheduler = Some(scheduler);
-    report.noise = Noise { steal_ns: 12_000_000, load1: 2.31 };
+    report.noise = Noise { steal_ns: 12_000_000, load1: 2.31, foreign_ns: 0 };
     report
 }
 
@@ -54,13 +54,13 @@ Tasks (linux, 2 CPUs, 10.0 s)
 Scheduler
   tasks: 3 created, 0 exited, 0 killed
   switches: 12 345 (8 000 voluntary, 4 345 preemptions)
-  deadline misses: 0, CPU time: 11.1 s
+  CPU time given to tasks: 11.1 s
   queue        in    out  now  longest  average wait
   realtime  5 000  4 999    1        4       41.5 µs
   batch     5 000  4 999    1        4       41.5 µs
 
 Noise
-  linux: steal 12.0 ms (0.1 %), load average 2.31
+  linux: other processes 0.0 % of the CPUs, steal 12.0 ms (0.1 %), load average 2.31
 ";
 
 #[test]
@@ -75,32 +75,41 @@ Tasks (linux, 2 CPUs, 10.0 s)
   control   realtime     1 000       0   4.10 µs   18.3 µs   92.0 µs  18.0 %
   ui        interactive  1 000       -   5.02 µs   21.9 µs    130 µs   4.7 %
   encode/0  batch           31       -         -         -         -  88.0 %
+  WARNING: do not trust misses and tails (p99 and above): a hypervisor took 1.5 %
+  of the CPU time; other processes used 10 % of these CPUs' time; load average
+  9.9 where at most 4.0 is explained
 
 Comparison: wake-up latency, 99th percentile (ratio: the other scheduler's to DIS's)
-  task      class            DIS  missed  linux-eevdf  ratio  missed
-  control   realtime     18.3 µs       0      4.20 ms   230x      17
-  ui        interactive  21.9 µs       -      20.0 µs  0.91x       -
-  encode/0  batch              -       -            -      -       -
+  task     class            DIS  missed  linux-eevdf  ratio  missed
+  control  realtime     18.3 µs       0      4.20 ms   230x      17
+  ui       interactive  21.9 µs       -      20.0 µs  0.91x       -
+
+Comparison: response time, 99th percentile (ratio: the other scheduler's to DIS's)
+  task     class            DIS  linux-eevdf   ratio
+  control  realtime     1.99 ms            -       -
+  ui       interactive   900 µs      9.00 µs  0.010x
 
 Noise
-  linux: steal 300 ms (1.5 %), load average 9.90
-  WARNING: do not trust the tails (p99 and above): a hypervisor took 1.5 % of the CPU time; load average 9.9 where at most 4.0 is explained
-  linux-eevdf: steal 0 ns (0.0 %), load average 0.00
+  linux: other processes 10.0 % of the CPUs, steal 300 ms (1.5 %), load average 9.90
+  linux-eevdf: other processes 0.0 % of the CPUs, steal 400 ms (2.0 %), load average 0.00
+  WARNING, linux-eevdf: do not trust misses and tails (p99 and above): a
+  hypervisor took 2.0 % of the CPU time
 ";
 
 #[test]
 fn a_comparison_and_a_busy_machine() {
     let mut report = sample();
     report.scheduler = None;
-    report.noise = Noise { steal_ns: 300_000_000, load1: 9.9 };
+    report.noise = Noise { steal_ns: 300_000_000, load1: 9.9, foreign_ns: 2_000_000_000 };
     let mut baseline = Report::new("linux-eevdf", 2, 10_000_000_000);
     baseline.tasks = vec![
         TaskReport {
             deadline_misses: 17,
             ..task("control", "realtime", summary(3_000_000, 4_200_000, 8_000_000), None, 0.1)
         },
-        task("ui", "interactive", summary(10_000, 20_000, 30_000), None, 0.1),
+        task("ui", "interactive", summary(10_000, 20_000, 30_000), summary(5_000, 9_000, 9_500), 0.1),
     ];
+    baseline.noise.steal_ns = 400_000_000;
     report.baselines.push(baseline);
     let text = render(&report, false, 80);
     assert_eq!(text, COMPARED, "\n{text}");
@@ -125,5 +134,22 @@ fn many_tasks_and_no_task_are_fine() {
     let mut report = Report::new("sim", 1, 0);
     assert!(render(&report, false, 0).starts_with("Tasks (sim, 1 CPU, 0 ns)\n"));
     report.tasks = (0..100).map(|n| task(&format!("t/{n}"), "batch", None, None, 0.0)).collect();
-    assert!(render(&report, false, 80).contains("and 40 more tasks"));
+    assert!(render(&report, false, 80).contains("and 40 more tasks: 40 000 jobs, 0 missed (the JSON"));
+}
+
+/// A crowd hides nobody: of each task the first instances are shown.
+#[test]
+fn every_task_has_a_row() {
+    let mut report = Report::new("sim", 1, 0);
+    let crowd = |name: &str, count: usize| -> Vec<TaskReport> {
+        (0..count).map(|n| task(&format!("{name}/{n}"), "batch", None, None, 0.0)).collect()
+    };
+    report.tasks = crowd("one", 500);
+    report.tasks.extend(crowd("two", 5));
+    report.tasks.push(TaskReport { deadline_misses: 3, ..task("last", "realtime", None, None, 0.1) });
+    report.tasks[499].deadline_misses = 7;
+    let text = render(&report, false, 200);
+    let rows = |name: &str| text.lines().filter(|line| line.trim_start().starts_with(name)).count();
+    assert_eq!((rows("one/"), rows("two/"), rows("last ")), (54, 5, 1), "{text}");
+    assert!(text.contains("and 446 more tasks: 446 000 jobs, 7 missed (the JSON report lists all)"), "{text}");
 }

@@ -1,0 +1,65 @@
+//! Tasks that the runtime refuses: what is wrong, and what can be done.
+
+use dis_core::api::SchedError;
+use dis_core::intent::{Intent, IntentClass, IoPriority};
+use dis_runtime::SpawnError;
+use dis_workload::model::{Constraint, TaskSpec};
+
+use super::plan::Plan;
+use crate::failure::Failure;
+
+/// Drops the constraint that the runtime cannot enforce, if the task says that it may.
+pub fn give_in(
+    plan: &Plan,
+    spec: &TaskSpec,
+    intent: &mut Intent,
+    why: &str,
+    notes: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let place = plan.place(spec);
+    let (name, why) = why.split_once(": ").unwrap_or(("", why));
+    let constraint = Constraint::ALL
+        .into_iter()
+        .find(|constraint| constraint.key() == name || (name == "max_memory" && *constraint == Constraint::Memory));
+    let Some(constraint) = constraint else {
+        return Err(Failure::bad_input(format!("{place}: not supported: {name}{why}")));
+    };
+    let key = constraint.key();
+    if !spec.best_effort.contains(&constraint) {
+        return Err(Failure::bad_input(format!(
+            "{place}: {key}: cannot be enforced here: {why}; leave it out, or add best_effort = [\"{key}\"] to run without it"
+        )));
+    }
+    let note = format!("{place}: {key}: not enforced (best_effort): {why}");
+    if !notes.contains(&note) {
+        notes.push(note);
+    }
+    let (constraints, qos) = (&mut intent.constraints, &mut intent.qos);
+    match constraint {
+        Constraint::Affinity => constraints.cpu_affinity = None,
+        Constraint::Memory => constraints.max_memory = None,
+        Constraint::NumaNode => constraints.numa_node = None,
+        Constraint::IoPriority => constraints.io_priority = IoPriority::BestEffort,
+        Constraint::NetPriority => constraints.net_priority = 0,
+        Constraint::CpuMin => qos.cpu_min = 0,
+        Constraint::CpuMax => qos.cpu_max = 0,
+        Constraint::MemBandwidth => qos.mem_bandwidth = None,
+        Constraint::IoBandwidth => qos.io_bandwidth = None,
+    }
+    Ok(())
+}
+
+/// Why a task was refused, and what to do.
+pub fn explain(spec: &TaskSpec, error: SpawnError) -> String {
+    match (error, spec.intent.class) {
+        (SpawnError::Refused(SchedError::NoCpu), IntentClass::Realtime { wcet_us, deadline_us, period_us }) => {
+            let share = wcet_us as f64 / deadline_us.min(period_us).max(1) as f64 * 100.0;
+            format!(
+                "no CPU has room for its reservation of {share:.1} % (wcet {wcet_us} us within {deadline_us} us); \
+                 lower `wcet`, lengthen `period` or `deadline`, add CPUs, or raise `realtime` in [limits]"
+            )
+        }
+        (SpawnError::Refused(SchedError::ResourceExhausted), _) => "too many tasks; lower `instances`".into(),
+        (error, _) => error.to_string(),
+    }
+}
