@@ -1,14 +1,13 @@
 //! A priority queue whose items can be found, moved and removed by index.
 
 use alloc::vec::Vec;
-use core::hint::select_unpredictable;
 
 use super::QueueItem;
 use super::entry::{Entry, HeapKey};
 use super::implicit::ImplicitHeap;
 use crate::policy::TaskKey;
 
-/// Most runs. Looking for the least of so many firsts costs as much as a level or two of the heap with its cache misses.
+/// Most runs.
 const RUNS: usize = 16;
 
 /// End of a run.
@@ -34,6 +33,8 @@ pub struct IndexedHeap<K, T = TaskKey> {
     rows: Vec<Row<K, T>>,
     /// None is empty. As long as nothing is removed from their ends, the later ones end earlier.
     runs: Vec<Run<K, T>>,
+    /// The runs' numbers in the order of their first entries.
+    order: [u8; RUNS],
     heap: ImplicitHeap<K, T>,
     /// Where the first entry of all stands.
     first: Place,
@@ -65,7 +66,14 @@ enum Place {
 
 impl<K, T> Default for IndexedHeap<K, T> {
     fn default() -> Self {
-        IndexedHeap { rows: Vec::new(), runs: Vec::new(), heap: ImplicitHeap::default(), first: Place::Nowhere, len: 0 }
+        IndexedHeap {
+            rows: Vec::new(),
+            runs: Vec::new(),
+            order: [0; RUNS],
+            heap: ImplicitHeap::default(),
+            first: Place::Nowhere,
+            len: 0,
+        }
     }
 }
 
@@ -155,17 +163,19 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
             self.rows[at] = Row { entry, prev: NIL, next: next as u32 };
             return;
         }
-        let (place, prev) = if self.runs.len() < RUNS {
+        let run = self.runs.len();
+        self.rows[at] = Row { entry, prev: if run < RUNS { NIL } else { IN_HEAP }, next: NIL };
+        if run < RUNS {
             self.runs.push(Run { first: entry, last: entry });
-            (Place::Run(self.runs.len() as u8 - 1), NIL)
+            self.order[run] = run as u8;
+            // Towards the front, to where it belongs.
+            let firsts = |&number: &u8| entry.before(&self.runs[usize::from(number)].first);
+            let later = self.order[..run].iter().rev().take_while(|number| firsts(number)).count();
+            self.order[run - later..=run].rotate_right(1);
         } else {
             self.heap.push(entry);
-            (Place::Heap, IN_HEAP)
-        };
-        self.rows[at] = Row { entry, prev, next: NIL };
-        if first {
-            self.first = place;
         }
+        self.look();
     }
 
     /// Takes out the item with the lowest key.
@@ -177,49 +187,48 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
         let next = row.next;
         self.len -= 1;
         match self.first {
-            Place::Run(run) => self.advance(run.into(), next),
+            Place::Run(_) => self.advance(0, next),
             _ => self.heap.pop(),
         }
         self.look();
         Some((first.key, first.item))
     }
 
-    /// The first of a run is gone; `next` followed.
+    /// The first of the run at `place` in the order is gone; `next` followed.
     #[inline(always)]
-    fn advance(&mut self, run: usize, next: u32) {
-        match self.rows.get_mut(next as usize) {
-            Some(row) => {
-                row.prev = NIL;
-                self.runs[run].first = row.entry;
-            }
-            None => {
-                self.runs.remove(run);
-            }
+    fn advance(&mut self, place: usize, next: u32) {
+        let number = self.order[place];
+        let count = self.runs.len();
+        let Some(row) = self.rows.get_mut(next as usize) else {
+            self.runs.remove(usize::from(number));
+            self.order[place..count].rotate_left(1);
+            self.order[..count - 1].iter_mut().for_each(|other| *other -= u8::from(*other > number));
+            return;
+        };
+        row.prev = NIL;
+        let first = row.entry;
+        self.runs[usize::from(number)].first = first;
+        // Towards the back, to where it belongs.
+        let mut at = place;
+        while let Some(&other) = self.order[..count].get(at + 1)
+            && self.runs[usize::from(other)].first.before(&first)
+        {
+            self.order[at] = other;
+            at += 1;
         }
+        self.order[at] = number;
     }
 
     /// Looks for the first entry of all.
     #[inline(always)]
     fn look(&mut self) {
-        self.first = match self.runs.len() {
-            0 if self.len == 0 => Place::Nowhere,
-            0 => Place::Heap,
-            1 if self.heap.is_empty() => Place::Run(0),
-            _ => self.least_first(),
+        let run = self.order[0];
+        self.first = match (self.runs.get(usize::from(run)), self.heap.first()) {
+            (None, None) => Place::Nowhere,
+            (Some(run), Some(heap)) if heap.before(&run.first) => Place::Heap,
+            (Some(_), _) => Place::Run(run),
+            (None, Some(_)) => Place::Heap,
         };
-    }
-
-    fn least_first(&self) -> Place {
-        let (mut least, mut number) = (self.runs[0].first, 0);
-        for (run, i) in self.runs.iter().zip(0..).skip(1) {
-            let less = run.first.before(&least);
-            least = least.or(run.first, less);
-            number = select_unpredictable(less, i, number);
-        }
-        match self.heap.first() {
-            Some(first) if first.before(&least) => Place::Heap,
-            _ => Place::Run(number),
-        }
     }
 
     /// Takes out `item`, which may stand anywhere.
@@ -255,8 +264,9 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
         if prev == IN_HEAP {
             self.heap.remove(entry.item);
         } else if prev == NIL {
-            if let Some(run) = self.runs.iter().position(|run| run.first.item == entry.item) {
-                self.advance(run, next);
+            let begins = |&run: &u8| self.runs[usize::from(run)].first.item == entry.item;
+            if let Some(place) = self.order[..self.runs.len()].iter().position(begins) {
+                self.advance(place, next);
             }
         } else {
             let before = &mut self.rows[prev as usize];
