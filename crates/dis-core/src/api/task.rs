@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::{CpuMask, Duration, SchedError, SchedResult, TaskId, Timestamp};
+use super::{CpuMask, Duration, SchedResult, TaskId, Timestamp};
 use crate::intent::Intent;
 
 /// Where a task stands between its birth and its end.
@@ -168,18 +168,6 @@ impl<C> Task<C> {
     /// The current job of a Realtime task.
     pub fn job(&self) -> crate::executor::Job {
         self.sched.job
-    }
-
-    /// Goes to `next` if the state machine allows it.
-    ///
-    /// # Errors
-    /// [`SchedError::InvalidState`] for a transition that does not exist; the state stays.
-    pub(crate) fn transition(&mut self, next: TaskState) -> SchedResult<()> {
-        if !self.state.may_become(next) {
-            return Err(SchedError::InvalidState);
-        }
-        self.state = next;
-        Ok(())
     }
 }
 

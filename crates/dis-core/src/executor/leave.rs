@@ -166,8 +166,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let (task, policy) = state.task_and_policy(key);
         policy.on_block(&mut task.sched.entity, now);
         let class = task.sched.class;
-        let legal = task.transition(next);
-        debug_assert!(legal.is_ok(), "a running task may become {next}");
+        debug_assert!(task.state.may_become(next), "a running task may become {next}");
+        task.state = next;
         state.arbiter.begin_wait(class, now);
     }
 

@@ -46,6 +46,9 @@ impl<C, R> Deref for Executor<C, R> {
     }
 }
 
+/// A CPU whose lock is held.
+type Held<'a, C, R> = MutexGuard<'a, R, CpuState<C>>;
+
 /// What a decision takes with it from one step to the next.
 struct Turn {
     /// The task whose registers are still in the CPU: it ran, or the CPU idles on its stack.
@@ -113,12 +116,11 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     fn decide<'a>(
         &'a self,
         shared: &'a Cpu<C, R>,
-        mut state: MutexGuard<'a, R, CpuState<C>>,
+        mut state: Held<'a, C, R>,
         now: Timestamp,
         leave: Leave,
         requeued: Option<TaskId>,
     ) -> SchedResult<Decision<C>> {
-        let cpu = state.cpu;
         let live = match requeued {
             Some(live) => live,
             None => self.check(&state, leave)?,
@@ -126,19 +128,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let mut turn = Turn { live, surplus: false, pulled: false, interrupt: None };
         let asked = shared.look_around.load(Ordering::Relaxed) && shared.look_around.swap(false, Ordering::AcqRel);
         if asked || state.evict.is_some() {
-            drop(state);
-            let pulled = if asked { self.pull(cpu, now) } else { None };
-            let taker = match pulled {
-                Some(pulled) => pulled.taker,
-                None if asked => self.pass_on(cpu),
-                None => None,
-            };
-            // It may not be eligible here (caps are per CPU); then an idle CPU should have it.
-            turn.pulled = pulled.is_some();
-            let receiver = self.flush_evicted(cpu, now);
-            state = self.lock(cpu);
-            turn.tell(&mut state, taker);
-            turn.tell(&mut state, receiver);
+            state = self.attend(state, &mut turn, asked, now);
         }
         // A CPU that idled may find more than one task.
         turn.surplus = core::mem::take(&mut state.surplus) || state.current.is_none() || state.offer <= now;
@@ -149,26 +139,70 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let mark_live = || shared.unsaved.store(live.0, Ordering::Release);
         if joiner.is_some() {
             mark_live();
-            // The joiner may live on any CPU, so its lock is taken on its own.
-            drop(state);
-            let woken = self.notify(now, joiner).filter(|&other| other != cpu);
-            state = self.lock(cpu);
-            turn.tell(&mut state, woken);
+            state = self.tell_joiner(state, &mut turn, joiner, now);
         }
         let mut reason = self.pick(&mut state, now);
         if state.current.is_none() {
             mark_live();
-            self.publish(&mut state);
-            drop(state);
-            let stolen = self.pull(cpu, now);
-            state = self.lock(cpu);
-            turn.tell(&mut state, stolen.and_then(|pulled| pulled.taker));
-            reason = self.pick(&mut state, now);
-            if stolen.is_some() && state.current.is_some() {
-                reason = Reason::Stolen;
-            }
+            (state, reason) = self.look_elsewhere(state, &mut turn, now);
         }
         Ok(self.conclude(state, turn, reason, now))
+    }
+
+    /// Others have asked this CPU to look around, or a task here is to leave it.
+    #[cold]
+    fn attend<'a>(&'a self, state: Held<'a, C, R>, turn: &mut Turn, asked: bool, now: Timestamp) -> Held<'a, C, R> {
+        let cpu = state.cpu;
+        drop(state);
+        let pulled = if asked { self.pull(cpu, now) } else { None };
+        let taker = match pulled {
+            Some(pulled) => pulled.taker,
+            None if asked => self.pass_on(cpu),
+            None => None,
+        };
+        // It may not be eligible here (caps are per CPU); then an idle CPU should have it.
+        turn.pulled = pulled.is_some();
+        let receiver = self.flush_evicted(cpu, now);
+        let mut state = self.lock(cpu);
+        turn.tell(&mut state, taker);
+        turn.tell(&mut state, receiver);
+        state
+    }
+
+    /// The joiner may live on any CPU, so its lock is taken on its own.
+    #[inline(never)]
+    fn tell_joiner<'a>(
+        &'a self,
+        state: Held<'a, C, R>,
+        turn: &mut Turn,
+        joiner: Option<TaskId>,
+        now: Timestamp,
+    ) -> Held<'a, C, R> {
+        let cpu = state.cpu;
+        drop(state);
+        let woken = self.notify(now, joiner).filter(|&other| other != cpu);
+        let mut state = self.lock(cpu);
+        turn.tell(&mut state, woken);
+        state
+    }
+
+    /// Nothing is ready here: takes a task over from another CPU, if there is one.
+    #[inline(never)]
+    fn look_elsewhere<'a>(
+        &'a self,
+        mut state: Held<'a, C, R>,
+        turn: &mut Turn,
+        now: Timestamp,
+    ) -> (Held<'a, C, R>, Reason) {
+        let cpu = state.cpu;
+        self.publish(&mut state);
+        drop(state);
+        let stolen = self.pull(cpu, now);
+        let mut state = self.lock(cpu);
+        turn.tell(&mut state, stolen.and_then(|pulled| pulled.taker));
+        let reason = self.pick(&mut state, now);
+        let stolen = stolen.is_some() && state.current.is_some();
+        (state, if stolen { Reason::Stolen } else { reason })
     }
 
     /// The host has saved the registers of the task that ran before the last decision. True: something waited for
@@ -212,13 +246,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
     /// The answer, from the state that the steps before have brought about.
     #[inline(always)]
-    fn conclude(
-        &self,
-        mut state: MutexGuard<'_, R, CpuState<C>>,
-        turn: Turn,
-        reason: Reason,
-        now: Timestamp,
-    ) -> Decision<C> {
+    fn conclude(&self, mut state: Held<'_, C, R>, turn: Turn, reason: Reason, now: Timestamp) -> Decision<C> {
         let cpu = state.cpu;
         let mut interrupt = turn.interrupt;
         if turn.surplus || turn.pulled || state.ready_count == 0 {

@@ -5,14 +5,14 @@
 //! It is shorter because nothing is counted up that the next step counts down again, and because each of the two tasks
 //! is looked up once instead of five times.
 
-use lock_api::{MutexGuard, RawMutex};
+use lock_api::RawMutex;
 
-use super::{Decision, Executor, Leave, Next, Reason};
+use super::{Decision, Executor, Held, Leave, Next, Reason};
 use crate::api::{Duration, SchedResult, TaskState, Timestamp};
 use crate::intent::IntentClass;
 use crate::policy::Arrival;
 use crate::scheduler::Cpu;
-use crate::scheduler::state::{CpuState, slot};
+use crate::scheduler::state::slot;
 use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
@@ -24,7 +24,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     pub(super) fn rotate<'a>(
         &'a self,
         shared: &'a Cpu<C, R>,
-        mut guard: MutexGuard<'a, R, CpuState<C>>,
+        mut guard: Held<'a, C, R>,
         now: Timestamp,
     ) -> SchedResult<Decision<C>> {
         let long_way = |guard| self.decide(shared, guard, now, Leave::Yield, None);

@@ -46,6 +46,7 @@ impl<T: QueueItem> SleepQueue<T> {
     }
 
     /// Takes out the first item whose time has come. Call it until it answers `None`. O(log n).
+    #[inline]
     pub fn pop_expired(&mut self, now: Timestamp) -> Option<T> {
         if self.due > now {
             return None;

@@ -293,8 +293,8 @@ impl<C> CpuState<C> {
             return false;
         }
         queue.release(&mut task.sched, now);
-        let legal = task.transition(TaskState::Running);
-        debug_assert!(legal.is_ok(), "a queued task is ready");
+        debug_assert!(task.state.may_become(TaskState::Running), "a queued task is ready");
+        task.state = TaskState::Running;
         task.stats.last_scheduled = now;
         task.sched.dirty = false;
         self.current = Some(key);
