@@ -417,3 +417,69 @@ fn counters_hold_the_stretch_that_is_under_way() {
     assert_eq!((cpu_time(ms(9) + 10, hog), cpu_time(ms(9) + 10, waits)), (Ok(ms(8)), Ok(ms(1))));
     assert_eq!(x.task_stats(at(0), TaskId::INVALID).err(), Some(SchedError::TaskNotFound));
 }
+
+/// The end of a task and the wake-up of the one that waits for it are one question, wherever that one is.
+#[test]
+fn an_exit_unparks_who_waits_for_it() {
+    for movable in [true, false] {
+        for others in [0, 2] {
+            let x: Executor<u32, Lock> = Executor::new(Config::new(1)).unwrap();
+            let spawn = |t| x.spawn(at(t), Some(0), TaskSpec::new("", Intent::batch(), 0)).unwrap().0;
+            let parent = spawn(0);
+            x.set_movable(parent, movable).unwrap();
+            assert_eq!(x.schedule(0, at(0), Leave::Ask).unwrap().next.unwrap().id, parent);
+            x.switched(0);
+            let child = spawn(1);
+            let chosen = x.schedule(0, at(2), Leave::Block(BlockReason::ChildExit, None)).unwrap().next.unwrap();
+            assert_eq!(chosen.id, child);
+            x.switched(0);
+            for _ in 0..others {
+                spawn(3);
+            }
+            let decision = x.exit_and_unpark(0, at(4), 0, parent).unwrap();
+            x.switched(0);
+            let wakes = x.with_task(parent, |task| (task.stats.wakes, task.state() == TaskState::Blocked)).unwrap();
+            assert_eq!((wakes, x.stats().tasks_exited), ((1, false), 1));
+            assert!(others > 0 || decision.next.unwrap().id == parent);
+        }
+    }
+}
+
+#[test]
+fn an_exit_unparks_on_another_cpu_and_leaves_a_token() {
+    let x: Executor<u32, Lock> = Executor::new(Config::new(2)).unwrap();
+    let on = |cpu| {
+        let intent = Intent::batch().with_affinity(CpuMask::single(cpu));
+        let id = x.spawn(at(0), None, TaskSpec::new("", intent, 0)).unwrap().0;
+        assert_eq!(x.schedule(cpu, at(0), Leave::Ask).unwrap().next.unwrap().id, id);
+        x.switched(cpu);
+        id
+    };
+    let (_, waiter) = (on(0), on(1));
+    // It runs still: its next block returns at once.
+    assert_eq!(x.exit_and_unpark(0, at(1), 0, waiter).unwrap().interrupt, None);
+    x.switched(0);
+    let block = Leave::Block(BlockReason::ChildExit, None);
+    assert_eq!(x.schedule(1, at(2), block).unwrap().next.unwrap().id, waiter);
+    assert_eq!(x.schedule(1, at(3), block).unwrap().next, None);
+    x.switched(1);
+    on(0);
+    assert_eq!(x.exit_and_unpark(0, at(4), 0, waiter).unwrap().interrupt, Some(1));
+}
+
+#[test]
+fn tasks_are_visited_in_steps() {
+    let x = machine(2);
+    let on = |cpu| Intent::batch().with_affinity(CpuMask::single(cpu));
+    let ids: Vec<TaskId> = (0..5).map(|n| spawn(&x, 0, n, on(0))).collect();
+    spawn(&x, 0, 5, on(1));
+    let _ = x.kill(at(0), ids[1]).unwrap();
+    x.detach(ids[1]).unwrap();
+    let (mut seen, mut from, mut steps) = (Vec::new(), Some(0), 0);
+    while let Some(start) = from {
+        from = x.visit_tasks(0, start, 2, |task| seen.push(task.id));
+        steps += 1;
+    }
+    assert_eq!((seen, steps), ([0, 2, 3, 4].map(|n| ids[n]).to_vec(), 3));
+    assert_eq!(x.visit_tasks(7, 0, 1, |_| panic!("no such CPU")), None);
+}

@@ -149,3 +149,28 @@ fn a_wake_up_against_a_change_of_affinity() {
         waker.join().unwrap();
     });
 }
+
+/// A task waits for the end of another one, which unparks it as it ends.
+#[test]
+fn an_end_against_the_wait_for_it() {
+    check(1, || {
+        let world = World::new(2, 2);
+        let done = Arc::new(AtomicU32::new(0));
+        world.spawn(Some(0), 0, Intent::batch());
+        world.spawn(Some(1), 1, Intent::batch());
+        run(
+            &world,
+            2,
+            || (),
+            move |_, number, ()| match number {
+                0 if done.load(SeqCst) == 0 => Act::Leave(Leave::Block(BlockReason::ChildExit, None)),
+                0 => Act::Leave(Leave::Exit(0)),
+                _ => {
+                    done.store(1, SeqCst);
+                    Act::ExitAndUnpark(0)
+                }
+            },
+        );
+        assert_eq!(world.x.stats().tasks_exited, 2);
+    });
+}

@@ -120,7 +120,10 @@ impl Driver {
             5..=6 => Leave::Sleep(later),
             7 => Leave::Ask,
             8 => Leave::NextPeriod,
-            9 if self.rng.chance(200) => Leave::Exit(self.rng.below(3) as i32),
+            9 if self.rng.chance(200) => {
+                self.m.waiter = self.alive().filter(|_| self.rng.chance(500)).map(|task| self.m.actors[task].id);
+                Leave::Exit(self.rng.below(3) as i32)
+            }
             9 => Leave::Ask,
             _ => Leave::NextPeriod,
         };

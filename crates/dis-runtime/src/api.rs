@@ -7,9 +7,10 @@ use dis_core::api::{BlockReason, SchedError, TaskId, Timestamp};
 use dis_core::executor::{Job, Leave};
 use dis_core::intent::Intent;
 
-use crate::dispatch::{self, check_abort, inside};
-use crate::join::{JoinHandle, SpawnError, TaskBuilder};
+use crate::gate::{self, check_abort, inside};
+use crate::join::JoinHandle;
 use crate::klt::{self, Klt};
+use crate::spawn::{SpawnError, TaskBuilder};
 use crate::task::Header;
 
 /// The running task and its thread.
@@ -40,7 +41,7 @@ pub fn task(intent: Intent) -> TaskBuilder<'static> {
 #[inline]
 pub fn yield_now() {
     let Some(klt) = klt::this().filter(|klt| klt.current().is_some()) else { return thread::yield_now() };
-    dispatch::give_way(klt, Leave::Yield);
+    gate::give_way(klt, Leave::Yield);
     check_abort();
 }
 
@@ -62,7 +63,7 @@ pub fn sleep_until(at: Timestamp) {
 
 fn sleep_until_in(klt: &'static Klt, at: Timestamp) {
     check_abort();
-    dispatch::wait(klt, Leave::Sleep(at));
+    gate::wait(klt, Leave::Sleep(at));
     check_abort();
 }
 
@@ -88,7 +89,7 @@ pub fn next_period() -> Result<Job, SchedError> {
     if me.class != dis_core::intent::QueueType::Realtime {
         return Err(SchedError::InvalidState);
     }
-    dispatch::wait(klt, Leave::NextPeriod);
+    gate::wait(klt, Leave::NextPeriod);
     check_abort();
     job()
 }
@@ -107,7 +108,7 @@ pub fn job() -> Result<Job, SchedError> {
 pub fn park() {
     match here() {
         Some((klt, _)) => {
-            dispatch::wait(klt, Leave::Block(BlockReason::Event, None));
+            gate::wait(klt, Leave::Block(BlockReason::Event, None));
             check_abort();
         }
         None => thread::park(),

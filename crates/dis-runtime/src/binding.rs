@@ -41,7 +41,7 @@ pub(crate) fn locate(klt: &'static Klt, me: Option<&Header>, task: TaskRef, free
     if !task.claim() {
         return Site::Gone;
     }
-    let site = if rt.attach_stack(task) { assign(klt, me, task, free) } else { None };
+    let site = if rt.attach_stack(klt, task) { assign(klt, me, task, free) } else { None };
     match site {
         Some(site) => {
             rt.wait_no_more(task);

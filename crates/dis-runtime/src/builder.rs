@@ -13,7 +13,7 @@ use dis_core::policy;
 use dis_core::scheduler::{Config, ConfigError};
 
 use crate::host::Runtime;
-use crate::runtime::{self, Inner};
+use crate::runtime::{self, Inner, MAX_KLTS};
 use crate::{overflow, signal, sys};
 
 /// What the threads of a runtime need to know.
@@ -235,7 +235,8 @@ impl Builder {
         let exec = Executor::new(config).map_err(BuildError::Config)?;
         let stacks = StackPool::new(StackConfig {
             size: self.stack_size,
-            max_stacks: self.max_tasks as usize,
+            // Each kernel thread may keep one.
+            max_stacks: (self.max_tasks as usize).saturating_add(MAX_KLTS).min(dis_context::MAX_STACKS),
             ..StackConfig::default()
         });
         signal::install(self.signal)?;

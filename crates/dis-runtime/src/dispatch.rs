@@ -6,20 +6,18 @@
 
 use std::ptr;
 use std::sync::atomic::Ordering;
-use std::thread;
 
-use dis_context::{Context, jump, switch};
 use dis_core::api::{SchedResult, Timestamp};
 use dis_core::executor::{Decision, Leave};
 
 use crate::binding::{self, Site};
 use crate::identity;
-use crate::keep;
-use crate::klt::{self, Klt, Order};
+use crate::klt::{Klt, Order};
+use crate::life::{enter, reap};
 use crate::runtime::{Inner, fatal};
-use crate::task::{Abort, DETACHED, DONE, ENDED, Header, NOBODY, THREAD, TaskRef};
+use crate::task::{Header, TaskRef};
+use crate::trace;
 use crate::worker::Worker;
-use crate::{sys, trace, usage};
 
 /// What a turn does first, or next.
 pub(crate) enum Step {
@@ -127,7 +125,7 @@ pub(crate) fn turn(klt: &'static Klt, me: Option<&Header>, mut step: Step, free:
 }
 
 /// The chosen task was aborted before it began. The core ends it at the next question.
-fn bury(klt: &Klt, task: TaskRef, now: Timestamp) {
+pub(crate) fn bury(klt: &Klt, task: TaskRef, now: Timestamp) {
     let rt = klt.rt();
     let task = task.header();
     // Whoever aborted it may have told the core already; then this answers an error.
@@ -139,9 +137,18 @@ fn is(me: Option<&Header>, task: &Header) -> bool {
     me.is_some_and(|me| ptr::eq(me, task))
 }
 
-/// What comes before each question to the core; gives the time.
+/// Begins a question to the core; gives the time.
 #[inline]
 fn begin_question(klt: &'static Klt, free: bool) -> Timestamp {
+    prepare_question(klt, free);
+    let now = klt.rt().now();
+    klt.asked.set(now);
+    now
+}
+
+/// What comes before that.
+#[inline]
+pub(crate) fn prepare_question(klt: &'static Klt, free: bool) {
     let rt = klt.rt();
     if free && klt.identity.is_wanted() {
         identity::serve_waiters(rt, klt);
@@ -152,12 +159,11 @@ fn begin_question(klt: &'static Klt, free: bool) -> Timestamp {
         // Before the question: a kick that comes later finds its reason unanswered, one that came before is answered.
         worker.pending.store(false, Ordering::SeqCst);
     }
-    rt.now()
 }
 
 /// What comes after each answer.
 #[inline]
-fn answered<'a>(
+pub(crate) fn answered<'a>(
     rt: &Inner,
     klt: &Klt,
     leave: Leave,
@@ -178,7 +184,7 @@ fn answered<'a>(
 }
 
 /// The registers of the task that ran before are saved: what the core waits for.
-fn saved(rt: &Inner, worker: &Worker) {
+pub(crate) fn saved(rt: &Inner, worker: &Worker) {
     if rt.exec.switched(worker.cpu) {
         worker.pending.store(true, Ordering::SeqCst);
     }
@@ -188,7 +194,9 @@ fn saved(rt: &Inner, worker: &Worker) {
 fn adopt(klt: &'static Klt, until: Option<Timestamp>) {
     let rt = klt.rt();
     saved(rt, klt.worker());
-    klt.arm(until, rt.now());
+    let now = rt.now();
+    klt.asked.set(now);
+    klt.arm(until, now);
 }
 
 /// Waits for a worker; `None`: `me` goes on, or the thread is to end (then it has no worker).
@@ -289,263 +297,4 @@ fn give_up_to_home(klt: &'static Klt, worker: &Worker, free: bool, home: &Klt, d
         freeze(klt);
     }
     home.post(worker, Order::Complete(decision));
-}
-
-/// Switches from the stack of `me` (or the base loop) to that of `task`, which is bound to this KLT. Returns when
-/// somebody switches back.
-#[inline]
-fn enter(klt: &'static Klt, me: Option<&Header>, task: &Header) {
-    let to = prepare(klt, task);
-    let save = me.map_or(klt.base.get(), |me| me.context.get());
-    // SAFETY: `to` was saved by a switch on this very thread, or is new; the right to run the task is ours, so nobody
-    // else resumes it. `save` belongs to the code that is running here.
-    unsafe { switch(save, to, 0) };
-    arrived(klt);
-}
-
-/// Makes `task` current and gives the context at which it goes on.
-#[inline]
-fn prepare(klt: &'static Klt, task: &Header) -> Context {
-    klt.set_current(task);
-    klt.identity.hold(Some(task));
-    // SAFETY: the right to run the task is ours.
-    unsafe {
-        let context = &mut *task.context.get();
-        if context.is_empty() {
-            *context = first_context(task);
-        }
-        *context
-    }
-}
-
-/// The context of a task that begins; its stack was allocated when it was bound.
-///
-/// # Safety
-/// The right to run the task is the caller's.
-unsafe fn first_context(task: &Header) -> Context {
-    // SAFETY: the caller's promise.
-    match unsafe { (*task.stack.get()).as_ref() } {
-        // SAFETY: the stack is the task's own until it is reaped, and large enough for a signal frame (checked by the
-        // pool). `entry` gets the header that it expects.
-        Some(stack) => unsafe { Context::new(stack.top(), entry, ptr::from_ref(task).expose_provenance()) },
-        None => fatal(&format_args!("a task without a stack was started")),
-    }
-}
-
-/// What is due on the new stack after a switch.
-#[inline]
-fn arrived(klt: &'static Klt) {
-    let dead = klt.dead.replace(ptr::null());
-    if !dead.is_null() {
-        reap(klt, dead);
-    }
-    saved(klt.rt(), klt.worker());
-}
-
-/// The stack of a task that has ended is left: gives it back.
-fn reap(klt: &Klt, dead: *const Header) {
-    // SAFETY: the runtime's reference is given up only below, and nobody else uses the stack.
-    let task = unsafe { &*dead };
-    // SAFETY: as above.
-    let stack = unsafe { (*task.stack.get()).take() };
-    if let Some(stack) = stack {
-        klt.rt().stack_owners[stack.index()].store(ptr::null_mut(), Ordering::Release);
-        drop(stack); // Lock-free.
-    }
-    klt.rt().unregister(task);
-    if task.release() {
-        // Freeing takes the allocator's lock, which a preempted task may hold: some task does it, where it can be
-        // preempted itself.
-        task.next_waiter.set(klt.garbage.get());
-        klt.garbage.set(dead);
-    }
-}
-
-/// Where a new task begins.
-unsafe extern "C" fn entry(data: usize, _: usize) -> ! {
-    let header: *const Header = ptr::with_exposed_provenance(data);
-    let Some(klt) = klt::this() else { fatal(&format_args!("a task began on a foreign thread")) };
-    arrived(klt);
-    // SAFETY: the runtime's reference keeps the task until it is reaped.
-    let task = unsafe { &*header };
-    usage::begin(klt, task);
-    leave_runtime(klt);
-    // SAFETY: called once, on the task's own stack.
-    unsafe { (task.vtable.run)(header) };
-    finish(klt, task)
-}
-
-/// The closure has returned or unwound: tells the joiner and ends.
-fn finish(klt: &'static Klt, task: &Header) -> ! {
-    if task.mutexes.get() > 0 {
-        // It forgot a guard: the mutex will name its owner for ever.
-        task.leak();
-    }
-    // A detached task's outcome is dropped here, as user code, preemptible.
-    if task.joiner.load(Ordering::Acquire) == DETACHED {
-        // SAFETY: nobody collects it.
-        unsafe { (task.vtable.drop_outcome)(task) };
-    }
-    klt.enter();
-    if announce_end(klt.rt(), task) {
-        // Detached between the two looks: the outcome is dropped after all.
-        klt.lower_flag();
-        // SAFETY: the handle is gone.
-        unsafe { (task.vtable.drop_outcome)(task) };
-        klt.enter();
-    }
-    exit(klt, task)
-}
-
-/// Publishes that the task has ended. True if its handle was dropped, so that nobody takes the outcome.
-pub(crate) fn announce_end(rt: &Inner, task: &Header) -> bool {
-    let last = rt.live.fetch_sub(1, Ordering::AcqRel) == 1;
-    task.state.store(DONE, Ordering::Release);
-    let joiner = task.joiner.swap(ENDED, Ordering::AcqRel);
-    match joiner {
-        NOBODY | DETACHED => {}
-        THREAD => sys::futex_wake(&task.state, i32::MAX),
-        joiner => {
-            // The other runtime's tasks still exist, so this is not its last reference in any case that matters; if it is,
-            // its threads have ended and nobody waits.
-            let other = task.take_joiner_runtime();
-            other.as_deref().unwrap_or(rt).unpark(dis_core::api::TaskId(joiner));
-        }
-    }
-    if last {
-        rt.all_ended();
-    }
-    joiner == DETACHED
-}
-
-fn exit(klt: &'static Klt, me: &Header) -> ! {
-    let rt = klt.rt();
-    usage::end(klt, me);
-    rt.unbind(klt);
-    // From here on nobody lends it anything.
-    klt.identity.hold(None);
-    if klt.identity.is_wanted() {
-        identity::serve_waiters(rt, klt);
-    }
-    let mut leave = Leave::Exit(0);
-    let step = loop {
-        let now = begin_question(klt, true);
-        let answer = rt.exec.schedule(klt.worker().cpu, now, leave);
-        let decision = *answered(rt, klt, leave, now, &answer);
-        let Some(next) = decision.next else { break Step::Carry(decision) };
-        let task = next.context.header();
-        let own = task.klt.load(Ordering::Relaxed);
-        if !own.is_null() && !ptr::eq(own, klt) {
-            break Step::Carry(decision);
-        }
-        task.set_id(next.id);
-        match binding::locate(klt, None, next.context, true) {
-            Site::Here => {
-                klt.arm(decision.until, now);
-                let to = prepare(klt, task);
-                klt.dead.set(me);
-                // SAFETY: as in `enter`; this stack is not used again.
-                unsafe { jump(to, 0) }
-            }
-            Site::There(other) => break Step::Hand(other, next.context, decision.until),
-            Site::Gone => bury(klt, next.context, now),
-            Site::NoSpare => rt.wait_for_spare(task),
-            Site::Declined => {}
-        }
-        leave = Leave::Declined;
-    };
-    klt.dead.set(me);
-    klt.set_current(ptr::null());
-    // SAFETY: only this thread uses the cells; the base loop was left by `enter`, so its context is saved.
-    unsafe {
-        *klt.handoff.get() = Some(step);
-        jump(*klt.base.get(), 0)
-    }
-}
-
-/// Lowers the flag at the end of a runtime call in a task, after doing what came meanwhile.
-#[inline]
-pub(crate) fn leave_runtime(klt: &'static Klt) {
-    klt.lower_flag();
-    if klt.wanted() || klt.identity.is_wanted() || !klt.garbage.get().is_null() {
-        leave_slowly(klt);
-    }
-}
-
-#[cold]
-fn leave_slowly(klt: &'static Klt) {
-    while klt.wanted() || (klt.identity.is_wanted() && !thread::panicking()) {
-        klt.enter();
-        let _ = turn(klt, klt.current(), Step::Ask(Leave::Ask), !thread::panicking());
-        klt.lower_flag();
-    }
-    // The handler never touches the list: it is filled by switches between stacks of this KLT.
-    let mut next = klt.garbage.replace(ptr::null());
-    // SAFETY: the last reference to each task in the list is the list's.
-    while let Some(task) = unsafe { next.as_ref() } {
-        next = task.next_waiter.get();
-        // SAFETY: as above.
-        unsafe { (task.vtable.free)(task) };
-    }
-}
-
-/// Called by the signal handler: the running task may have to give way.
-pub(crate) fn preempt(klt: &'static Klt) {
-    while klt.wanted() {
-        klt.enter();
-        let me = klt.current();
-        if let Some(me) = me {
-            keep::before_wait(klt, me);
-        }
-        let _ = turn(klt, me, Step::Ask(Leave::Ask), false);
-        klt.lower_flag();
-    }
-}
-
-/// The running task gives up the CPU. Must be called in a task, outside the runtime.
-#[inline]
-pub(crate) fn give_way(klt: &'static Klt, leave: Leave) {
-    klt.enter();
-    let me = klt.current();
-    if let Some(me) = me {
-        keep::before_leave(klt, me);
-    }
-    let _ = turn(klt, me, Step::Ask(leave), !thread::panicking());
-    leave_runtime(klt);
-}
-
-/// As [`give_way`] for waits: a task that is alone on its identity again may be moved again.
-pub(crate) fn wait(klt: &'static Klt, leave: Leave) {
-    klt.enter();
-    let me = klt.current();
-    if let Some(me) = me {
-        keep::before_wait(klt, me);
-    }
-    let _ = turn(klt, me, Step::Ask(leave), !thread::panicking());
-    leave_runtime(klt);
-}
-
-/// Runs `f` inside the runtime: not preempted, and on a carrier looked after when it is left. `f` does not allocate, free,
-/// block in the kernel or run user code.
-#[inline]
-pub(crate) fn inside<T>(f: impl FnOnce() -> T) -> T {
-    match klt::this() {
-        Some(klt) if klt.current().is_some() && klt.enter() => {
-            let result = f();
-            leave_runtime(klt);
-            result
-        }
-        _ => f(),
-    }
-}
-
-/// Ends the running task by unwinding if somebody has aborted it, unless it unwinds already.
-#[inline]
-pub(crate) fn check_abort() {
-    if let Some(task) = klt::this().and_then(Klt::current)
-        && task.aborted.load(Ordering::Relaxed)
-        && !thread::panicking()
-    {
-        std::panic::resume_unwind(Box::new(Abort));
-    }
 }

@@ -9,7 +9,7 @@ use dis_core::api::{CpuMask, TaskId, TaskStats, Timestamp};
 use dis_core::stats::SchedulerStats;
 
 use crate::builder::Builder;
-use crate::dispatch::inside;
+use crate::gate::inside;
 use crate::klt;
 use crate::runtime::Inner;
 use crate::trace::{TraceEvent, TraceReader};

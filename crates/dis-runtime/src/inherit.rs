@@ -51,8 +51,9 @@ pub(crate) fn update(rt: &Inner, guard: &Guard<'_>, task: &Header) {
             return;
         }
         task.lent.set(most);
-        if let Ok(wake) = rt.exec.inherit(rt.now(), task.id(), most) {
-            rt.after(wake);
+        let now = rt.now();
+        if let Ok(wake) = rt.exec.inherit(now, task.id(), most) {
+            rt.after(wake, now);
         }
         // SAFETY: as above; it waits for the mutex now.
         let waited_for: Option<&MutexCore> = unsafe { task.waits_for.get().as_ref() };

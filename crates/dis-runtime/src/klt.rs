@@ -12,14 +12,13 @@ use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence,
 };
 
-use dis_context::Context;
 use dis_context::overflow::AltStack;
+use dis_context::{Context, Stack};
 use dis_core::api::Timestamp;
 use dis_core::executor::Decision;
 
 use crate::dispatch::{self, Step};
 use crate::identity::Identity;
-use crate::lock::Locked;
 use crate::runtime::Inner;
 use crate::signal;
 use crate::sys;
@@ -71,6 +70,10 @@ pub(crate) struct Klt {
     pub(crate) dead: Cell<*const Header>,
     /// Ended tasks whose memory some task is to free.
     pub(crate) garbage: Cell<*const Header>,
+    /// The stack of the task that ended here last: the next one begins on it while it is warm.
+    stack: UnsafeCell<Option<Stack>>,
+    /// When the core was last asked here.
+    pub(crate) asked: Cell<Timestamp>,
     timer: UnsafeCell<Option<Timer>>,
     /// When the timer expires next; 0 if it is not armed as far as known.
     armed_at: AtomicU64,
@@ -82,10 +85,11 @@ pub(crate) struct Klt {
     /// Preemption signals that reached a running task on it; for tests and reports.
     pub(crate) signals: AtomicU64,
     /// Whose the thread's use of the machine is.
-    pub(crate) usage: Locked<Usage>,
+    pub(crate) usage: Usage,
 }
 
-// SAFETY: the cells are used by the thread itself only (`base`, `handoff`, `dead`, `garbage`, `timer`), by the poster
+// SAFETY: the cells are used by the thread itself only (`base`, `handoff`, `dead`, `garbage`, `stack`,
+// `asked`, `timer`), by the poster
 // and the thread in turns (`order`, ordered by `mail`), or under the lock of the spares (`next_spare`).
 unsafe impl Sync for Klt {}
 // SAFETY: as above; `rt` outlives all KLTs.
@@ -120,13 +124,15 @@ impl Klt {
             handoff: UnsafeCell::new(None),
             dead: Cell::new(ptr::null()),
             garbage: Cell::new(ptr::null()),
+            stack: UnsafeCell::new(None),
+            asked: Cell::new(Timestamp::ZERO),
             timer: UnsafeCell::new(None),
             armed_at: AtomicU64::new(0),
             pinned_to: AtomicUsize::new(usize::MAX),
             identity: Identity::new(),
             next_spare: Cell::new(ptr::null()),
             signals: AtomicU64::new(0),
-            usage: Locked::new(Usage::new()),
+            usage: Usage::new(),
         }
     }
 
@@ -207,6 +213,23 @@ impl Klt {
     #[inline]
     pub(crate) fn set_current(&self, task: *const Header) {
         self.current.store(task.cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Keeps the stack of a task that has ended for the next one, or gives it back. For the thread itself, inside the runtime.
+    pub(crate) fn put_stack(&self, stack: Stack) {
+        // SAFETY: only this thread uses the cell.
+        let kept = unsafe { &mut *self.stack.get() };
+        if kept.is_none() {
+            *kept = Some(stack);
+        } else {
+            drop(stack); // Lock-free.
+        }
+    }
+
+    /// A stack that was kept. For the thread itself, inside the runtime.
+    pub(crate) fn take_stack(&self) -> Option<Stack> {
+        // SAFETY: only this thread uses the cell.
+        unsafe { (*self.stack.get()).take() }
     }
 
     /// Raises the flag that keeps the signal handler out. False if it is up already.

@@ -34,11 +34,13 @@
 //! Unprivileged. No periodic tick: a worker with one task and nothing due is never interrupted, an idle process sleeps.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+mod abort;
 mod api;
 mod binding;
 mod builder;
 mod clock;
 mod dispatch;
+mod gate;
 mod host;
 mod identity;
 mod inherit;
@@ -46,12 +48,13 @@ mod join;
 mod keep;
 mod keeper;
 mod klt;
+mod life;
 mod lock;
 mod overflow;
-mod registry;
 mod runtime;
 mod signal;
 mod spares;
+mod spawn;
 pub mod sync;
 mod sys;
 mod task;
@@ -63,7 +66,8 @@ mod worker;
 pub use api::{current, job, next_period, now, park, sleep, sleep_until, spawn_fn, task, yield_now};
 pub use builder::{BuildError, Builder, default_limits};
 pub use host::{OsPolicy, Runtime};
-pub use join::{JoinError, JoinHandle, SpawnError, TaskBuilder};
+pub use join::{JoinError, JoinHandle};
+pub use spawn::{SpawnError, TaskBuilder};
 pub use trace::{TraceEvent, TraceKind, TraceReader};
 
 /// Whether the calling thread is inside the runtime, where nothing may be allocated. For tests with an allocator that

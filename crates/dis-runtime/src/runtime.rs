@@ -15,7 +15,6 @@ use crate::clock::Clock;
 use crate::keeper::Keeper;
 use crate::klt::{self, Klt, Order};
 use crate::lock::{FutexLock, Locked};
-use crate::registry::{self, Registry};
 use crate::spares::Spares;
 use crate::sys;
 use crate::task::{Header, TaskRef};
@@ -34,8 +33,6 @@ pub(crate) struct Inner {
     pub(crate) spares: Locked<Spares>,
     /// KLTs that are bound, dedicated ones not counted.
     pub(crate) used: AtomicUsize,
-    /// All tasks that have not been reaped, spread over several lists.
-    pub(crate) registry: [Locked<Registry>; registry::STRIPES],
     pub(crate) stacks: StackPool,
     /// Which task is on which stack; read by the overflow handler.
     pub(crate) stack_owners: Box<[AtomicPtr<Header>]>,
@@ -65,7 +62,6 @@ impl Inner {
             klt_count: AtomicUsize::new(0),
             spares: Locked::new(Spares::new()),
             used: AtomicUsize::new(0),
-            registry: registry::new(),
             stack_owners: (0..stacks.index_limit()).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
             stacks,
             clock: Clock::get(),
@@ -108,14 +104,14 @@ impl Inner {
 
     /// Does what the core asks for after a wake-up. Inside the runtime, or on a foreign thread.
     #[inline]
-    pub(crate) fn after(&self, wake: Wake) {
+    pub(crate) fn after(&self, wake: Wake, now: Timestamp) {
         if wake.interrupt {
             self.kick(wake.cpu);
         } else if wake.until.is_some() {
             match klt::this() {
                 // Not interrupted now, but it has to ask earlier than it was told.
                 Some(klt) if klt.has_role() && ptr::eq(klt.worker(), &self.workers[wake.cpu]) => {
-                    klt.arm(wake.until, self.now());
+                    klt.arm(wake.until, now);
                 }
                 _ => self.kick(wake.cpu),
             }
@@ -125,8 +121,9 @@ impl Inner {
     /// Wakes a task, or leaves a token for its next block. Inside the runtime, or on a foreign thread.
     #[inline]
     pub(crate) fn unpark(&self, id: TaskId) {
-        if let Ok(wake) = self.exec.unpark(self.now(), id) {
-            self.after(wake);
+        let now = self.now();
+        if let Ok(wake) = self.exec.unpark(now, id) {
+            self.after(wake, now);
         }
     }
 
@@ -138,11 +135,11 @@ impl Inner {
     }
 
     /// Gives a task that is about to start its stack; false if none can be had now.
-    pub(crate) fn attach_stack(&self, task: &Header) -> bool {
+    pub(crate) fn attach_stack(&self, klt: &Klt, task: &Header) -> bool {
         // SAFETY: the caller has claimed the task.
         let slot = unsafe { &mut *task.stack.get() };
         if slot.is_none() {
-            let Ok(stack) = self.stacks.alloc() else { return false };
+            let Some(stack) = klt.take_stack().or_else(|| self.stacks.alloc().ok()) else { return false };
             self.stack_owners[stack.index()].store(ptr::from_ref(task).cast_mut(), Ordering::Release);
             *slot = Some(stack);
         }

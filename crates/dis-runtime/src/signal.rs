@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use libc::{c_int, c_void, siginfo_t};
 
 use crate::builder::BuildError;
-use crate::{dispatch, klt, sys};
+use crate::{gate, klt, sys};
 
 /// Installs the handler for `signal`. Idempotent.
 ///
@@ -75,6 +75,6 @@ extern "C" fn handler(_: c_int, info: *mut siginfo_t, _: *mut c_void) {
     }
     klt.signals.fetch_add(1, Ordering::Relaxed);
     let errno = sys::errno();
-    dispatch::preempt(klt);
+    gate::preempt(klt);
     sys::set_errno(errno);
 }

@@ -4,7 +4,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::dispatch::inside;
+use crate::gate::inside;
 use crate::identity::Kind;
 use crate::klt::Klt;
 use crate::runtime::{Inner, MAX_KLTS};

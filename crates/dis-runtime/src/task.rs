@@ -79,9 +79,6 @@ pub(crate) struct Header {
     pub(crate) waits_for_identity: Cell<bool>,
     /// Whether it is in the list of those that wait for a spare KLT (under that list's lock).
     pub(crate) waits_for_spare: Cell<bool>,
-    /// Neighbours in the registry.
-    pub(crate) next: Cell<*const Header>,
-    pub(crate) previous: Cell<*const Header>,
     /// Under the inheritance lock: what it is lent now, the mutexes it holds that others wait for, and the one it waits
     /// for.
     pub(crate) lent: Cell<Option<Urgency>>,
@@ -126,8 +123,6 @@ impl Header {
             next_waiter: Cell::new(ptr::null()),
             waits_for_identity: Cell::new(false),
             waits_for_spare: Cell::new(false),
-            next: Cell::new(ptr::null()),
-            previous: Cell::new(ptr::null()),
             lent: Cell::new(None),
             contended: Cell::new(ptr::null()),
             waits_for: Cell::new(ptr::null()),
@@ -258,7 +253,7 @@ impl<F: FnOnce() -> T + Send + 'static, T: Send + 'static> Cell2<F, T> {
             _ => return,
         };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            crate::dispatch::check_abort();
+            crate::gate::check_abort();
             closure()
         }));
         let outcome = outcome.map_err(|payload| match payload.downcast::<Abort>() {

@@ -8,12 +8,13 @@
 use std::fs;
 use std::io::{Cursor, Write};
 use std::mem;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use dis_core::api::{TaskId, TaskStats};
+use dis_core::api::{TaskId, TaskStats, Timestamp};
 
-use crate::dispatch::inside;
+use crate::gate::inside;
 use crate::klt::{self, Klt};
+use crate::lock::Locked;
 use crate::runtime::Inner;
 use crate::task::Header;
 
@@ -31,59 +32,70 @@ struct Sample {
     faults: u64,
 }
 
-/// Whose the KLT's use is.
+/// Whose the KLT's use is. The KLT itself changes the atomics, in its own time; others read them, and may be wrong about a task
+/// that begins or ends in that moment, for as long as that takes.
 pub(crate) struct Usage {
     /// Tasks that have begun on it and not ended.
-    tasks: u32,
+    tasks: AtomicU32,
     /// The exclusive or of their ids: the id if there is one.
-    ids: u64,
+    ids: AtomicU64,
     /// When the counters were last read on the KLT, ns.
-    at: u64,
+    at: AtomicU64,
     /// What has been dealt with.
-    done: Sample,
+    done: Locked<Sample>,
 }
 
 impl Usage {
     pub(crate) const fn new() -> Usage {
-        Usage { tasks: 0, ids: 0, at: 0, done: Sample { total: 0, system: 0, faults: 0 } }
+        Usage {
+            tasks: AtomicU32::new(0),
+            ids: AtomicU64::new(0),
+            at: AtomicU64::new(0),
+            done: Locked::new(Sample { total: 0, system: 0, faults: 0 }),
+        }
     }
 
-    /// Charges what was used since the last time. An older sample than the last changes nothing.
-    fn advance(&mut self, rt: &Inner, sample: Sample) {
-        let total = sample.total.saturating_sub(self.done.total);
+    /// The task alone on the KLT.
+    fn only(&self) -> Option<TaskId> {
+        (self.tasks.load(Ordering::Relaxed) == 1).then(|| TaskId(self.ids.load(Ordering::Relaxed)))
+    }
+
+    /// Charges what was used since the last time to `task`, or to nobody. An older sample than the last changes nothing.
+    fn advance(&self, rt: &Inner, task: Option<TaskId>, sample: Sample) {
+        let mut done = self.done.lock();
+        let total = sample.total.saturating_sub(done.total);
         // The kernel estimates the split by ticks and rounds it; what is cut off here is made up for next time, so that
         // the parts always add up to the time.
-        let system = sample.system.saturating_sub(self.done.system).min(total);
-        let faults = sample.faults.saturating_sub(self.done.faults);
-        self.done.total += total;
-        self.done.system += system;
-        self.done.faults += faults;
-        if self.tasks == 1 {
+        let system = sample.system.saturating_sub(done.system).min(total);
+        let faults = sample.faults.saturating_sub(done.faults);
+        done.total += total;
+        done.system += system;
+        done.faults += faults;
+        if let Some(task) = task {
             // It may have been told to the core already that the task has ended; then nobody asks any more.
-            let _ = rt.exec.account(TaskId(self.ids), total - system, system, faults);
+            let _ = rt.exec.account(task, total - system, system, faults);
         }
     }
 }
 
 /// `task` begins on the calling KLT. Inside the runtime, in task context.
-pub(crate) fn begin(klt: &Klt, task: &Header) {
-    change(klt, task, 1);
+pub(crate) fn begin(klt: &Klt, task: &Header, now: Timestamp) {
+    change(klt, task, 1, now);
 }
 
 /// `task` ends on the calling KLT. Inside the runtime, in task context.
-pub(crate) fn end(klt: &Klt, task: &Header) {
-    change(klt, task, -1);
+pub(crate) fn end(klt: &Klt, task: &Header, now: Timestamp) {
+    change(klt, task, -1, now);
 }
 
-fn change(klt: &Klt, task: &Header, by: i32) {
-    let now = klt.rt().now().as_nanos();
-    let mut usage = klt.usage.lock();
-    if now.saturating_sub(usage.at) >= RECENT {
-        usage.at = now;
-        usage.advance(klt.rt(), own_counters());
+fn change(klt: &Klt, task: &Header, by: i32, now: Timestamp) {
+    let (usage, now) = (&klt.usage, now.as_nanos());
+    if now.saturating_sub(usage.at.load(Ordering::Relaxed)) >= RECENT {
+        usage.at.store(now, Ordering::Relaxed);
+        usage.advance(klt.rt(), usage.only(), own_counters());
     }
-    usage.tasks = usage.tasks.wrapping_add_signed(by);
-    usage.ids ^= task.id().0;
+    usage.tasks.store(usage.tasks.load(Ordering::Relaxed).wrapping_add_signed(by), Ordering::Relaxed);
+    usage.ids.store(usage.ids.load(Ordering::Relaxed) ^ task.id().0, Ordering::Relaxed);
 }
 
 /// The counters of a live task, those of the kernel up to now included. Not inside the runtime.
@@ -104,9 +116,8 @@ pub(crate) fn stats(rt: &Inner, id: TaskId) -> Option<TaskStats> {
 }
 
 fn charge(rt: &Inner, klt: &Klt, id: TaskId, sample: Sample) {
-    let mut usage = klt.usage.lock();
-    if usage.tasks == 1 && usage.ids == id.0 {
-        usage.advance(rt, sample);
+    if klt.usage.only() == Some(id) {
+        klt.usage.advance(rt, Some(id), sample);
     }
 }
 

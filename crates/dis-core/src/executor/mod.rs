@@ -107,7 +107,17 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         if undisturbed && matches!(leave, Leave::Yield) {
             return self.rotate(shared, state, now);
         }
-        self.decide(shared, state, now, leave, None)
+        self.decide(shared, state, now, leave, None, None)
+    }
+
+    /// As [`schedule`](Self::schedule) with [`Leave::Exit`]; moreover `waiter`, who waits for that end, is
+    /// [unparked](TaskManager::unpark). Under the same lock, and without a question of its own, if that task is at home here.
+    ///
+    /// # Errors
+    /// As [`schedule`](Self::schedule).
+    pub fn exit_and_unpark(&self, cpu: usize, now: Timestamp, code: i32, waiter: TaskId) -> SchedResult<Decision<C>> {
+        let shared = self.tasks.cpus.get(cpu).ok_or(SchedError::NoCpu)?;
+        self.decide(shared, shared.state.lock(), now, Leave::Exit(code), None, Some(waiter))
     }
 
     /// The long way to the answer. `requeued` has left already and stands in its queue; its registers are marked as
@@ -120,6 +130,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         now: Timestamp,
         leave: Leave,
         requeued: Option<TaskId>,
+        waiter: Option<TaskId>,
     ) -> SchedResult<Decision<C>> {
         let live = match requeued {
             Some(live) => live,
@@ -137,7 +148,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let joiner = if requeued.is_some() { None } else { self.leave(&mut state, leave, &mut turn, now) };
         // The lock is let go below. The task that has left must not look as if its registers were saved.
         let mark_live = || shared.unsaved.store(live.0, Ordering::Release);
-        if joiner.is_some() {
+        for joiner in joiner.into_iter().chain(waiter) {
+            if self.unpark_here(&mut state, joiner, now) {
+                continue;
+            }
             mark_live();
             state = self.tell_joiner(state, &mut turn, joiner, now);
         }
@@ -175,12 +189,12 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         &'a self,
         state: Held<'a, C, R>,
         turn: &mut Turn,
-        joiner: Option<TaskId>,
+        joiner: TaskId,
         now: Timestamp,
     ) -> Held<'a, C, R> {
         let cpu = state.cpu;
         drop(state);
-        let woken = self.notify(now, joiner).filter(|&other| other != cpu);
+        let woken = self.notify(now, Some(joiner)).filter(|&other| other != cpu);
         let mut state = self.lock(cpu);
         turn.tell(&mut state, woken);
         state

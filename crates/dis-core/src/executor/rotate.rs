@@ -27,7 +27,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         mut guard: Held<'a, C, R>,
         now: Timestamp,
     ) -> SchedResult<Decision<C>> {
-        let long_way = |guard| self.decide(shared, guard, now, Leave::Yield, None);
+        let long_way = |guard| self.decide(shared, guard, now, Leave::Yield, None, None);
         let state = &mut *guard;
         let timer = state.timers.due();
         let quiet = timer > now && !state.surplus && state.owed.is_none() && state.offer == Timestamp::MAX;
@@ -90,7 +90,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             state.recount(class);
             self.distrust(state, class, now);
             shared.unsaved.store(gone.0, Ordering::Release);
-            return self.decide(shared, guard, now, Leave::Yield, Some(gone));
+            return self.decide(shared, guard, now, Leave::Yield, Some(gone), None);
         };
 
         // The other comes.

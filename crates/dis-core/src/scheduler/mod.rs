@@ -194,6 +194,16 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         ids
     }
 
+    /// Shows `visit` the live tasks that `cpu` owns, in the places from `from` on, `most` places under one lock. Answers where to
+    /// go on, `None` at the end. A task that moves to another CPU between two calls may be missed. `visit` must not call the
+    /// scheduler.
+    pub fn visit_tasks(&self, cpu: usize, from: usize, most: usize, mut visit: impl FnMut(&Task<C>)) -> Option<usize> {
+        let state = self.cpus.get(cpu)?.state.lock();
+        let end = from.saturating_add(most).min(state.slab.len());
+        state.slab.get(from..end)?.iter().flatten().for_each(&mut visit);
+        (end < state.slab.len()).then_some(end)
+    }
+
     /// The counters of all CPUs together, as of their last decisions.
     pub fn stats(&self) -> SchedulerStats {
         self.stats_at(Timestamp::ZERO)

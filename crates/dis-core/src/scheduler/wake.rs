@@ -3,6 +3,7 @@
 use lock_api::RawMutex;
 
 use super::TaskManager;
+use super::homes::Home;
 use super::state::{CpuState, peek, slot};
 use crate::api::{Duration, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
 use crate::executor::{Placement, Wake};
@@ -77,6 +78,18 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             let wake = self.assess(&mut to, key, placement, now);
             return Ok(self.settle(&mut to, key, wake));
         }
+    }
+
+    /// Makes a blocked task ready on the CPU that it is at home on, which is about to choose. False, and nothing has happened, if
+    /// it is not at home there, does not wait, or might better go elsewhere: then [`unpark`](Self::unpark) it.
+    pub(crate) fn unpark_here(&self, state: &mut CpuState<C>, id: TaskId, now: Timestamp) -> bool {
+        let Some(Home { cpu, key }) = self.homes.get(id) else { return false };
+        let waits = |task: &Task<C>| task.id == id && task.state == TaskState::Blocked && !task.sched.killed;
+        let here = cpu == state.cpu && state.get(key).is_some_and(waits) && self.place(state, key).0 == cpu;
+        if here {
+            self.make_ready(state, key, Arrival::Wake, now);
+        }
+        here
     }
 
     /// Where a task that becomes ready should go.

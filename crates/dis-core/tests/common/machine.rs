@@ -152,6 +152,8 @@ pub struct Machine {
     pub fixed: BTreeSet<usize>,
     /// Tasks whose end has been asked for and is pending.
     pub killed: BTreeSet<usize>,
+    /// Whom the next exit unparks.
+    pub waiter: Option<TaskId>,
 }
 
 impl Machine {
@@ -180,6 +182,7 @@ impl Machine {
             switches: 0,
             fixed: BTreeSet::new(),
             killed: BTreeSet::new(),
+            waiter: None,
         }
     }
 
@@ -437,7 +440,11 @@ impl Machine {
         self.progress(cpu);
         self.count_time(cpu);
         let ran = self.cpus[cpu].current;
-        let decision = self.executor.schedule(cpu, at(self.now), leave).expect("a CPU that may ask");
+        let decision = match (leave, self.waiter.take()) {
+            (Leave::Exit(code), Some(waiter)) => self.executor.exit_and_unpark(cpu, at(self.now), code, waiter),
+            _ => self.executor.schedule(cpu, at(self.now), leave),
+        };
+        let decision = decision.expect("a CPU that may ask");
         self.events += 1;
         self.log(cpu, leave, &decision);
         let here = &mut self.cpus[cpu];

@@ -48,6 +48,8 @@ pub fn dawdle() {
 /// What a task does when it has the CPU.
 pub enum Act {
     Leave(Leave),
+    /// It ends, and unparks the task of this number.
+    ExitAndUnpark(u32),
     /// It computes until it is interrupted.
     Compute,
     /// It goes on.
@@ -164,13 +166,18 @@ impl World {
     pub fn cpu<T>(&self, cpu: usize, before: impl Fn() -> T, act: impl Fn(usize, u32, &T) -> Act) {
         let mut leave = Leave::Ask;
         let mut live: Option<u32> = None;
+        let mut waiter = None;
         while self.left.load(Ordering::SeqCst) > 0 {
             // For schedules with priorities: what a task spins for is done by somebody else.
             thread::yield_now();
             let told = before();
             let exits = matches!(leave, Leave::Exit(_));
             let now = self.now();
-            let decision = self.x.schedule(cpu, now, leave).expect("a CPU that has saved");
+            let decision = match waiter.take() {
+                Some(waiter) => self.x.exit_and_unpark(cpu, now, 0, self.id(waiter)),
+                None => self.x.schedule(cpu, now, leave),
+            };
+            let decision = decision.expect("a CPU that has saved");
             leave = Leave::Ask;
             if let Some(other) = decision.interrupt {
                 self.ring(other);
@@ -205,6 +212,10 @@ impl World {
                 match act(cpu, next.context, &told) {
                     Act::Leave(how) => {
                         leave = how;
+                        break;
+                    }
+                    Act::ExitAndUnpark(number) => {
+                        (leave, waiter) = (Leave::Exit(0), Some(number));
                         break;
                     }
                     Act::Compute => {

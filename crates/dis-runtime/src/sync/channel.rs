@@ -9,7 +9,7 @@ use std::time::Duration;
 use dis_core::api::{BlockReason, Timestamp};
 
 use super::wait::{WaitList, Waiter, Woken};
-use crate::dispatch::{check_abort, inside};
+use crate::gate::{check_abort, inside};
 use crate::lock::Locked;
 
 /// Room for `capacity` messages (at least 1), first in, first out. A full channel makes senders wait, an empty one receivers;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dis_core::api::{BlockReason, Timestamp};
 
 use super::wait::{WaitList, Waiter, Woken};
-use crate::dispatch::{check_abort, inside};
+use crate::gate::{check_abort, inside};
 use crate::lock::{FutexLock, Locked};
 
 struct State {

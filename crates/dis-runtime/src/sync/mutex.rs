@@ -13,7 +13,7 @@ use dis_core::scheduler::Urgency;
 
 use super::wait::{WaitList, Waiter, Woken};
 use crate::api::here;
-use crate::dispatch::{check_abort, inside};
+use crate::gate::{check_abort, inside};
 use crate::inherit::{self, Guard};
 use crate::runtime::Inner;
 use crate::task::Header;

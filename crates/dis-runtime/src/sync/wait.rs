@@ -11,7 +11,7 @@ use dis_core::scheduler::Urgency;
 
 use crate::api::here;
 use crate::clock::Clock;
-use crate::dispatch;
+use crate::gate;
 use crate::sys;
 use crate::task::Header;
 
@@ -75,7 +75,7 @@ impl Waiter {
             }
             match here() {
                 Some((_, me)) if me.aborted.load(Ordering::Relaxed) && !thread::panicking() => return Woken::Aborted,
-                Some((klt, _)) => dispatch::wait(klt, Leave::Block(reason, until)),
+                Some((klt, _)) => gate::wait(klt, Leave::Block(reason, until)),
                 None => {
                     let rest = until.zip(now).map(|(until, now)| until.since(now).as_nanos());
                     sys::futex_wait(&self.granted, 0, rest);

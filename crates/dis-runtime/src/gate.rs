@@ -1,0 +1,99 @@
+//! The way into the runtime and out of it: what a task's calls, and the signal handler, do around a [`turn`].
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use dis_core::executor::Leave;
+
+use crate::dispatch::{Step, turn};
+use crate::keep;
+use crate::klt::{self, Klt};
+use crate::task::Abort;
+
+/// Lowers the flag at the end of a runtime call in a task, after doing what came meanwhile.
+#[inline]
+pub(crate) fn leave_runtime(klt: &'static Klt) {
+    klt.lower_flag();
+    if klt.wanted() || klt.identity.is_wanted() || !klt.garbage.get().is_null() {
+        leave_slowly(klt);
+    }
+}
+
+#[cold]
+fn leave_slowly(klt: &'static Klt) {
+    while klt.wanted() || (klt.identity.is_wanted() && !thread::panicking()) {
+        klt.enter();
+        let _ = turn(klt, klt.current(), Step::Ask(Leave::Ask), !thread::panicking());
+        klt.lower_flag();
+    }
+    // The handler never touches the list: it is filled by switches between stacks of this KLT.
+    let mut next = klt.garbage.replace(ptr::null());
+    // SAFETY: the last reference to each task in the list is the list's.
+    while let Some(task) = unsafe { next.as_ref() } {
+        next = task.next_waiter.get();
+        // SAFETY: as above.
+        unsafe { (task.vtable.free)(task) };
+    }
+}
+
+/// Called by the signal handler: the running task may have to give way.
+pub(crate) fn preempt(klt: &'static Klt) {
+    while klt.wanted() {
+        klt.enter();
+        let me = klt.current();
+        if let Some(me) = me {
+            keep::before_wait(klt, me);
+        }
+        let _ = turn(klt, me, Step::Ask(Leave::Ask), false);
+        klt.lower_flag();
+    }
+}
+
+/// The running task gives up the CPU. Must be called in a task, outside the runtime.
+#[inline]
+pub(crate) fn give_way(klt: &'static Klt, leave: Leave) {
+    klt.enter();
+    let me = klt.current();
+    if let Some(me) = me {
+        keep::before_leave(klt, me);
+    }
+    let _ = turn(klt, me, Step::Ask(leave), !thread::panicking());
+    leave_runtime(klt);
+}
+
+/// As [`give_way`] for waits: a task that is alone on its identity again may be moved again.
+pub(crate) fn wait(klt: &'static Klt, leave: Leave) {
+    klt.enter();
+    let me = klt.current();
+    if let Some(me) = me {
+        keep::before_wait(klt, me);
+    }
+    let _ = turn(klt, me, Step::Ask(leave), !thread::panicking());
+    leave_runtime(klt);
+}
+
+/// Runs `f` inside the runtime: not preempted, and on a carrier looked after when it is left. `f` does not allocate, free,
+/// block in the kernel or run user code.
+#[inline]
+pub(crate) fn inside<T>(f: impl FnOnce() -> T) -> T {
+    match klt::this() {
+        Some(klt) if klt.current().is_some() && klt.enter() => {
+            let result = f();
+            leave_runtime(klt);
+            result
+        }
+        _ => f(),
+    }
+}
+
+/// Ends the running task by unwinding if somebody has aborted it, unless it unwinds already.
+#[inline]
+pub(crate) fn check_abort() {
+    if let Some(task) = klt::this().and_then(Klt::current)
+        && task.aborted.load(Ordering::Relaxed)
+        && !thread::panicking()
+    {
+        std::panic::resume_unwind(Box::new(Abort));
+    }
+}

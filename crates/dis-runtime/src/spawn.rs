@@ -1,0 +1,214 @@
+//! Spawning.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering;
+
+use dis_core::api::{CpuMask, SchedError, TaskSpec, Timestamp};
+use dis_core::intent::{Intent, IoPriority};
+
+use crate::gate::inside;
+use crate::host::Runtime;
+use crate::join::JoinHandle;
+use crate::klt::{self, Klt};
+use crate::runtime::Inner;
+use crate::task::{Body, Cell2, Header, Sharing, TaskRef};
+
+/// Why a task could not be spawned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The scheduler refuses the intent, or has no room.
+    Refused(SchedError),
+    /// The affinity names no CPU of this runtime.
+    NoCpu,
+    /// The runtime is shutting down.
+    Closing,
+    /// The free function was called outside a task.
+    OutsideTask,
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpawnError::Refused(error) => error.fmt(f),
+            SpawnError::NoCpu => f.write_str("the affinity names no CPU of this runtime"),
+            SpawnError::Closing => f.write_str("the runtime is shutting down"),
+            SpawnError::OutsideTask => f.write_str("called outside a task; use Runtime::spawn_fn"),
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+/// A task to be: an intent and what else is known of it.
+#[must_use = "nothing is spawned until `spawn` is called"]
+#[derive(Clone)]
+pub struct TaskBuilder<'rt> {
+    rt: Option<&'rt Runtime>,
+    intent: Intent,
+    name: Box<str>,
+    sharing: Sharing,
+    best_effort: bool,
+    start: Option<Timestamp>,
+}
+
+impl<'rt> TaskBuilder<'rt> {
+    pub(crate) fn new(rt: Option<&'rt Runtime>, intent: Intent) -> Self {
+        TaskBuilder { rt, intent, name: "".into(), sharing: Sharing::WhenMany, best_effort: false, start: None }
+    }
+
+    /// A name for people: reports, traces, the message of a stack overflow.
+    pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Gives the task a kernel thread of its own, which it never shares: no other task can make it wait by being preempted,
+    /// and it can block in the kernel holding thread-bound resources. Costs a thread, and microseconds per switch.
+    pub fn dedicated(mut self) -> Self {
+        self.sharing = Sharing::Never;
+        self
+    }
+
+    /// Lets the task share a kernel thread with the others of its worker and class that are declared so: switches
+    /// between them at cooperative points (`yield_now`, waits) cost nanoseconds instead of microseconds. For tasks that
+    /// come to such a point soon: one that computes on makes its neighbours wait, and while one of them is preempted
+    /// the others lend it their urgency instead of running.
+    pub fn shared(mut self) -> Self {
+        self.sharing = Sharing::Always;
+        self
+    }
+
+    /// The machine's CPUs on which it may run.
+    pub fn affinity(mut self, cpus: CpuMask) -> Self {
+        self.intent.constraints.cpu_affinity = Some(cpus);
+        self
+    }
+
+    /// Accepts constraints that this host cannot enforce (memory, bandwidths, NUMA node, I/O and network priority)
+    /// instead of refusing the task. They are then without effect.
+    pub fn best_effort(mut self) -> Self {
+        self.best_effort = true;
+        self
+    }
+
+    /// The first release of a Realtime task, or when a task of another class becomes ready, on [`Runtime::now`]'s clock.
+    pub fn start_at(mut self, at: Timestamp) -> Self {
+        self.start = Some(at);
+        self
+    }
+
+    /// Spawns the task. Returns at once.
+    ///
+    /// # Errors
+    /// See [`SpawnError`]; the closure is dropped.
+    pub fn spawn<F, T>(self, closure: F) -> Result<JoinHandle<T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        match self.rt {
+            Some(rt) => self.spawn_on(&rt.inner, closure),
+            None => match klt::this().filter(|klt| klt.current().is_some()) {
+                Some(klt) => self.spawn_on(klt.rt(), closure),
+                None => Err(SpawnError::OutsideTask),
+            },
+        }
+    }
+
+    fn spawn_on<F, T>(mut self, rt: &Inner, closure: F) -> Result<JoinHandle<T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        if rt.closing.load(Ordering::Acquire) {
+            return Err(SpawnError::Closing);
+        }
+        if !self.best_effort {
+            enforceable(&self.intent).map_err(SpawnError::Refused)?;
+        }
+        if let Some(mask) = self.intent.constraints.cpu_affinity {
+            self.intent.constraints.cpu_affinity = Some(rt.worker_mask(&mask).ok_or(SpawnError::NoCpu)?);
+        }
+        let class = self.intent.class.queue();
+        let header = Header::new(&Cell2::<F, T>::VTABLE, rt, class, self.name, self.sharing);
+        let cell = Box::into_raw(Box::new(Cell2 { header, body: UnsafeCell::new(Body::<F, T>::Closure(closure)) }));
+        // SAFETY: just made; two references: the runtime's and the handle's.
+        let task = unsafe { &(*cell).header };
+        // The core keeps no name: it would be freed under its lock.
+        let mut spec = TaskSpec::new(String::new(), self.intent, TaskRef::new(task));
+        spec.start = self.start;
+        let spawned = inside(|| {
+            let from = klt::this().filter(|klt| ptr::eq(klt.rt, rt) && klt.has_role());
+            if let Some(me) = from.and_then(Klt::current) {
+                spec.parent = me.id();
+            }
+            rt.live.fetch_add(1, Ordering::AcqRel);
+            let now = rt.now();
+            let spawned = rt.exec.spawn(now, from.map(|klt| klt.worker().cpu), spec);
+            match spawned {
+                Ok((id, wake)) => {
+                    task.set_id(id);
+                    rt.after(wake, now);
+                    Ok(id)
+                }
+                Err(error) => {
+                    if rt.live.fetch_sub(1, Ordering::AcqRel) == 1 {
+                        rt.all_ended();
+                    }
+                    Err(error)
+                }
+            }
+        });
+        match spawned {
+            Ok(id) => {
+                let handle = JoinHandle::new(NonNull::from(task), rt.handle(), Cell2::<F, T>::take_outcome, id);
+                // Between the look above and the spawn the runtime may have begun to close; then its keeper has looked
+                // through the tasks before or after this one was entered.
+                if rt.closing.load(Ordering::SeqCst) {
+                    handle.abort();
+                }
+                Ok(handle)
+            }
+            Err(error) => {
+                // SAFETY: nobody else knows of it.
+                drop(unsafe { Box::from_raw(cell) });
+                Err(SpawnError::Refused(error))
+            }
+        }
+    }
+}
+
+/// Refuses what a Linux process cannot be held to here.
+pub(crate) fn enforceable(intent: &Intent) -> Result<(), SchedError> {
+    let (c, q) = (&intent.constraints, &intent.qos);
+    let refuse = |bad: bool, why| if bad { Err(SchedError::NotSupported(why)) } else { Ok(()) };
+    refuse(c.max_memory.is_some(), "max_memory: tasks share the memory of the process")?;
+    refuse(c.numa_node.is_some_and(|node| node != 0), "numa_node: memory placement is not enforced")?;
+    refuse(c.io_priority != IoPriority::BestEffort, "io_priority: I/O requests are not ordered by task")?;
+    refuse(c.net_priority != 0, "net_priority: packets are not ordered by task")?;
+    refuse(q.mem_bandwidth.is_some(), "mem_bandwidth: memory bandwidth is not measured by task")?;
+    refuse(q.io_bandwidth.is_some(), "io_bandwidth: I/O bandwidth is not measured by task")?;
+    refuse(q.cpu_min != 0, "cpu_min: reservations by share are not enforced yet")
+}
+
+impl Runtime {
+    /// Spawns a closure as a task.
+    ///
+    /// # Errors
+    /// See [`SpawnError`].
+    pub fn spawn_fn<F, T>(&self, intent: Intent, closure: F) -> Result<JoinHandle<T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.task(intent).spawn(closure)
+    }
+
+    /// A task with more than an intent.
+    pub fn task(&self, intent: Intent) -> TaskBuilder<'_> {
+        TaskBuilder::new(Some(self), intent)
+    }
+}
