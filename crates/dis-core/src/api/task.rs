@@ -118,8 +118,8 @@ pub struct TaskStats {
 
 /// The task control block: all that is known of a task. `C` is the host's part (a saved context or a handle to one).
 ///
-/// The order of the fields is that of their use: what every decision reads and writes lies side by side, in the three
-/// cache lines that begin with the latter half of `stats`.
+/// The order of the fields is that of their use: what every decision reads and writes lies side by side, in the second
+/// and the third cache line, which begin with the last of `stats`; what limits some tasks is in the fourth.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub struct Task<C = ()> {
@@ -129,12 +129,12 @@ pub struct Task<C = ()> {
     pub id: TaskId,
     /// The host's part.
     pub context: C,
-    /// Absolute deadline of the current job (Realtime) or of the first instruction after a wake-up (Interactive).
-    pub deadline: Option<Timestamp>,
     pub(crate) state: TaskState,
     /// Priority within its class, lower first.
     pub priority: u8,
     pub(crate) sched: crate::scheduler::SchedState,
+    /// Absolute deadline of the current job (Realtime) or of the first instruction after a wake-up (Interactive).
+    pub deadline: Option<Timestamp>,
     /// Who spawned it; [`TaskId::INVALID`] for tasks from outside.
     pub parent: TaskId,
     /// Execution times seen so far.
@@ -272,4 +272,22 @@ pub trait TaskApi {
     /// # Errors
     /// [`SchedError::TaskNotFound`]; [`SchedError::NoCpu`] if the mask holds none of this machine.
     fn set_affinity(&mut self, id: TaskId, mask: CpuMask) -> SchedResult<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::SchedState;
+    use core::mem::{offset_of, size_of};
+
+    #[test]
+    fn what_every_decision_touches_fills_two_cache_lines() {
+        let sched = offset_of!(Task<u64>, sched);
+        let first = offset_of!(Task<u64>, stats) + offset_of!(TaskStats, cpu_time);
+        let end = sched + offset_of!(SchedState, ready_since) + size_of::<Timestamp>();
+        assert!(first >= 64 && end <= 192, "{first}..{end}");
+        let limits = sched + offset_of!(SchedState, server);
+        assert!(limits < 256, "and what says whether a task is limited is in the next: {limits}");
+        assert_eq!(size_of::<Option<Task<u64>>>(), 640);
+    }
 }

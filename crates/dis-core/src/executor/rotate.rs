@@ -9,7 +9,6 @@ use lock_api::RawMutex;
 
 use super::{Decision, Executor, Held, Leave, Next, Reason};
 use crate::api::{Duration, SchedResult, TaskState, Timestamp};
-use crate::intent::IntentClass;
 use crate::policy::Arrival;
 use crate::scheduler::Cpu;
 use crate::scheduler::state::slot;
@@ -45,10 +44,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             task.charge(ran, &mut state.classes, &state.limits, now);
             state.arbiter.charge(class, ran, now);
         }
-        // Whatever else changes its class makes it dirty.
-        let displaced = task.sched.credit.is_some() && task.urgency().class != class;
-        if displaced || task.sched.server.as_ref().is_some_and(|server| server.is_exhausted()) {
-            return long_way(guard);
+        let limited = task.sched.limited;
+        if limited {
+            // Whatever else changes its class makes it dirty.
+            let exhausted = task.sched.server.as_ref().is_some_and(|server| server.is_exhausted());
+            if exhausted || task.urgency().class != class {
+                return long_way(guard);
+            }
         }
         let queue = &mut state.classes[class.rank()];
         if alone {
@@ -72,10 +74,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         state.left_voluntarily = true;
         task.state = TaskState::Ready;
         task.stats.time_slice = 0;
-        if task.sched.credit.is_some()
-            && let IntentClass::Interactive { target_latency_us } = task.intent.class
-        {
-            task.deadline = Some(now + Duration::from_micros(target_latency_us));
+        if limited && task.sched.credit.is_some() {
+            task.deadline = Some(now + task.sched.target);
             task.sched.entity.deadline = task.urgency().deadline;
         }
         queue.admit(&mut task.sched, now);

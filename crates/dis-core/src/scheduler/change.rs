@@ -7,7 +7,7 @@ use super::spawn::{reservation_ppm, server_for};
 use super::state::{CpuState, Urgency};
 use crate::api::{CpuMask, SchedError, SchedResult, TaskId, TaskState, Timestamp};
 use crate::executor::{Placement, Wake};
-use crate::intent::{Intent, QueueType};
+use crate::intent::Intent;
 use crate::optimizer::{Credit, Wanted, choose_cpu};
 use crate::policy::{Arrival, TaskKey};
 
@@ -95,10 +95,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         task.intent = intent.clone();
         task.priority = intent.class.to_priority();
         task.sched.entity.slice = intent.class.time_quantum();
-        task.sched.reserved_ppm = ppm;
-        task.sched.judge_stealable();
-        task.sched.server = server_for(intent, &self.config.limits);
-        task.sched.credit = (intent.class.queue() == QueueType::Interactive).then(|| Credit::full(burst, now));
+        let server = server_for(intent, &self.config.limits);
+        task.sched.declare(&intent.class, server, Credit::full(burst, now), ppm);
         task.sched.pending_release = ppm > 0 && task.state != TaskState::Running;
         // A sleeper's first job is released when it wakes up; for a blocked one that instant is not known yet.
         task.sched.job = crate::executor::Job { release: wakes.max(now), ..Default::default() };

@@ -166,7 +166,7 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, now: Timestamp) -
     let priority = spec.intent.class.to_priority();
     let slice = spec.intent.class.time_quantum();
     let ppm = reservation_ppm(&spec.intent.class, limits);
-    Task {
+    let mut task = Task {
         id,
         parent: spec.parent,
         name: spec.name,
@@ -188,6 +188,9 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, now: Timestamp) -
                 virt: VirtualTime::default(),
             },
             class,
+            own_class: class,
+            limited: false,
+            target: Duration::ZERO,
             block_reason: None,
             exit: None,
             token: false,
@@ -197,18 +200,21 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, now: Timestamp) -
             killed: false,
             dirty: false,
             movable: true,
-            stealable: ppm == 0,
+            stealable: false,
             joinable: spec.joinable,
             joiner: TaskId::INVALID,
             ready_since: now,
             burst_start: 0,
-            server: server_for(&spec.intent, limits),
-            credit: (class == QueueType::Interactive).then(|| Credit::full(limits.interactive_burst, now)),
+            server: None,
+            credit: None,
             inherited: None,
             job: Job::default(),
             pending_release: false,
-            reserved_ppm: ppm,
+            reserved_ppm: 0,
         },
         intent: spec.intent,
-    }
+    };
+    let server = server_for(&task.intent, limits);
+    task.sched.declare(&task.intent.class, server, Credit::full(limits.interactive_burst, now), ppm);
+    task
 }

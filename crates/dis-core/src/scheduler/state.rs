@@ -36,12 +36,10 @@ impl Urgency {
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub(crate) struct SchedState {
-    pub entity: Entity,
-    pub ready_since: Timestamp,
-    /// The task's CPU time at its last wake-up, for the history.
-    pub burst_start: u64,
     /// The class whose queue it uses now: its own, Batch for a demoted Interactive task, or an inherited one.
     pub class: QueueType,
+    /// The class of its intent.
+    pub own_class: QueueType,
     /// It stands in its class's queue.
     pub queued: bool,
     /// Other CPUs may take it while it is queued, as far as its affinity allows.
@@ -50,6 +48,18 @@ pub(crate) struct SchedState {
     pub killed: bool,
     /// Its class, priority, deadline or affinity changed while it ran.
     pub dirty: bool,
+    /// It has a server or a credit.
+    pub limited: bool,
+    pub entity: Entity,
+    pub ready_since: Timestamp,
+    /// The task's CPU time at its last wake-up, for the history.
+    pub burst_start: u64,
+    /// Interactive tasks, and no others, have one.
+    pub credit: Option<Credit>,
+    /// The target latency of an Interactive task.
+    pub target: Duration,
+    pub inherited: Option<Urgency>,
+    pub server: Option<Server>,
     /// A wake-up came before the block it was meant for.
     pub token: bool,
     /// It has an entry in the timer queue (sleep, time-out, or replenishment).
@@ -62,10 +72,6 @@ pub(crate) struct SchedState {
     pub pending_release: bool,
     pub joinable: bool,
     pub block_reason: Option<BlockReason>,
-    /// Interactive tasks, and no others, have one.
-    pub credit: Option<Credit>,
-    pub server: Option<Server>,
-    pub inherited: Option<Urgency>,
     /// Realtime utilisation it holds on its CPU, per million.
     pub reserved_ppm: u64,
     pub job: Job,
@@ -74,6 +80,20 @@ pub(crate) struct SchedState {
 }
 
 impl SchedState {
+    /// Takes over what an intent of this class says: the target latency, what limits the task, and what it holds.
+    pub fn declare(&mut self, class: &IntentClass, server: Option<Server>, credit: Credit, reserved_ppm: u64) {
+        self.own_class = class.queue();
+        self.target = match *class {
+            IntentClass::Interactive { target_latency_us } => Duration::from_micros(target_latency_us),
+            _ => Duration::ZERO,
+        };
+        self.credit = (self.own_class == QueueType::Interactive).then_some(credit);
+        self.server = server;
+        self.limited = self.credit.is_some() || self.server.is_some();
+        self.reserved_ppm = reserved_ppm;
+        self.judge_stealable();
+    }
+
     /// Reckons [`stealable`](Self::stealable) anew.
     pub fn judge_stealable(&mut self) {
         self.stealable = self.movable && self.reserved_ppm == 0 && self.inherited.is_none();
@@ -434,6 +454,9 @@ impl<C> Task<C> {
         self.stats.cpu_time += ran.as_nanos();
         self.stats.time_slice = self.stats.time_slice.saturating_sub(ran.as_nanos());
         classes[self.sched.class.rank()].policy.on_tick(&mut self.sched.entity, ran, now);
+        if !self.sched.limited {
+            return;
+        }
         if let Some(server) = &mut self.sched.server {
             server.charge(ran);
         }
@@ -454,9 +477,9 @@ impl<C> Task<C> {
 
     #[inline(always)]
     fn own_urgency(&self) -> Urgency {
-        let class = match self.intent.class {
-            IntentClass::Interactive { .. } if self.sched.credit.is_some_and(|c| c.is_exhausted()) => QueueType::Batch,
-            class => class.queue(),
+        let class = match self.sched.own_class {
+            QueueType::Interactive if self.sched.credit.is_some_and(|c| c.is_exhausted()) => QueueType::Batch,
+            class => class,
         };
         let deadline = match (class, &self.sched.server) {
             (QueueType::Realtime, Some(server)) => server.deadline(),
@@ -479,7 +502,9 @@ impl<C> Task<C> {
     ) -> Timestamp {
         let mut horizon = timer;
         let class = self.sched.class;
-        if let Some(server) = &self.sched.server {
+        if self.sched.limited
+            && let Some(server) = &self.sched.server
+        {
             horizon = horizon.min(now + server.remaining());
         }
         if !ready.is_empty() {
