@@ -18,26 +18,27 @@ pub const RT_APP_PROBE: &str = "/usr/share/doc/rt-app/examples/browser-short.jso
 
 /// The mixed example of this repository, in which every task gets on, whatever else the machine does.
 pub fn mixed(context: &Context) -> Result<(), String> {
-    run_all(context, &["examples/mixed.toml"], "3s", everybody_ran)
+    run_all(context, &["examples/mixed.toml"], &["--duration", "3s"], everybody_ran)
 }
 
 /// The examples that rt-app, the workload generator of the Linux scheduler's developers, comes with: files that
-/// were not written for this scheduler.
+/// were not written for this scheduler. One of them as plain threads as well.
 pub fn rt_app(context: &Context) -> Result<(), String> {
-    run_all(context, &RT_APP_EXAMPLES, "2s", |_| Ok(()))
+    run_all(context, &RT_APP_EXAMPLES, &["--duration", "2s"], |_| Ok(()))?;
+    run_all(context, &RT_APP_EXAMPLES[2..], &["--duration", "1s", "--compare"], has_baselines)
 }
 
 fn run_all(
     context: &Context,
     workloads: &[&str],
-    duration: &str,
+    arguments: &[&str],
     check: fn(&Value) -> Result<(), String>,
 ) -> Result<(), String> {
     let dis = build(context)?;
     for workload in workloads {
-        println!("dis run {workload} --duration {duration} --json -");
+        println!("dis run {workload} {} --json -", arguments.join(" "));
         let mut command = context.command(&dis);
-        command.args(["run", workload, "--duration", duration, "--json", "-"]);
+        command.args(["run", workload, "--json", "-"]).args(arguments);
         let (output, result) = process::capture(&mut command, RUN_LIMIT);
         let checked = result.and_then(|()| check_report(&output)).and_then(|report| check(&report));
         if let Err(why) = checked {
@@ -91,6 +92,24 @@ fn everybody_ran(report: &Value) -> Result<(), String> {
     }
 }
 
+/// The same tasks ran under Linux's scheduler, which every machine has, and got on there.
+fn has_baselines(report: &Value) -> Result<(), String> {
+    let names = |report: &Value| -> Vec<Value> {
+        report["tasks"].as_array().into_iter().flatten().map(|task| task["name"].clone()).collect()
+    };
+    let baselines = report["baselines"].as_array().map_or(&[][..], Vec::as_slice);
+    let Some(eevdf) = baselines.iter().find(|baseline| baseline["host"] == "linux-eevdf") else {
+        return Err("no baseline linux-eevdf in the report".into());
+    };
+    if let Some(other) = baselines.iter().find(|baseline| names(baseline) != names(report)) {
+        return Err(format!("baseline {} has other tasks than the report", other["host"]));
+    }
+    match eevdf["tasks"].as_array().into_iter().flatten().any(|task| task["cpu_ns"].as_u64() > Some(0)) {
+        true => Ok(()),
+        false => Err("no task of baseline linux-eevdf ran".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +136,20 @@ mod tests {
         assert!(with(0, "background").unwrap_err().contains("did not run"));
         assert!(with(1, "batch").unwrap_err().contains("background"));
         assert!(everybody_ran(&Value::Null).is_err());
+    }
+
+    #[test]
+    fn a_comparison_without_its_other_half_is_noticed() {
+        let report = |host: &str, name: &str, cpu_ns: u64| {
+            let tasks = serde_json::json!([{ "name": name, "cpu_ns": cpu_ns }]);
+            let baseline = serde_json::json!({ "host": host, "tasks": tasks });
+            serde_json::json!({ "tasks": [{ "name": "a" }], "baselines": [baseline] })
+        };
+        assert_eq!(has_baselines(&report("linux-eevdf", "a", 1)), Ok(()));
+        assert!(has_baselines(&report("linux-fifo", "a", 1)).unwrap_err().contains("no baseline linux-eevdf"));
+        assert!(has_baselines(&report("linux-eevdf", "b", 1)).unwrap_err().contains("other tasks"));
+        assert!(has_baselines(&report("linux-eevdf", "a", 0)).unwrap_err().contains("no task of baseline"));
+        assert!(has_baselines(&Value::Null).is_err());
     }
 
     #[test]

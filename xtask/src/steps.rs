@@ -84,8 +84,12 @@ pub const STEPS: &[Step] = &[
     .needs(&[Need::File { folder: "crates/dis-core/tests", prefix: "model_", suffix: ".rs" }]),
     Step::function("end-to-end", "dis run examples/mixed.toml reports as dis-report/1", end_to_end::mixed)
         .needs(&[MIXED]),
-    Step::function("rt-app", "dis runs the examples of Debian's rt-app", end_to_end::rt_app)
-        .needs(&[MIXED, Need::Package { name: "rt-app", provides: end_to_end::RT_APP_PROBE }]),
+    Step::function(
+        "rt-app",
+        "dis runs the examples of Debian's rt-app, one of them as plain threads too",
+        end_to_end::rt_app,
+    )
+    .needs(&[MIXED, Need::Package { name: "rt-app", provides: end_to_end::RT_APP_PROBE }]),
 ];
 
 /// The example also tells that `dis run` exists.

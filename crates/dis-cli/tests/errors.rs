@@ -48,18 +48,55 @@ fn affinities_beyond_the_cpus() {
     assert!(message.contains("a.toml:2: task \"a\": affinity: CPU 9 is beyond the 1 in use"), "{message}");
 }
 
+/// Every key that this host cannot enforce is refused by its name, and accepted as far as it goes if the task says so.
 #[test]
 fn constraints_that_cannot_be_enforced() {
     let folder = Folder::new();
-    let file = folder.file("a.toml", &format!("{TASK}memory = \"1MiB\"\n"));
+    for (key, value) in [
+        ("memory", "\"1MiB\""),
+        ("numa_node", "1023"),
+        ("io_priority", "\"idle\""),
+        ("net_priority", "3"),
+        ("cpu_min", "\"5%\""),
+        ("mem_bandwidth", "\"100MB/s\""),
+        ("io_bandwidth", "\"100KB/s\""),
+    ] {
+        let file = folder.file("a.toml", &format!("{TASK}{key} = {value}\n"));
+        let message = error(&["run", &file]);
+        assert!(message.contains(&format!("a.toml:2: task \"a\": {key}: cannot be enforced here: ")), "{message}");
+        assert!(message.contains(&format!("best_effort = [\"{key}\"]")), "{message}");
+        let file = folder.file("b.toml", &format!("{TASK}{key} = {value}\nbest_effort = [\"{key}\"]\n"));
+        let output = dis(&["run", &file, "--duration", "20ms"]);
+        let notes = text(&output.stderr);
+        assert!(output.status.success(), "{key}: {notes}");
+        assert!(notes.contains(&format!("{key}: not enforced (best_effort): ")), "{notes}");
+    }
+}
+
+/// And those that it does enforce are not.
+#[test]
+fn constraints_that_are_enforced() {
+    let folder = Folder::new();
+    for line in ["affinity = [0]", "cpu_max = \"50%\"", "io_priority = \"best-effort\"", "net_priority = 0"] {
+        let file = folder.file("a.toml", &format!("{TASK}{line}\n"));
+        let output = dis(&["run", &file, "--duration", "20ms"]);
+        assert!(output.status.success() && !text(&output.stderr).contains("enforced"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn numa_nodes_that_are_there() {
+    let folder = Folder::new();
+    let file = folder.file("a.toml", &format!("{TASK}numa_node = 1023\n"));
     let message = error(&["run", &file]);
-    assert!(message.contains("a.toml:2: task \"a\": memory: cannot be enforced here"), "{message}");
-    assert!(message.contains("best_effort = [\"memory\"]"), "{message}");
-    let file = folder.file("b.toml", &format!("{TASK}memory = \"1MiB\"\nbest_effort = [\"memory\"]\n"));
-    let output = dis(&["run", &file]);
-    let notes = text(&output.stderr);
-    assert!(output.status.success(), "{notes}");
-    assert!(notes.contains("memory: not enforced (best_effort)"), "{notes}");
+    // A kernel without NUMA has the one node 0.
+    let nodes = |which| std::fs::read_to_string(format!("/sys/devices/system/node/{which}")).unwrap_or("0".into());
+    let (online, has_cpu) = (nodes("online"), nodes("has_cpu"));
+    let wanted = format!("NUMA node 1023 is not online; those online are {}", online.trim());
+    assert!(message.contains(&wanted), "{message}");
+    let file =
+        folder.file("b.toml", &format!("{TASK}numa_node = {}\n", has_cpu.split(['-', ',', '\n']).next().unwrap()));
+    assert!(dis(&["run", &file]).status.success());
 }
 
 #[test]

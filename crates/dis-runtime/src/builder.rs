@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use dis_context::{StackConfig, StackError, StackPool};
@@ -13,6 +14,7 @@ use dis_core::policy;
 use dis_core::scheduler::{Config, ConfigError};
 
 use crate::host::Runtime;
+use crate::numa::{self, Nodes};
 use crate::runtime::{self, Inner, MAX_KLTS};
 use crate::{overflow, signal, sys};
 
@@ -29,6 +31,7 @@ pub(crate) struct Settings {
     pub(crate) fifo_granted: Option<i32>,
     /// Events to keep per worker; 0: none are recorded.
     pub(crate) trace: usize,
+    pub(crate) nodes: Nodes,
 }
 
 /// Why a runtime could not be built.
@@ -107,6 +110,8 @@ pub struct Builder {
     identities: usize,
     fifo: Option<i32>,
     trace: usize,
+    /// Where the kernel describes NUMA nodes.
+    pub(crate) sysfs: PathBuf,
 }
 
 impl Builder {
@@ -123,6 +128,7 @@ impl Builder {
             identities: 64,
             fifo: None,
             trace: 0,
+            sysfs: numa::SYSFS.into(),
         }
     }
 
@@ -250,6 +256,7 @@ impl Builder {
             fifo: self.fifo,
             fifo_granted,
             trace: self.trace,
+            nodes: Nodes::read(&self.sysfs),
         };
         let inner = Inner::new(settings, exec, stacks.map_err(BuildError::Stacks)?);
         overflow::remember(&inner).map_err(|error| BuildError::Thread(error.to_string()))?;

@@ -14,7 +14,7 @@ use dis_core::intent::Intent;
 use crate::gate::{self, inside};
 use crate::klt::{self, Klt};
 use crate::runtime::Inner;
-use crate::spawn::enforceable;
+use crate::spawn::{enforceable, home};
 use crate::sys;
 use crate::task::{DETACHED, DONE, ENDED, Failure, Header, NOBODY, THREAD};
 use crate::usage;
@@ -144,9 +144,7 @@ impl<T> JoinHandle<T> {
     pub fn set_intent(&self, intent: &Intent) -> Result<(), SchedError> {
         enforceable(intent)?;
         let mut intent = intent.clone();
-        if let Some(mask) = intent.constraints.cpu_affinity {
-            intent.constraints.cpu_affinity = Some(self.rt.worker_mask(&mask).ok_or(SchedError::NoCpu)?);
-        }
+        intent.constraints.cpu_affinity = home(&self.rt, &intent).map_err(|_| SchedError::NoCpu)?;
         self.change(|now| self.rt.exec.set_intent(now, self.id, &intent))
     }
 

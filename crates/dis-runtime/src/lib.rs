@@ -50,6 +50,7 @@ mod keeper;
 mod klt;
 mod life;
 mod lock;
+mod numa;
 mod overflow;
 mod runtime;
 mod signal;
@@ -76,6 +77,11 @@ pub use trace::{TraceEvent, TraceKind, TraceReader};
 pub fn is_inside_runtime() -> bool {
     klt::this().is_some_and(|klt| klt.current().is_some() && klt.is_in_runtime())
 }
+
+/// The README's example, which is compiled with the others of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
 
 pub use dis_core::api::{CpuMask, Duration, SchedError, TaskId, TaskStats, Timestamp};
 pub use dis_core::executor::Job;

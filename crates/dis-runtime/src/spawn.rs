@@ -23,6 +23,15 @@ pub enum SpawnError {
     Refused(SchedError),
     /// The affinity names no CPU of this runtime.
     NoCpu,
+    /// The machine has no such NUMA node, or it is not online.
+    NumaNodeOffline {
+        /// The node that was asked for.
+        node: u32,
+        /// Those that are online, as a set of numbers (up to 255).
+        online: CpuMask,
+    },
+    /// None of this NUMA node's CPUs is both in the task's affinity and of this runtime.
+    NumaNodeWithoutCpu(u32),
     /// The runtime is shutting down.
     Closing,
     /// The free function was called outside a task.
@@ -34,6 +43,12 @@ impl fmt::Display for SpawnError {
         match self {
             SpawnError::Refused(error) => error.fmt(f),
             SpawnError::NoCpu => f.write_str("the affinity names no CPU of this runtime"),
+            SpawnError::NumaNodeOffline { node, online } => {
+                write!(f, "NUMA node {node} is not online; those online are {online}")
+            }
+            SpawnError::NumaNodeWithoutCpu(node) => {
+                write!(f, "NUMA node {node} has no CPU on which the task may run")
+            }
             SpawnError::Closing => f.write_str("the runtime is shutting down"),
             SpawnError::OutsideTask => f.write_str("called outside a task; use Runtime::spawn_fn"),
         }
@@ -87,8 +102,8 @@ impl<'rt> TaskBuilder<'rt> {
         self
     }
 
-    /// Accepts constraints that this host cannot enforce (memory, bandwidths, NUMA node, I/O and network priority)
-    /// instead of refusing the task. They are then without effect.
+    /// Accepts constraints that this host cannot enforce (memory, bandwidths, I/O and network priority, a NUMA node that
+    /// is not there) instead of refusing the task. They are then without effect.
     pub fn best_effort(mut self) -> Self {
         self.best_effort = true;
         self
@@ -129,8 +144,13 @@ impl<'rt> TaskBuilder<'rt> {
         if !self.best_effort {
             enforceable(&self.intent).map_err(SpawnError::Refused)?;
         }
-        if let Some(mask) = self.intent.constraints.cpu_affinity {
-            self.intent.constraints.cpu_affinity = Some(rt.worker_mask(&mask).ok_or(SpawnError::NoCpu)?);
+        match home(rt, &self.intent) {
+            Ok(workers) => self.intent.constraints.cpu_affinity = workers,
+            Err(SpawnError::NumaNodeOffline { .. } | SpawnError::NumaNodeWithoutCpu(_)) if self.best_effort => {
+                self.intent.constraints.numa_node = None;
+                self.intent.constraints.cpu_affinity = home(rt, &self.intent)?;
+            }
+            Err(error) => return Err(error),
         }
         let class = self.intent.class.queue();
         let header = Header::new(&Cell2::<F, T>::VTABLE, rt, class, self.name, self.sharing);
@@ -186,12 +206,23 @@ pub(crate) fn enforceable(intent: &Intent) -> Result<(), SchedError> {
     let (c, q) = (&intent.constraints, &intent.qos);
     let refuse = |bad: bool, why| if bad { Err(SchedError::NotSupported(why)) } else { Ok(()) };
     refuse(c.max_memory.is_some(), "max_memory: tasks share the memory of the process")?;
-    refuse(c.numa_node.is_some_and(|node| node != 0), "numa_node: memory placement is not enforced")?;
     refuse(c.io_priority != IoPriority::BestEffort, "io_priority: I/O requests are not ordered by task")?;
     refuse(c.net_priority != 0, "net_priority: packets are not ordered by task")?;
     refuse(q.mem_bandwidth.is_some(), "mem_bandwidth: memory bandwidth is not measured by task")?;
     refuse(q.io_bandwidth.is_some(), "io_bandwidth: I/O bandwidth is not measured by task")?;
     refuse(q.cpu_min != 0, "cpu_min: reservations by share are not enforced yet")
+}
+
+/// The workers on which a task of this intent may run, by its affinity and its NUMA node; `None`: all.
+pub(crate) fn home(rt: &Inner, intent: &Intent) -> Result<Option<CpuMask>, SpawnError> {
+    let workers = |mask: &CpuMask| rt.worker_mask(mask).ok_or(SpawnError::NoCpu);
+    let allowed = intent.constraints.cpu_affinity.as_ref().map(workers).transpose()?;
+    let Some(node) = intent.constraints.numa_node else { return Ok(allowed) };
+    let nodes = &rt.config.nodes;
+    let cpus = nodes.cpus(node).ok_or(SpawnError::NumaNodeOffline { node, online: nodes.online() })?;
+    let of_node = workers(&cpus).map_err(|_| SpawnError::NumaNodeWithoutCpu(node))?;
+    let both = of_node.intersection(&allowed.unwrap_or(of_node));
+    if both.is_empty() { Err(SpawnError::NumaNodeWithoutCpu(node)) } else { Ok(Some(both)) }
 }
 
 impl Runtime {

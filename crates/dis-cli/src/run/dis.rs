@@ -156,6 +156,9 @@ impl Tasks {
                     Err(SpawnError::Refused(SchedError::NotSupported(why))) => {
                         give_in(plan, spec, &mut intent, why, notes)?;
                     }
+                    Err(error @ (SpawnError::NumaNodeOffline { .. } | SpawnError::NumaNodeWithoutCpu(_))) => {
+                        give_in(plan, spec, &mut intent, &format!("numa_node: {error}"), notes)?;
+                    }
                     Err(error) => {
                         let message = format!("{}: {}", plan.place(spec), explain(spec, error));
                         return Err(Failure::bad_input(message));

@@ -160,8 +160,8 @@ const FOREIGN_FLOOR_NS: u64 = 20_000_000;
 
 impl Noise {
     /// Why misses and tails of this run are not to be trusted, if so: more than 1 % of the CPU time stolen, more than 5 %
-    /// used by other processes, or a load above what the CPUs and the workload's own demand (`demand`, in CPUs) explain
-    /// by more than one task.
+    /// used by other processes, or, where that is not known, a load above what the CPUs and the workload's own demand
+    /// (`demand`, in CPUs) explain by more than one task. (The load is that of the last minute, mostly before the run.)
     pub fn warnings(&self, cpus: usize, duration_ns: u64, demand: f64) -> Vec<String> {
         let mut warnings = Vec::new();
         let available = duration_ns as f64 * cpus.max(1) as f64;
@@ -174,7 +174,7 @@ impl Noise {
             warnings.push(format!("other processes used {foreign:.0} % of these CPUs' time"));
         }
         let expected = cpus as f64 + 1.0 + (demand - cpus as f64).max(0.0);
-        if self.load1 > expected {
+        if self.foreign_ns == 0 && self.load1 > expected {
             warnings.push(format!("load average {:.1} where at most {expected:.1} is explained", self.load1));
         }
         warnings
@@ -228,6 +228,8 @@ mod tests {
         assert_eq!(noise.warnings(0, 0, 9.0), Vec::<String>::new());
         let foreign = |foreign_ns| Noise { foreign_ns, ..Noise::default() }.warnings(2, 200_000_000, 1.0);
         assert_eq!(foreign(200_000_000), ["other processes used 50 % of these CPUs' time"]);
+        let measured = Noise { foreign_ns: 1, load1: 7.6, ..Noise::default() };
+        assert_eq!(measured.warnings(2, 1_000_000_000, 6.0), Vec::<String>::new(), "of the minute before");
         assert_eq!(foreign(40_000_000), Vec::<String>::new(), "too little to be told from the clocks' grain");
     }
 }

@@ -76,8 +76,7 @@ Tasks (linux, 2 CPUs, 10.0 s)
   ui        interactive  1 000       -   5.02 µs   21.9 µs    130 µs   4.7 %
   encode/0  batch           31       -         -         -         -  88.0 %
   WARNING: do not trust misses and tails (p99 and above): a hypervisor took 1.5 %
-  of the CPU time; other processes used 10 % of these CPUs' time; load average
-  9.9 where at most 4.0 is explained
+  of the CPU time; other processes used 10 % of these CPUs' time
 
 Comparison: wake-up latency, 99th percentile (ratio: the other scheduler's to DIS's)
   task     class            DIS  missed  linux-eevdf  ratio  missed
