@@ -249,3 +249,17 @@ fn idle_cpus_are_used_at_once_where_that_is_wanted() {
         assert_eq!(m.current(1), Some(child));
     }
 }
+
+/// A change of intent that moves a task: the CPU it comes to is told when to decide anew.
+#[test]
+fn a_new_intent_may_move_a_task_to_a_busy_cpu() {
+    let mut m = Machine::new(2);
+    m.spawn(Intent::system().with_affinity(on(1)), &[]);
+    m.spawn(Intent::batch().with_affinity(on(0)), &[]);
+    let moved = m.spawn(Intent::batch().with_affinity(on(0)), &[]);
+    m.run_until(ms(1_001));
+    m.call(moved, |x, now, id| x.set_intent(now, id, &Intent::batch().with_affinity(on(1)))).unwrap();
+    m.run_until(ms(2_001));
+    m.reconcile();
+    assert!(m.actors[moved].ran_between(ms(1_001), m.now) >= ms(490), "System leaves it half");
+}

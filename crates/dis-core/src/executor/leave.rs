@@ -8,9 +8,6 @@ use crate::intent::{IntentClass, QueueType};
 use crate::policy::{Arrival, TaskKey};
 use crate::scheduler::state::CpuState;
 
-/// How often, at most, a CPU looks for another to share its load with.
-const BALANCE_INTERVAL: Duration = Duration::from_millis(20);
-
 impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// Carries out `leave`. Afterwards the CPU has a current task only if that one goes on. Answers a joiner to tell.
     pub(super) fn leave(
@@ -106,7 +103,6 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 }
                 return;
             } else if slice_over {
-                self.share_load(state, turn, now);
                 Arrival::SliceEnd
             } else if self.peer_preempts(state, key, now) {
                 Arrival::Preempt
@@ -244,17 +240,5 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         state.left_voluntarily = matches!(status, ExitStatus::Exited(_));
         self.stop_competing(state, key, TaskState::Zombie, now);
         self.end_task(state, key, status)
-    }
-
-    /// Asks a CPU with at least two tasks less to take one over.
-    fn share_load(&self, state: &mut CpuState<C>, turn: &mut Turn, now: Timestamp) {
-        if now < state.balanced + BALANCE_INTERVAL {
-            return;
-        }
-        state.balanced = now;
-        if let Some(taker) = self.less_loaded(state) {
-            self.ask_to_look_around(taker);
-            turn.interrupt = turn.interrupt.or(Some(taker));
-        }
     }
 }

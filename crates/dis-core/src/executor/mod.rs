@@ -8,6 +8,7 @@
 //! run or move it until the host has stored its registers and says so with [`Executor::switched`]. A CPU whose task
 //! has not been saved gets [`SchedError::InvalidState`] instead of another switch.
 
+mod balance;
 mod charge;
 mod decision;
 mod leave;
@@ -25,6 +26,7 @@ use crate::api::{CpuMask, Duration, SchedError, SchedResult, TaskId, Timestamp};
 use crate::scheduler::state::CpuState;
 use crate::scheduler::{Config, ConfigError, Cpu, TaskManager};
 use crate::sync::Ordering;
+pub(crate) use balance::Balance;
 pub use decision::{Decision, Job, Kill, Leave, Next, Placement, Reason, Wake};
 pub use view::CpuView;
 
@@ -57,6 +59,8 @@ struct Turn {
     surplus: bool,
     /// Whether a task has been taken over that need not be the one to run.
     pulled: bool,
+    /// The CPU to which a task has been given to balance the two.
+    receiver: Option<usize>,
     interrupt: Option<usize>,
 }
 
@@ -136,8 +140,11 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             Some(live) => live,
             None => self.check(&state, leave)?,
         };
-        let mut turn = Turn { live, surplus: false, pulled: false, interrupt: None };
+        let mut turn = Turn { live, surplus: false, pulled: false, receiver: None, interrupt: None };
         let asked = shared.look_around.load(Ordering::Relaxed) && shared.look_around.swap(false, Ordering::AcqRel);
+        if now >= state.balance.due && !state.stealable.is_empty() {
+            state = self.compare(state, &mut turn, now);
+        }
         if asked || state.evict.is_some() {
             state = self.attend(state, &mut turn, asked, now);
         }
@@ -163,17 +170,31 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         Ok(self.conclude(state, turn, reason, now))
     }
 
+    /// Compares this CPU with another, and gives that one a task if it is ahead.
+    #[cold]
+    fn compare<'a>(&'a self, mut state: Held<'a, C, R>, turn: &mut Turn, now: Timestamp) -> Held<'a, C, R> {
+        let cpu = state.cpu;
+        let count = state.balance.begin(now);
+        if self.cpu_count() == 1 {
+            return state;
+        }
+        drop(state);
+        let given = self.balance(cpu, count, now);
+        turn.receiver = given.as_ref().map(|given| given.to);
+        let mut state = self.lock(cpu);
+        turn.tell(&mut state, given.filter(|given| given.interrupt).map(|given| given.to));
+        state
+    }
+
     /// Others have asked this CPU to look around, or a task here is to leave it.
     #[cold]
     fn attend<'a>(&'a self, state: Held<'a, C, R>, turn: &mut Turn, asked: bool, now: Timestamp) -> Held<'a, C, R> {
         let cpu = state.cpu;
         drop(state);
-        let pulled = if asked { self.pull(cpu, now) } else { None };
-        let taker = match pulled {
-            Some(pulled) => pulled.taker,
-            None if asked => self.pass_on(cpu),
-            None => None,
-        };
+        let pulled = if asked { self.pull(cpu, turn.receiver, now) } else { None };
+        let taker = pulled.and_then(|pulled| pulled.taker);
+        // What it was asked to take may be there still.
+        let taker = taker.or_else(|| if asked { self.pass_on(cpu) } else { None });
         // It may not be eligible here (caps are per CPU); then an idle CPU should have it.
         turn.pulled = pulled.is_some();
         let receiver = self.flush_evicted(cpu, now);
@@ -211,8 +232,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let cpu = state.cpu;
         self.publish(&mut state);
         drop(state);
-        let stolen = self.pull(cpu, now);
+        if let Some(receiver) = turn.receiver {
+            // What was just given away is not to come back: it runs there, and something else is found for this CPU.
+            self.lock(receiver).surplus = true;
+        }
+        let stolen = self.pull(cpu, turn.receiver, now);
         let mut state = self.lock(cpu);
+        turn.tell(&mut state, turn.receiver);
         turn.tell(&mut state, stolen.and_then(|pulled| pulled.taker));
         let reason = self.pick(&mut state, now);
         let stolen = stolen.is_some() && state.current.is_some();

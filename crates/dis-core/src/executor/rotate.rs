@@ -64,6 +64,9 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             let reason = Reason::Continue;
             return Ok(Decision { next: Some(next), until, reason, lost: None, interrupt: None, vacate: false });
         }
+        if state.balance.due <= now && !state.stealable.is_empty() {
+            return long_way(guard);
+        }
         state.arbiter.begin_wait(class, now);
         let chosen = state.arbiter.choose(state.ready, now).filter(|&(chosen, _)| chosen == class && queue.is_sound());
         let Some((_, reason)) = chosen else { return long_way(guard) };

@@ -1,4 +1,5 @@
-//! Sharing work between CPUs: an idle CPU steals, a loaded one asks others to take over.
+//! Sharing work between CPUs: an idle CPU steals, a loaded one asks others to take over what is urgent. How busy CPUs share
+//! is written in `balance`.
 
 use lock_api::RawMutex;
 
@@ -11,16 +12,16 @@ use crate::scheduler::state::CpuState;
 use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
-    /// Takes over one waiting task from another CPU, if one is more urgent than anything here, or if that CPU has at
-    /// least two tasks more. Affinity, reservations and unsaved registers are respected. O(CPUs), then two locks; for
-    /// each CPU from which nothing may be taken, the same again.
-    pub(super) fn pull(&self, cpu: usize, now: Timestamp) -> Option<Pulled> {
+    /// Takes over one waiting task from another CPU than `except`, if nothing is here, or if it is more urgent than anything here.
+    /// Affinity, reservations and unsaved registers are respected. O(CPUs), then two locks; for each CPU from which nothing
+    /// may be taken, the same again.
+    pub(super) fn pull(&self, cpu: usize, except: Option<usize>, now: Timestamp) -> Option<Pulled> {
         let mine = self.load(cpu);
         // Most urgent waiting task first, then the longest queue, then the lowest number.
         let mut tried = None;
         for _ in 1..self.cpu_count() {
             let victim = (0..self.cpu_count())
-                .filter(|&other| other != cpu)
+                .filter(|&other| other != cpu && Some(other) != except)
                 .filter_map(|other| {
                     let load = self.load(other);
                     let rank = Some((load.waiting, u32::MAX - load.ready, other));
@@ -44,8 +45,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 continue;
             }
             let urgent = (class as u8) < mine.running.min(mine.waiting) && class <= QueueType::Interactive;
-            let heavier = from.ready_count + u32::from(from.current.is_some()) >= mine.tasks() + 2;
-            if mine.tasks() > 0 && !urgent && !heavier {
+            if mine.tasks() > 0 && !urgent {
                 continue;
             }
             let mut found: Option<TaskKey> = None;
@@ -111,7 +111,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                     if task.id == unsaved {
                         later = true;
                     } else {
-                        taker = idle.intersection(&task.affinity).iter().next();
+                        // Several CPUs at a time may look for takers: each asks another, if it can.
+                        let takers = idle.intersection(&task.affinity);
+                        let asked = |&cpu: &usize| self.cpus[cpu].look_around.load(Ordering::Relaxed);
+                        taker = takers.iter().find(|cpu| !asked(cpu)).or_else(|| takers.iter().next());
                     }
                 }
                 taker.is_some() || idle.is_empty()
@@ -139,8 +142,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         Some(taker)
     }
 
-    /// A CPU that was asked to look around has taken nothing, as it has better things to do by now: finds an idle CPU for
-    /// what it was asked to take.
+    /// A CPU that was asked to look around has taken something else, or nothing, as it has better things to do by now:
+    /// finds an idle CPU for what it was asked to take.
     pub(super) fn pass_on(&self, cpu: usize) -> Option<usize> {
         if self.idle_cpus(cpu).is_empty() {
             return None;
@@ -151,29 +154,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             .filter(|&taker| taker != cpu)
     }
 
-    /// A CPU with at least two tasks less than this one.
-    pub(super) fn less_loaded(&self, state: &CpuState<C>) -> Option<usize> {
-        // The running task counts as one here: it has not been put back yet.
-        let mine = state.ready_count + 1;
-        (0..self.cpu_count())
-            .filter(|&cpu| cpu != state.cpu)
-            .map(|cpu| (self.load(cpu).tasks(), cpu))
-            .min()
-            .and_then(|(tasks, cpu)| (tasks + 2 <= mine).then_some(cpu))
-    }
-
     pub(super) fn ask_to_look_around(&self, cpu: usize) {
         self.cpus[cpu].look_around.store(true, Ordering::Release);
-    }
-
-    /// Balances the load once: the CPU with the most tasks gives one to the CPU with the fewest, if they are at least
-    /// two apart. Answers the receiver, which must be interrupted. CPUs do this by themselves at the end of slices;
-    /// the call is for hosts and tests.
-    pub fn load_balance(&self, now: Timestamp) -> Option<usize> {
-        let busiest = (0..self.cpu_count()).max_by_key(|&cpu| (self.load(cpu).tasks(), usize::MAX - cpu))?;
-        let idlest = (0..self.cpu_count()).min_by_key(|&cpu| (self.load(cpu).tasks(), cpu))?;
-        let apart = self.load(busiest).tasks() >= self.load(idlest).tasks() + 2;
-        (apart && self.pull_from(idlest, busiest, self.load(idlest), now).is_some()).then_some(idlest)
     }
 
     /// Moves (or ends) the task that waited for its registers to be saved. Answers a CPU to interrupt.
@@ -189,7 +171,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             if task.sched.killed {
                 let joiner = self.end_task(&mut state, key, crate::api::ExitStatus::Killed);
                 drop(state);
-                return self.notify(now, joiner);
+                // This CPU is deciding anyway.
+                return self.notify(now, joiner).filter(|&other| other != cpu);
             }
             if allowed.contains(cpu) {
                 // The affinity has changed back meanwhile.
@@ -232,7 +215,5 @@ pub(super) struct Pulled {
 /// Whether a CPU loaded as `mine` should look into the queue of one loaded as `theirs`.
 fn worth_pulling(mine: CpuLoad, theirs: CpuLoad) -> bool {
     let here = mine.running.min(mine.waiting);
-    here == IDLE_RANK
-        || (theirs.waiting < here && theirs.waiting <= QueueType::Interactive as u8)
-        || theirs.tasks() >= mine.tasks() + 2
+    here == IDLE_RANK || (theirs.waiting < here && theirs.waiting <= QueueType::Interactive as u8)
 }

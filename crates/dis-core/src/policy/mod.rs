@@ -27,6 +27,7 @@ pub(crate) mod testing;
 
 pub use edf::EdfPolicy;
 pub use fair::FairPolicy;
+pub(crate) use fair::{MOST_OWED, virtual_length, weight};
 pub(crate) use names::FAIR_GRANULARITY;
 pub use names::{NAMES, PolicyFactory, by_name};
 pub use priority::PriorityPolicy;
@@ -69,6 +70,16 @@ pub struct VirtualTime {
     /// Service owed (positive) or overdrawn (negative) when the task last stopped competing, in nanoseconds of a task of the
     /// least weight, times 2^16.
     pub lag: i64,
+}
+
+/// How far the tasks of a policy with a virtual clock have got, those that run included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The mean of their virtual runtimes ([`SchedulingPolicy::vruntime`]) by weight; while nobody competes, where the next will
+    /// begin. In units of 2^-16 ns of service per unit of weight; compared by difference, as it may wrap.
+    pub mean: i64,
+    /// The sum of their weights (256 − priority each).
+    pub weight: i64,
 }
 
 /// Why a task enters a queue.
@@ -131,6 +142,17 @@ pub trait SchedulingPolicy: Send {
     /// Shows queued tasks to `visit`, last to be served first as far as that is cheap, until it returns true.
     /// Used to find a task that may move to another CPU; a policy may show fewer than all, but at least 16.
     fn visit(&self, visit: &mut dyn FnMut(TaskKey) -> bool);
+
+    /// How far those who compete have got. A policy that answers is balanced between CPUs so that equal tasks get equal
+    /// shares of the machine; any other only by the number of tasks.
+    fn progress(&mut self) -> Option<Progress> {
+        None
+    }
+
+    /// The virtual runtime of a task that competes, if there is a virtual clock.
+    fn vruntime(&self, _key: TaskKey) -> Option<i64> {
+        None
+    }
 
     /// Number of queued tasks.
     fn len(&self) -> usize;

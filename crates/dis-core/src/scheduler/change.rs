@@ -84,6 +84,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let reserved = state.realtime_ppm;
         state.arbiter.reserve(reserved);
         let burst = state.limits.interactive_burst;
+        let stays = mask.contains(state.cpu);
         let queued = state.get(key).is_some_and(|task| task.is_queued());
         if queued {
             state.dequeue(key, now);
@@ -103,7 +104,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let wake = match task.state {
             TaskState::Ready if queued || throttled => {
                 self.make_ready(&mut state, key, Arrival::Migrate, now);
-                self.assess(&mut state, key, Placement::Bound, now)
+                // If it moves at once, this CPU has nothing to do about it.
+                if stays { self.assess(&mut state, key, Placement::Bound, now) } else { interrupt(state.cpu) }
             }
             TaskState::Running => {
                 if let Some(server) = &mut task.sched.server {
@@ -122,7 +124,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let wake = self.settle(&mut state, key, wake);
         drop(state);
         match self.set_affinity(now, id, mask) {
-            Ok(moved) if moved.interrupt => Ok(moved),
+            Ok(moved) if moved.interrupt || moved.cpu != wake.cpu => Ok(moved),
             _ => Ok(wake),
         }
     }
@@ -240,6 +242,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let task = from.task(key);
         let (queued, ready) = (task.is_queued(), task.state == TaskState::Ready);
         let timer = task.sched.timed.then(|| from.timers.wake_time(key)).flatten();
+        let position = if queued { from.position(key) } else { None };
         if queued {
             from.dequeue(key, now);
         }
@@ -258,9 +261,13 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             to.set_timer(moved, at);
             return Ok(self.sleeper_added(to, at, Placement::LeastLoaded));
         }
+        if let Some(position) = position {
+            to.arrive_at(moved, position);
+        }
         if ready {
             self.admit_to_queue(to, moved, Arrival::Migrate, now);
-            return Ok(self.assess(to, moved, Placement::LeastLoaded, now));
+            let wake = self.assess(to, moved, Placement::LeastLoaded, now);
+            return Ok(self.settle(to, moved, wake));
         }
         Ok(Wake::remembered(to.cpu))
     }

@@ -8,6 +8,7 @@
 //! [`TaskManager`] is what one task does to another (spawn, wake, kill, change); what a CPU does for itself is the
 //! [`Executor`](crate::executor::Executor)'s part.
 
+mod axis;
 mod change;
 mod end;
 mod homes;

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::api::{BlockReason, CpuMask, Duration, ExitStatus, Task, TaskId, TaskState, Timestamp};
-use crate::executor::Job;
+use crate::executor::{Balance, Job};
 use crate::intent::{IntentClass, QueueType};
 use crate::optimizer::{Arbiter, ClassSet, CpuLoad, Credit, IDLE_RANK, Limits, Server};
 use crate::policy::{Arrival, Entity, SchedulingPolicy, TaskKey};
@@ -109,6 +109,8 @@ pub(crate) struct ClassQueue {
     pub replaced: u64,
     /// How many of the queued tasks other CPUs may take, as far as the tasks' affinities allow.
     pub stealable: u32,
+    /// What the policy's virtual time is off the machine's (see [`axis`](super::axis)).
+    pub origin: i64,
 }
 
 impl ClassQueue {
@@ -174,7 +176,7 @@ pub(crate) struct CpuState<C> {
     pub counts: SchedulerStats,
     pub realtime_ppm: u64,
     pub load: CpuLoad,
-    pub balanced: Timestamp,
+    pub balance: Balance,
     /// A task waits here that another CPU may be able to take: look for one at the next decision.
     pub surplus: bool,
     /// From when on a task that waits beside its parent is surplus; [`Timestamp::MAX`]: there is none.
@@ -195,6 +197,7 @@ impl<C> CpuState<C> {
                 stat: QueueStat::default(),
                 replaced: 0,
                 stealable: 0,
+                origin: 0,
             }),
             ready: ClassSet::default(),
             ready_count: 0,
@@ -210,7 +213,7 @@ impl<C> CpuState<C> {
             counts: SchedulerStats::default(),
             realtime_ppm: 0,
             load: CpuLoad { running: IDLE_RANK, waiting: IDLE_RANK, ready: 0 },
-            balanced: Timestamp::ZERO,
+            balance: Balance::default(),
             surplus: false,
             offer: Timestamp::MAX,
             owed: None,

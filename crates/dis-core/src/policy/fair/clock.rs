@@ -48,7 +48,7 @@ impl PartialOrd for Instant {
 
 /// The virtual time in which a task of `weight` gains `service`, rounded down; at most [`LIMIT`].
 #[inline]
-pub(super) fn virtual_length(service: Duration, weight: u16) -> i64 {
+pub(crate) fn virtual_length(service: Duration, weight: u16) -> i64 {
     let service = service.as_nanos().min(LIMIT as u64 >> SCALE_BITS);
     ((service << SCALE_BITS) / u64::from(weight)) as i64
 }
@@ -86,6 +86,11 @@ impl VirtualClock {
             self.moment -= i128::from(whole) * i128::from(self.weight);
         }
         Instant(self.base)
+    }
+
+    /// The sum of the weights of those who compete.
+    pub(super) fn weight(&self) -> i64 {
+        self.weight
     }
 
     /// Whether a task at `v` is eligible: it has had no more than its share, `v <= V`.

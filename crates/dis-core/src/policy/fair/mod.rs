@@ -16,7 +16,8 @@
 //!
 //! **Who joins and leaves.** A task that stops competing takes its lag along, at most one request either way: a
 //! sleeper hoards no credit, and one who has overdrawn does not get rid of it by a nap. A new task starts with lag 0:
-//! it takes nothing from the old ones but its share from now on.
+//! it takes nothing from the old ones but its share from now on. Who was behind on a slower CPU brings up to
+//! [`MOST_OWED`], so that it catches up with the tasks of this one.
 //!
 //! **Cost.** Two heaps: one by deadline, and one by v for tasks that were first by deadline and not eligible, until V
 //! passes their v. As V falls when a task leaves that had run ahead, a task that has come back from there may be not
@@ -30,9 +31,10 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
-use self::clock::{MAX_REQUEST, VirtualClock, service, virtual_length};
+pub(crate) use self::clock::virtual_length;
+use self::clock::{MAX_REQUEST, VirtualClock, service};
 use self::queue::{Member, Queued, VirtualQueue};
-use super::{Arrival, Entity, SchedulingPolicy, TaskKey};
+use super::{Arrival, Entity, Progress, SchedulingPolicy, TaskKey};
 use crate::api::{Duration, Timestamp};
 
 /// Shares the CPU in proportion to weights (256 − priority): the earliest eligible virtual deadline first (EEVDF; Stoica and
@@ -63,8 +65,11 @@ enum Requests {
     ByIntent,
 }
 
+/// The most service that a task which comes from another CPU may be owed.
+pub(crate) const MOST_OWED: Duration = Duration::from_millis(200);
+
 /// The weight of a priority, 1..=256.
-const fn weight(priority: u8) -> u16 {
+pub(crate) const fn weight(priority: u8) -> u16 {
     256 - priority as u16
 }
 
@@ -103,7 +108,9 @@ impl FairPolicy {
     fn begin(&mut self, task: &Entity, lag: i64) -> Member {
         let weight = weight(task.priority);
         let length = self.request_length(task, weight);
-        let vruntime = self.clock.place(lag.clamp(-length, length), weight);
+        // What was saved here is within a request; more is owed only to a task that was behind on a slower CPU.
+        let most = length.max(virtual_length(MOST_OWED, weight));
+        let vruntime = self.clock.place(lag.clamp(-length, most), weight);
         self.clock.join(vruntime, weight);
         self.turns = self.turns.wrapping_add(1);
         let turn = self.turns;
@@ -229,6 +236,14 @@ impl SchedulingPolicy for FairPolicy {
 
     fn visit(&self, visit: &mut dyn FnMut(TaskKey) -> bool) {
         let _ = self.queue.iter_late_first().any(visit);
+    }
+
+    fn progress(&mut self) -> Option<Progress> {
+        Some(Progress { mean: self.clock.now().0, weight: self.clock.weight() })
+    }
+
+    fn vruntime(&self, key: TaskKey) -> Option<i64> {
+        self.queue.member(key).map(|member| member.vruntime.0)
     }
 
     fn len(&self) -> usize {

@@ -191,6 +191,26 @@ fn a_lag_is_at_most_a_request_whatever_has_happened() {
     assert!((lag + request).abs() <= 1, "numbers from elsewhere are not trusted either");
 }
 
+/// From a slower CPU a task may bring more than a request, but not without bound; it is served until it has caught up.
+#[test]
+fn what_a_task_from_elsewhere_is_owed_is_bounded() {
+    let most = virtual_length(MOST_OWED, 256);
+    for (brought, kept) in [(most / 2, most / 2), (i64::MAX, most)] {
+        let mut machine = Machine::new(FairPolicy::new());
+        machine.spawn(256, 0);
+        let task = machine.task(256, 0);
+        machine.tasks[task].virt.lag = brought;
+        machine.ready(task, Arrival::Migrate);
+        let progress = machine.policy.progress().unwrap();
+        assert_eq!(progress.weight, 512);
+        assert!((progress.mean - machine.policy.vruntime(TaskKey(task as u32)).unwrap() - kept).abs() <= 1);
+        // Half of what it gets by then would have been its share anyway.
+        let behind = 2 * service(kept, 256).as_nanos();
+        machine.turns_until(behind);
+        assert!(machine.used[task] + 40 * MS >= behind, "{} of {behind}", machine.used[task]);
+    }
+}
+
 #[test]
 fn a_new_task_starts_without_lag() {
     let mut machine = Machine::new(FairPolicy::new());

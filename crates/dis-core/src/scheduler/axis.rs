@@ -1,0 +1,55 @@
+//! One axis of virtual time for all CPUs, so that what a task has had on one counts on the next.
+//!
+//! The virtual clock of a class runs on each CPU at a pace of its own: the more tasks compete there, and the more the
+//! classes above take, the slower. The *position* of a task is its virtual runtime plus its queue's origin. Positions are
+//! compared between CPUs, and a task that moves while it is ready keeps its own: if the tasks there have had more, it is
+//! owed the difference, and is served first until it has caught up.
+//!
+//! Nothing keeps clocks together that have no tasks to exchange, so what a task may be owed is bounded
+//! ([`MOST_OWED`]); a task that is ahead waits for no more than its policy's own bound, one request.
+
+use super::state::CpuState;
+use crate::intent::QueueType;
+use crate::policy::{MOST_OWED, Progress, TaskKey, virtual_length, weight};
+
+impl<C> CpuState<C> {
+    /// How far the tasks of `class` have got here, on the machine's axis; `None` if its policy has no clock.
+    pub fn progress(&mut self, class: QueueType) -> Option<Progress> {
+        let queue = &mut self.classes[class.rank()];
+        let Progress { mean, weight } = queue.policy.progress()?;
+        Some(Progress { mean: mean.wrapping_add(queue.origin), weight })
+    }
+
+    /// Where a task that competes stands on the machine's axis.
+    pub fn position(&mut self, key: TaskKey) -> Option<i64> {
+        let class = self.task(key).sched.class;
+        let queue = &self.classes[class.rank()];
+        Some(queue.policy.vruntime(key)?.wrapping_add(queue.origin))
+    }
+
+    /// A task that does not compete yet is to begin at `position`, as far as it may be behind or ahead.
+    pub fn arrive_at(&mut self, key: TaskKey, position: i64) {
+        let task = self.task(key);
+        let (class, weight) = (task.sched.class, weight(task.sched.entity.priority));
+        let Some(here) = self.progress(class) else { return };
+        let behind = here.mean.wrapping_sub(position);
+        let lag = if here.weight == 0 {
+            // Nobody here: the clock is set by the newcomer.
+            let queue = &mut self.classes[class.rank()];
+            queue.origin = queue.origin.wrapping_sub(behind);
+            0
+        } else {
+            let most = virtual_length(MOST_OWED, weight);
+            // A lag counts from the clock after the arrival, which pulls it towards the newcomer.
+            let after = i128::from(behind.clamp(-most, most)) * i128::from(here.weight);
+            (after / i128::from(here.weight + i64::from(weight))) as i64
+        };
+        self.task(key).sched.entity.virt.lag = lag;
+    }
+
+    /// Sets the clock of `class` on by `span`: what its tasks are behind beyond that is forgotten.
+    pub fn forgive(&mut self, class: QueueType, span: i64) {
+        let queue = &mut self.classes[class.rank()];
+        queue.origin = queue.origin.wrapping_add(span);
+    }
+}
