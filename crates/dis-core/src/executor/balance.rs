@@ -15,7 +15,7 @@
 
 use lock_api::RawMutex;
 
-use super::Executor;
+use super::{Executor, Held, Turn};
 use crate::api::{Duration, Task, Timestamp};
 use crate::intent::QueueType;
 use crate::optimizer::IDLE_RANK;
@@ -50,7 +50,7 @@ pub(crate) struct Balance {
 }
 
 /// A task has been given away.
-pub(super) struct Given {
+struct Given {
     /// The receiver.
     pub to: usize,
     /// Whether it must be interrupted.
@@ -59,7 +59,7 @@ pub(super) struct Given {
 
 impl Balance {
     /// The number of the comparison that is made now.
-    pub(super) fn begin(&mut self, now: Timestamp) -> usize {
+    fn begin(&mut self, now: Timestamp) -> usize {
         self.due = now + INTERVAL;
         self.count = self.count.wrapping_add(1);
         self.count
@@ -67,9 +67,25 @@ impl Balance {
 }
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
-    /// Compares this CPU with another, and gives that one a task if it is ahead. Two locks; O(CPUs) for the choice of the
+    /// Compares this CPU with another, and gives that one a task if it is ahead.
+    #[cold]
+    pub(super) fn compare<'a>(&'a self, mut state: Held<'a, C, R>, turn: &mut Turn, now: Timestamp) -> Held<'a, C, R> {
+        let cpu = state.cpu;
+        let count = state.balance.begin(now);
+        if self.cpu_count() == 1 {
+            return state;
+        }
+        drop(state);
+        let given = self.balance(cpu, count, now);
+        turn.receiver = given.as_ref().map(|given| given.to);
+        let mut state = self.lock(cpu);
+        turn.tell(&mut state, given.filter(|given| given.interrupt).map(|given| given.to));
+        state
+    }
+
+    /// The same, with no lock held. Two locks; O(CPUs) for the choice of the
     /// other, O(log n) for the move.
-    pub(super) fn balance(&self, cpu: usize, count: usize, now: Timestamp) -> Option<Given> {
+    fn balance(&self, cpu: usize, count: usize, now: Timestamp) -> Option<Given> {
         let other = self.counterpart(cpu, count)?;
         let (mut from, mut to) = self.lock_two(cpu, other);
         from.charge(now);

@@ -170,22 +170,6 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         Ok(self.conclude(state, turn, reason, now))
     }
 
-    /// Compares this CPU with another, and gives that one a task if it is ahead.
-    #[cold]
-    fn compare<'a>(&'a self, mut state: Held<'a, C, R>, turn: &mut Turn, now: Timestamp) -> Held<'a, C, R> {
-        let cpu = state.cpu;
-        let count = state.balance.begin(now);
-        if self.cpu_count() == 1 {
-            return state;
-        }
-        drop(state);
-        let given = self.balance(cpu, count, now);
-        turn.receiver = given.as_ref().map(|given| given.to);
-        let mut state = self.lock(cpu);
-        turn.tell(&mut state, given.filter(|given| given.interrupt).map(|given| given.to));
-        state
-    }
-
     /// Others have asked this CPU to look around, or a task here is to leave it.
     #[cold]
     fn attend<'a>(&'a self, state: Held<'a, C, R>, turn: &mut Turn, asked: bool, now: Timestamp) -> Held<'a, C, R> {
