@@ -205,7 +205,7 @@ fn an_interactive_task_on_loan_does_not_ask_for_ever() {
     m.run_until(ms(100));
     let lent =
         dis_core::scheduler::Urgency { class: QueueType::Interactive, priority: 0, deadline: common::at(ms(90)) };
-    m.call(hog, |x, now, id| x.inherit(now, id, Some(lent))).unwrap();
+    m.inherit(hog, Some(lent)).unwrap();
     let before = m.events;
     m.run_until(ms(140));
     assert!(m.events - before < 50, "{} decisions", m.events - before);

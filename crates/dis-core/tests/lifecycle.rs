@@ -237,12 +237,11 @@ fn a_joiner_is_woken_by_the_end() {
     let mut m = Machine::new(2);
     let child = m.try_spawn(TaskSpec::new("", pinned(0), 0).joinable(), &[Run(ms(5)), Exit(3)]).unwrap();
     let parent = m.spawn(pinned(1), &[Block(BlockReason::ChildExit), Run(ms(100))]);
-    let (child_id, parent_id) = (m.actors[child].id, m.actors[parent].id);
-    assert_eq!(m.executor.join(child_id, parent_id), Ok(None));
+    assert_eq!(m.join(child, parent), Ok(None));
     m.run_until(ms(6));
     assert_eq!(m.state(parent), TaskState::Running);
     assert_eq!(m.actors[parent].runs.last().map(|run| run.0), None, "not charged yet");
-    assert_eq!(m.executor.join(child_id, parent_id), Ok(Some(ExitStatus::Exited(3))));
+    assert_eq!(m.join(child, parent), Ok(Some(ExitStatus::Exited(3))));
 }
 
 #[test]

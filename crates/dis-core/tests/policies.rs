@@ -138,7 +138,6 @@ fn a_policy_that_never_errs_is_kept() {
             let mut config = Config::new(2);
             config.policies[class.rank()] = by_name(name).unwrap();
             let mut m = Machine::with(config);
-            m.edf = name == "edf";
             for i in 0..6 {
                 let intent = match class {
                     QueueType::System => Intent::system(),

@@ -142,6 +142,7 @@ impl Driver {
             }
             38..40 => {
                 if let Some(other) = self.m.executor.load_balance(at(self.m.now)) {
+                    self.m.check();
                     self.m.interrupt(other);
                 }
             }
@@ -175,12 +176,8 @@ impl Driver {
             75..77 => {
                 let answer = self.m.kill(task);
                 assert!(answer.is_ok() || before.has_ended() || self.pending_kill(task));
-                match answer {
-                    Ok(true) => assert!(self.m.state(task).has_ended()),
-                    Ok(false) => {
-                        self.m.killed.insert(task);
-                    }
-                    Err(_) => {}
+                if answer == Ok(true) {
+                    assert!(self.m.state(task).has_ended());
                 }
             }
             77..82 => {
@@ -196,7 +193,7 @@ impl Driver {
             }
             86..89 => {
                 let intent = self.intent();
-                match self.m.call(task, |x, now, id| x.set_intent(now, id, &intent)) {
+                match self.m.set_intent(task, &intent) {
                     Ok(_) | Err(SchedError::NoCpu) => {}
                     Err(e) => assert!(e == SchedError::InvalidState && before.has_ended(), "{e}"),
                 }
@@ -207,8 +204,7 @@ impl Driver {
                     priority: self.rng.below(256) as u8,
                     deadline: at(self.m.now + self.rng.below(ms(20))),
                 });
-                let changed = self.m.call(task, |x, now, id| x.inherit(now, id, lent));
-                changed.unwrap();
+                self.m.inherit(task, lent).unwrap();
                 self.fix(task, lent.is_some());
             }
             93..95 => {
@@ -218,8 +214,7 @@ impl Driver {
             }
             95..98 => {
                 let joiner = self.alive().expect("somebody");
-                let joiner_id = self.m.actors[joiner].id;
-                match self.m.executor.join(id, joiner_id) {
+                match self.m.join(task, joiner) {
                     Ok(Some(status)) => {
                         assert_eq!(before, TaskState::Zombie, "{status:?}");
                         self.stale.push(id);

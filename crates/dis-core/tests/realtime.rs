@@ -37,7 +37,7 @@ fn without_budgets_an_overrun_hurts_others() {
     let mut m = Machine::new(1);
     let bad = m.spawn(Intent::batch(), &[Run(ms(7)), Sleep(ms(3))]);
     let lent = Urgency { class: QueueType::Realtime, priority: 0, deadline: at(0) };
-    m.call(bad, |x, now, id| x.inherit(now, id, Some(lent))).unwrap();
+    m.inherit(bad, Some(lent)).unwrap();
     let good = m.spawn(realtime(10, 10, 5), &[Run(ms(5)), NextPeriod]);
     m.run_until(ms(1_000));
     assert!(misses(&m, good) > 50);
@@ -128,12 +128,12 @@ fn an_intent_changes_only_if_there_is_room() {
     let mut m = Machine::new(1);
     m.spawn(realtime(10, 10, 5), &[]);
     let batch = m.spawn(Intent::batch(), &[]);
-    let refused = m.call(batch, |x, now, id| x.set_intent(now, id, &realtime(10, 10, 5)));
+    let refused = m.set_intent(batch, &realtime(10, 10, 5));
     assert_eq!(refused.unwrap_err(), SchedError::NoCpu);
     assert_eq!(m.task(batch, |t| t.intent.class.queue()), QueueType::Batch);
-    m.call(batch, |x, now, id| x.set_intent(now, id, &realtime(10, 10, 4))).unwrap();
+    m.set_intent(batch, &realtime(10, 10, 4)).unwrap();
     assert_eq!(m.executor.reserved_ppm(), [900_000]);
-    m.call(batch, |x, now, id| x.set_intent(now, id, &Intent::batch())).unwrap();
+    m.set_intent(batch, &Intent::batch()).unwrap();
     assert_eq!(m.executor.reserved_ppm(), [500_000]);
 }
 
@@ -143,7 +143,7 @@ fn a_new_intent_begins_without_debts() {
     let mut m = Machine::new(1);
     let task = m.spawn(Intent::batch(), &[]);
     m.run_until(ms(500));
-    m.call(task, |x, now, id| x.set_intent(now, id, &realtime(10, 10, 2))).unwrap();
+    m.set_intent(task, &realtime(10, 10, 2)).unwrap();
     m.run_until(ms(600));
     m.reconcile();
     assert_eq!(m.actors[task].ran_between(ms(500), ms(600)), ms(20));
@@ -155,7 +155,7 @@ fn a_blocked_task_that_becomes_realtime_is_released_when_it_wakes() {
     let task =
         m.spawn(Intent::batch(), &[Block(BlockReason::Event), Run(ms(1)), NextPeriod, Block(BlockReason::Event)]);
     m.run_until(ms(10));
-    m.call(task, |x, now, id| x.set_intent(now, id, &realtime(10, 10, 2))).unwrap();
+    m.set_intent(task, &realtime(10, 10, 2)).unwrap();
     m.run_until(ms(1_000));
     m.unpark(task).unwrap();
     assert_eq!(m.task(task, |t| (t.job().number, t.deadline)), (1, Some(at(ms(1_010)))));
@@ -261,7 +261,7 @@ fn deadlines_change_while_queued() {
         let deadline = at(m.now + rng.below(ms(40)));
         let lent = Urgency { class: QueueType::Realtime, priority: rng.below(256) as u8, deadline };
         let lent = rng.chance(800).then_some(lent);
-        m.call(task, |x, now, id| x.inherit(now, id, lent)).unwrap();
+        m.inherit(task, lent).unwrap();
         m.run_for(rng.below(us(300)));
         // The order is checked by the machine, at every decision.
     }

@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::{CpuMask, Duration, SchedResult, TaskId, Timestamp};
-use crate::intent::Intent;
+use crate::intent::{Intent, QueueType};
 
 /// Where a task stands between its birth and its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -163,6 +163,17 @@ impl<C> Task<C> {
     /// How it ended, once it has.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.sched.exit
+    }
+
+    /// Whether it is ready, but has used up its budget and waits for the next.
+    pub fn is_throttled(&self) -> bool {
+        self.state == TaskState::Ready && self.sched.throttled
+    }
+
+    /// The class in which it competes now, or did last: its own, one that it has inherited, or Batch while an Interactive
+    /// task has no credit.
+    pub fn effective_class(&self) -> QueueType {
+        self.sched.class
     }
 
     /// The current job of a Realtime task.

@@ -96,7 +96,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             let chosen = state.arbiter.choose(state.ready.with(class), now).map(|(class, _)| class);
             let slice_over = state.task(key).stats.time_slice == 0;
             if chosen != Some(class) {
-                Arrival::Preempt
+                // A slice that ends just when another class goes first has ended all the same.
+                if slice_over { Arrival::SliceEnd } else { Arrival::Preempt }
             } else if !state.ready.contains(class) {
                 if slice_over {
                     state.refill_slice(key);

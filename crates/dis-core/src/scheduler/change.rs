@@ -119,7 +119,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                 task.sched.dirty = true;
                 interrupt(state.cpu)
             }
-            _ => Wake::remembered(state.cpu),
+            _ => self.sleeper_added(&mut state, Timestamp::MAX, Placement::Remembered, now),
         };
         let wake = self.settle(&mut state, key, wake);
         drop(state);
@@ -259,7 +259,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         };
         if let Some(at) = timer {
             to.set_timer(moved, at);
-            return Ok(self.sleeper_added(to, at, Placement::LeastLoaded));
+            return Ok(self.sleeper_added(to, at, Placement::LeastLoaded, now));
         }
         if let Some(position) = position {
             to.arrive_at(moved, position);
@@ -269,7 +269,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             let wake = self.assess(to, moved, Placement::LeastLoaded, now);
             return Ok(self.settle(to, moved, wake));
         }
-        Ok(Wake::remembered(to.cpu))
+        Ok(self.sleeper_added(to, Timestamp::MAX, Placement::Remembered, now))
     }
 }
 

@@ -113,7 +113,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             task.sched.job.release = start;
             task.sched.pending_release = matches!(task.intent.class, IntentClass::Realtime { .. });
             state.set_timer(key, start);
-            self.sleeper_added(state, start, placement)
+            self.sleeper_added(state, start, placement, now)
         } else {
             let task = state.task(key);
             task.sched.job.release = now;

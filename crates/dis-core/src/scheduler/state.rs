@@ -290,6 +290,8 @@ impl<C> CpuState<C> {
     /// Puts a task whose state is Ready into its class's queue.
     #[inline(always)]
     pub fn enqueue(&mut self, key: TaskKey, why: Arrival, now: Timestamp) {
+        // The newcomer has no part in what the running task has had so far.
+        self.charge(now);
         let task = slot(&mut self.slab, key);
         let class = task.sched.class;
         let queue = &mut self.classes[class.rank()];

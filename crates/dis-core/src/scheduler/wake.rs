@@ -173,7 +173,11 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             }
         }
         let urgency = task.urgency();
-        task.sched.class = urgency.class;
+        if urgency.class != task.sched.class {
+            // What is left of a slice of one class, and its length, mean nothing in another.
+            task.sched.class = urgency.class;
+            task.stats.time_slice = 0;
+        }
         task.sched.entity.priority = urgency.priority;
         task.sched.entity.deadline = urgency.deadline;
         state.enqueue(key, why, now);
@@ -190,7 +194,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
         if !state.get(key).is_some_and(Task::is_queued) {
             // Throttled: its timer counts.
-            return self.sleeper_added(state, state.timers.due(), placement);
+            return self.sleeper_added(state, state.timers.due(), placement, now);
         }
         let Some(running) = state.current else {
             wake.interrupt = true;
@@ -217,8 +221,17 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         wake
     }
 
-    /// What the host has to do about a CPU in whose timer queue `at` has been entered.
-    pub(crate) fn sleeper_added(&self, state: &mut CpuState<C>, at: Timestamp, placement: Placement) -> Wake {
+    /// What the host has to do about a CPU in whose timer queue `at` has been entered, or on which a reservation has been
+    /// made, which leaves less to a System task that runs.
+    pub(crate) fn sleeper_added(
+        &self,
+        state: &mut CpuState<C>,
+        at: Timestamp,
+        placement: Placement,
+        now: Timestamp,
+    ) -> Wake {
+        state.charge(now);
+        let at = at.min(self.horizon(state, now));
         let sooner = at < state.until;
         if sooner {
             state.until = at;

@@ -1,0 +1,161 @@
+//! What is to be seen of the tasks after an event, and what must hold of it whatever the event was.
+
+use dis_core::api::{CpuMask, Duration, Task, TaskId, TaskState, TaskStats, Timestamp};
+use dis_core::executor::Job;
+use dis_core::intent::{IntentClass, QueueType};
+use dis_core::optimizer::SPAWN_GRACE;
+use dis_core::scheduler::Urgency;
+
+use super::Machine;
+
+/// A live task.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub state: TaskState,
+    pub home: usize,
+    /// In its class's queue.
+    pub queued: bool,
+    /// Ready, but out of its budget.
+    pub throttled: bool,
+    /// The class in whose queue it stands, if it does.
+    pub queue: QueueType,
+    pub urgency: Urgency,
+    pub class: IntentClass,
+    /// Length of its requests to a fair queue, ns.
+    pub slice: u64,
+    pub affinity: CpuMask,
+    pub cpu_max: u16,
+    pub created: Timestamp,
+    pub job: Job,
+    pub stats: TaskStats,
+}
+
+impl Seen {
+    fn of(task: &Task<u32>, home: usize) -> Seen {
+        Seen {
+            state: task.state(),
+            home,
+            queued: false,
+            throttled: task.is_throttled(),
+            queue: task.effective_class(),
+            urgency: task.urgency(),
+            class: task.intent.class,
+            slice: task.intent.class.time_quantum().max(Duration::from_millis(1)).as_nanos(),
+            affinity: task.affinity,
+            cpu_max: task.intent.qos.cpu_max,
+            created: task.created,
+            job: task.job(),
+            stats: task.stats,
+        }
+    }
+
+    pub fn is_realtime(&self) -> bool {
+        self.class.queue() == QueueType::Realtime
+    }
+
+    /// Its weight in a fair queue.
+    pub fn weight(&self) -> u64 {
+        256 - u64::from(self.urgency.priority)
+    }
+}
+
+impl Machine {
+    /// Whether the task was last seen in the queue of `class` on `cpu`.
+    pub(super) fn queues(&self, cpu: usize, class: QueueType) -> impl Iterator<Item = (usize, &Seen)> {
+        let here = move |seen: &Seen| seen.queued && seen.home == cpu && seen.queue == class;
+        self.seen.iter().enumerate().filter_map(move |(n, seen)| Some((n, seen.as_ref().filter(|seen| here(seen))?)))
+    }
+
+    /// No task on two CPUs, none lost, none outside its mask, states that fit, counters that fit.
+    pub fn check(&mut self) {
+        self.look(false);
+    }
+
+    /// Looks at all tasks. `asked`: a CPU has asked, so timers may have fired.
+    pub(super) fn look(&mut self, asked: bool) {
+        if !self.checked {
+            return;
+        }
+        self.pass_time();
+        let seen =
+            (0..self.actors.len()).map(|number| if self.actors[number].gone { None } else { self.look_at(number) });
+        let seen = seen.collect();
+        let before = std::mem::replace(&mut self.seen, seen);
+        self.observe(&before, asked);
+        let mut ready = vec![[0; 5]; self.cpus.len()];
+        for seen in self.seen.iter().flatten().filter(|seen| seen.queued) {
+            ready[seen.home][seen.queue.rank()] += 1;
+        }
+        for (cpu, (ready, reserved)) in ready.iter().zip(self.executor.reserved_ppm()).enumerate() {
+            self.check_queues(cpu, ready);
+            self.follow_system_cap(cpu, reserved);
+        }
+        for cpu in 0..self.cpus.len() {
+            self.cpus[cpu].seen = self.cpus[cpu].current;
+        }
+    }
+
+    fn look_at(&mut self, number: usize) -> Option<Seen> {
+        let id = self.actors[number].id;
+        let on = (0..self.cpus.len()).filter(|&cpu| self.cpus[cpu].current.map(|(t, _)| t) == Some(number));
+        let on: Vec<usize> = on.collect();
+        assert!(on.len() <= 1, "task {number} runs on {on:?}");
+        let home = self.executor.cpu_of(id).unwrap_or(usize::MAX);
+        let seen = self.executor.with_task(id, |task| (Seen::of(task, home), task.block_reason().is_some()));
+        let Ok((mut seen, reason)) = seen else {
+            assert!(on.is_empty(), "task {number} has ended and runs");
+            self.actors[number].gone = true;
+            return None;
+        };
+        let moved = self.seen.get(number).and_then(Option::as_ref).is_some_and(|old| old.home != home);
+        let actor = &mut self.actors[number];
+        assert!(!actor.zombie || seen.state == TaskState::Zombie, "a zombie became {}", seen.state);
+        actor.zombie = seen.state == TaskState::Zombie;
+        assert_eq!(seen.state == TaskState::Running, !on.is_empty(), "task {number} is {} on {on:?}", seen.state);
+        assert!(!reason || seen.state == TaskState::Blocked);
+        assert!(on.iter().all(|&cpu| cpu == home), "task {number} runs on {on:?}, owned by {home}");
+        assert!(!seen.throttled || seen.state == TaskState::Ready);
+        let ready = seen.state == TaskState::Ready;
+        actor.leaving = ready && ((actor.leaving && !moved) || !seen.affinity.contains(home));
+        seen.queued = ready && !seen.throttled && !actor.leaving;
+        let own = seen.class.queue();
+        // An Interactive task without credit competes in Batch, and does not return before it has blocked.
+        let demoted = own == QueueType::Interactive && seen.queue == QueueType::Batch;
+        let fits = seen.queue == own || demoted || actor.changed;
+        assert!(!seen.queued || fits, "task {number}, {own}, is queued in {}", seen.queue);
+        Some(seen)
+    }
+
+    /// What is queued is exactly what is ready, has a budget, and may run there.
+    fn check_queues(&mut self, cpu: usize, ready: &[u32; 5]) {
+        let stats = self.executor.cpu_stats(cpu).expect("a CPU");
+        for (class, stat) in stats.queue_stats.iter() {
+            assert_eq!(u64::from(stat.length), stat.enqueued - stat.dequeued, "{class} on {cpu}");
+            assert_eq!(stat.length, ready[class.rank()], "{class} on {cpu} queues others than those that are ready");
+            self.check_class_wait(cpu, class, stat.length);
+        }
+        let running = self.executor.current(cpu);
+        let expected = self.cpus[cpu].current.map_or(TaskId::idle(cpu), |(task, _)| self.actors[task].id);
+        assert_eq!(running, expected, "who runs on {cpu}");
+    }
+
+    /// No CPU idles while a task waits that it may take, save beside its parent for as long as that is allowed.
+    pub fn check_work_is_conserved(&self) {
+        for idle in (0..self.cpus.len()).filter(|&cpu| self.cpus[cpu].current.is_none()) {
+            for (number, seen) in self.seen.iter().enumerate() {
+                let Some(seen) = seen.as_ref().filter(|seen| seen.queued && seen.affinity.contains(idle)) else {
+                    continue;
+                };
+                let grace = Timestamp::from_nanos(self.now) < seen.created + SPAWN_GRACE;
+                let child = seen.stats.context_switches == 0 && grace;
+                let fixed = child || self.fixed.contains(&number) || self.cpus[seen.home].unsaved == Some(number);
+                assert!(
+                    seen.home != idle && (fixed || seen.is_realtime()),
+                    "CPU {idle} idles while task {number} waits on {} at {}",
+                    seen.home,
+                    self.now
+                );
+            }
+        }
+    }
+}
