@@ -1,5 +1,6 @@
 //! Aborting tasks, one or all.
 
+use std::ptr;
 use std::sync::atomic::Ordering;
 
 use dis_core::executor::Kill;
@@ -40,28 +41,29 @@ impl Inner {
         if task.is_done() {
             return;
         }
-        if !task.claim() {
-            inside(|| {
-                let now = self.now();
-                match self.exec.wake(now, task.id()) {
-                    Ok(wake) => self.after(wake, now),
-                    Err(_) => self.unpark(task.id()),
-                }
-            });
+        if inside(|| self.claim(task).map(|told| told.then(|| self.tell_next()))).is_none() {
+            self.remind(task);
             self.keeper.see_aborts_through();
             return;
         }
         // SAFETY: claimed before it started.
         unsafe { (task.vtable.reject)(task) };
         inside(|| {
-            // While the core knows the task, the runtime's reference keeps it. If a CPU has chosen it in this moment, that
-            // CPU finds it claimed, tells the core, and gives the reference up.
-            if let Ok(Kill::Done(joiner)) = self.exec.kill(self.now(), task.id()) {
-                if let Some(cpu) = joiner {
-                    self.kick(cpu);
+            // The claim is never given back, so nobody starts it, and only we tell the core. While the core knows the task, the
+            // runtime's reference keeps it.
+            match self.exec.kill(self.now(), task.id()) {
+                Ok(Kill::Done(joiner)) => {
+                    if let Some(cpu) = joiner {
+                        self.kick(cpu);
+                    }
+                    // The caller holds a reference as well, so this is not the last.
+                    task.release();
                 }
-                // The caller holds a reference as well, so this is not the last.
-                task.release();
+                // A CPU has chosen it in this moment, and declines it at its next question.
+                _ => {
+                    self.graves.lock().push(task);
+                    self.keeper.rouse();
+                }
             }
             if let Audience::Joiner(joiner) = announce_end(self, task) {
                 self.unpark(joiner);
@@ -69,16 +71,68 @@ impl Inner {
         });
     }
 
-    /// Tells tasks that were aborted and have not ended yet once more. True if there are any.
+    /// Wakes a task that was aborted, so that it sees that; one that has not begun begins, and drops its closure.
+    fn remind(&self, task: &Header) {
+        inside(|| {
+            let now = self.now();
+            match self.exec.wake(now, task.id()) {
+                Ok(wake) => self.after(wake, now),
+                Err(_) => self.unpark(task.id()),
+            }
+        });
+    }
+
+    /// Tells tasks that were aborted and have not ended yet once more. True if there are any. For the keeper, which runs no
+    /// user code: destructors may wait for whatever they like, and do so in tasks.
     pub(crate) fn remind_aborted(&self, all: bool) -> bool {
         if !all && !self.keeper.take_aborting() {
             return false;
         }
         let tasks = self.collect(|task| (all || task.aborted.load(Ordering::Relaxed)) && !task.is_done());
         for task in &tasks {
-            self.abort(task.get());
+            task.get().aborted.store(true, Ordering::SeqCst);
+            self.remind(task.get());
         }
         !tasks.is_empty() || (all && self.live.load(Ordering::Acquire) > 0)
+    }
+
+    /// Gives up the runtime's references to the tasks in their graves, except those that `known` names. True if any are left. Frees
+    /// memory: for the keeper, or at the end.
+    pub(crate) fn clear_graves(&self, known: impl Fn(&Header) -> bool) -> bool {
+        let mut next = self.graves.lock().take();
+        let mut left = false;
+        // SAFETY: a task in the list is kept by the runtime's reference, which is given up here.
+        while let Some(task) = unsafe { next.as_ref() } {
+            next = task.next_waiter.replace(ptr::null());
+            if known(task) {
+                self.graves.lock().push(task);
+                left = true;
+            } else {
+                drop(Counted(task));
+            }
+        }
+        left
+    }
+}
+
+/// Tasks that were aborted before they began and that the core may still know.
+pub(crate) struct Graves(*const Header);
+
+// SAFETY: the runtime's references keep the tasks in the list.
+unsafe impl Send for Graves {}
+
+impl Graves {
+    pub(crate) const fn new() -> Graves {
+        Graves(ptr::null())
+    }
+
+    fn push(&mut self, task: &Header) {
+        task.next_waiter.set(self.0);
+        self.0 = task;
+    }
+
+    fn take(&mut self) -> *const Header {
+        std::mem::replace(&mut self.0, ptr::null())
     }
 }
 

@@ -9,6 +9,7 @@ use crate::identity::{Acquired, Kind, acquire_or_wait};
 use crate::keep;
 use crate::klt::Klt;
 use crate::runtime::Inner;
+use crate::shortage::Lack;
 use crate::task::{Header, Sharing, TaskRef};
 use crate::worker::Worker;
 
@@ -18,12 +19,8 @@ pub(crate) enum Site {
     Here,
     /// On that KLT, which is acquired: hand the worker over.
     There(&'static Klt),
-    /// Later: the task waits for its identity.
+    /// Later, or never: the task waits for its identity, or for what it lacks to begin; or it was aborted before it began.
     Declined,
-    /// Later: no KLT is spare; the task waits until the keeper has made one.
-    NoSpare,
-    /// It was aborted before it began.
-    Gone,
 }
 
 /// Finds out where `task` runs. `me` is the task on whose stack the carrier is, if any; `free` tells whether the carrier
@@ -38,18 +35,22 @@ pub(crate) fn locate(klt: &'static Klt, me: Option<&Header>, task: TaskRef, free
         }
         return reach(rt, own, task);
     }
-    if !task.claim() {
-        return Site::Gone;
-    }
-    let site = if rt.attach_stack(klt, task) { assign(klt, me, task, free) } else { None };
+    // Whoever aborted it sees to its end, in the core as well.
+    let Some(told) = rt.claim(task) else { return Site::Declined };
+    let site = if rt.attach_stack(klt, task) { assign(klt, me, task, free) } else { Err(Lack::Stack) };
     match site {
-        Some(site) => {
-            rt.wait_no_more(task);
+        Ok(site) => {
+            if told {
+                rt.tell_next();
+            }
             site
         }
-        None => {
+        Err(lack) => {
+            rt.detach_stack(klt, task);
+            rt.wait_for(task, lack);
+            // From here on somebody else may end it.
             task.unclaim();
-            Site::NoSpare
+            Site::Declined
         }
     }
 }
@@ -61,8 +62,8 @@ fn reach(rt: &Inner, klt: &'static Klt, task: &Header) -> Site {
     }
 }
 
-/// Binds an unstarted task to a KLT; `None` if none can be had here and now.
-fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> Option<Site> {
+/// Binds an unstarted task to a KLT, unless none can be had here and now.
+fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> Result<Site, Lack> {
     let rt = klt.rt();
     let worker = klt.worker();
     let class = task.class;
@@ -74,17 +75,18 @@ fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> 
         Sharing::WhenMany if many && class <= QueueType::Interactive => Kind::Shared(class),
         Sharing::WhenMany => Kind::Own(class),
     };
+    let lack = if kind == Kind::Dedicated { Lack::OwnKlt } else { Lack::Klt };
     // The carrier itself, if no task is bound to it and somebody else can be the worker's home.
-    if free && klt.identity.bound() == 0 && rt.secure_home(worker) {
+    if free && klt.identity.bound() == 0 && rt.secure_home(worker, lack.leaves()) {
         rt.bind_first(klt, kind);
         task.bind(klt);
         if kind == Kind::Shared(class) && lacks_shared(worker, class) {
             worker.shared[class as usize].store(ptr::from_ref(klt).cast_mut(), Ordering::Release);
         }
-        return Some(Site::Here);
+        return Ok(Site::Here);
     }
     if kind == Kind::Dedicated {
-        return own(rt, worker, task, kind);
+        return own(rt, worker, task, lack, kind);
     }
     // A chain of joins: the tasks of this identity cannot go on before `task` has ended, whatever it does.
     if free
@@ -99,7 +101,7 @@ fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> 
         task.chain.store(me.chain.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         keep::keep(rt, me);
         keep::keep_later(task);
-        return Some(Site::Here);
+        return Ok(Site::Here);
     }
     // A crowd: there are more tasks than identities, so it shares with somebody in any case. To share with those whose thread
     // this is costs no hand-over, now or when it yields to them.
@@ -107,7 +109,7 @@ fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> 
         klt.identity.bind_guest();
         task.bind(klt);
         keep::keep_later(task);
-        return Some(Site::Here);
+        return Ok(Site::Here);
     }
     if kind == Kind::Shared(class) {
         // SAFETY: KLTs live as long as the runtime.
@@ -116,25 +118,25 @@ fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> 
             if (here || !shared.identity.is_held()) && shared.identity.bind_more(kind) {
                 task.bind(shared);
                 keep::keep(rt, task);
-                return Some(if here { Site::Here } else { reach(rt, shared, task) });
+                return Ok(if here { Site::Here } else { reach(rt, shared, task) });
             }
         }
         // None yet, or a preempted task keeps it: the newcomers get another one.
-        let site = own(rt, worker, task, kind)?;
+        let site = own(rt, worker, task, lack, kind)?;
         worker.shared[class as usize].store(task.klt.load(Ordering::Relaxed), Ordering::Release);
-        return Some(site);
+        return Ok(site);
     }
     if !many {
-        return own(rt, worker, task, kind);
+        return own(rt, worker, task, lack, kind);
     }
     // More tasks than identities: join the smallest group of the class.
     match rt.smallest_group(kind) {
         Some(group) if group.identity.bind_more(kind) => {
             task.bind(group);
             let here = free && ptr::eq(group, klt);
-            Some(if here { Site::Here } else { reach(rt, group, task) })
+            Ok(if here { Site::Here } else { reach(rt, group, task) })
         }
-        _ => own(rt, worker, task, kind),
+        _ => own(rt, worker, task, lack, kind),
     }
 }
 
@@ -145,10 +147,10 @@ fn lacks_shared(worker: &Worker, class: QueueType) -> bool {
 }
 
 /// Takes a spare KLT for `task`.
-fn own(rt: &Inner, worker: &Worker, task: &Header, kind: Kind) -> Option<Site> {
-    let spare = rt.take_spare(worker.os_cpu)?;
+fn own(rt: &Inner, worker: &Worker, task: &Header, lack: Lack, kind: Kind) -> Result<Site, Lack> {
+    let spare = rt.take_spare(worker.os_cpu, lack.leaves()).ok_or(lack)?;
     rt.bind_first(spare, kind);
     spare.identity.hold(Some(task));
     task.bind(spare);
-    Some(Site::There(spare))
+    Ok(Site::There(spare))
 }

@@ -13,7 +13,7 @@ use dis_core::executor::{Decision, Leave};
 use crate::binding::{self, Site};
 use crate::identity;
 use crate::klt::{Klt, Order};
-use crate::life::{enter, reap};
+use crate::life::enter;
 use crate::runtime::{Inner, fatal};
 use crate::task::{Header, TaskRef};
 use crate::trace;
@@ -111,26 +111,8 @@ pub(crate) fn turn(klt: &'static Klt, me: Option<&Header>, mut step: Step, free:
             }
             Site::There(other) => Step::Hand(other, next.context, decision.until),
             Site::Declined => Step::Ask(Leave::Declined),
-            Site::NoSpare => {
-                rt.wait_for_spare(task);
-                Step::Ask(Leave::Declined)
-            }
-            Site::Gone => {
-                // Whoever aborted it tells the core as well; the second of us is told that it has ended.
-                bury(klt, next.context, now);
-                Step::Ask(Leave::Declined)
-            }
         };
     }
-}
-
-/// The chosen task was aborted before it began. The core ends it at the next question.
-pub(crate) fn bury(klt: &Klt, task: TaskRef, now: Timestamp) {
-    let rt = klt.rt();
-    let task = task.header();
-    // Whoever aborted it may have told the core already; then this answers an error.
-    let _ = rt.exec.kill(now, task.id());
-    reap(klt, task);
 }
 
 fn is(me: Option<&Header>, task: &Header) -> bool {

@@ -222,8 +222,9 @@ pub(crate) fn release(rt: &Inner, klt: &Klt) {
     identity.hold(None);
     if identity.state.compare_exchange(HELD, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         let guard = inherit::lock();
-        identity.state.store(0, Ordering::SeqCst);
+        // Before it is free, or one of them might take it without a look at the lock, run and end while we are at it.
         drain(rt, &guard, identity);
+        identity.state.store(0, Ordering::SeqCst);
     }
 }
 

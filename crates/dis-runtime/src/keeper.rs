@@ -11,6 +11,7 @@ use std::thread;
 use crate::builder::BuildError;
 use crate::klt::Klt;
 use crate::runtime::{Inner, fatal};
+use crate::shortage::Lack;
 use crate::sys;
 
 /// Stack of a KLT's base loop and of its handler's callees, bytes.
@@ -91,10 +92,9 @@ fn keep(rt: &Arc<Inner>) {
                 }
             }
         }
-        if rt.missing_spares() > 0 || again {
-            // Tasks wait for a stack, or threads cannot be had now.
-            again |= rt.retry_waiters();
-        }
+        // Nobody tells us when stacks can be had again.
+        again |= rt.retry(Lack::Stack);
+        again |= rt.clear_graves(|task| rt.exec.with_task(task.id(), |_| ()).is_ok());
         if rt.remind_aborted(keeper.abort_all.load(Ordering::Acquire)) {
             keeper.aborting.store(true, Ordering::Release);
             again = true;

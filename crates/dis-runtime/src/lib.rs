@@ -53,6 +53,7 @@ mod lock;
 mod numa;
 mod overflow;
 mod runtime;
+mod shortage;
 mod signal;
 mod spares;
 mod spawn;

@@ -8,7 +8,7 @@ use dis_core::api::TaskId;
 use dis_core::executor::Leave;
 
 use crate::binding::{self, Site};
-use crate::dispatch::{Step, answered, bury, prepare_question, saved};
+use crate::dispatch::{Step, answered, prepare_question, saved};
 use crate::gate::leave_runtime;
 use crate::identity;
 use crate::klt::{self, Klt};
@@ -68,15 +68,10 @@ fn arrived(klt: &'static Klt) {
 }
 
 /// The stack of a task that has ended is left: gives it back.
-pub(crate) fn reap(klt: &Klt, dead: *const Header) {
-    // SAFETY: the runtime's reference is given up only below, and nobody else uses the stack.
+fn reap(klt: &Klt, dead: *const Header) {
+    // SAFETY: the runtime's reference is given up only below.
     let task = unsafe { &*dead };
-    // SAFETY: as above.
-    let stack = unsafe { (*task.stack.get()).take() };
-    if let Some(stack) = stack {
-        klt.rt().stack_owners[stack.index()].store(ptr::null_mut(), Ordering::Release);
-        klt.put_stack(stack);
-    }
+    klt.rt().detach_stack(klt, task);
     if task.release() {
         // Freeing takes the allocator's lock, which a preempted task may hold: some task does it, where it can be
         // preempted itself.
@@ -199,8 +194,6 @@ fn exit(klt: &'static Klt, me: &Header, mut joiner: Option<TaskId>) -> ! {
                 unsafe { jump(to, 0) }
             }
             Site::There(other) => break Step::Hand(other, next.context, decision.until),
-            Site::Gone => bury(klt, next.context, now),
-            Site::NoSpare => rt.wait_for_spare(task),
             Site::Declined => {}
         }
         leave = Leave::Declined;

@@ -10,6 +10,7 @@ use dis_context::StackPool;
 use dis_core::api::{CpuMask, TaskId, Timestamp};
 use dis_core::executor::{Decision, Executor, Reason, Wake};
 
+use crate::abort::Graves;
 use crate::builder::{BuildError, Settings};
 use crate::clock::Clock;
 use crate::keeper::Keeper;
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     ended: AtomicU32,
     pub(crate) closing: AtomicBool,
     pub(crate) keeper: Keeper,
+    pub(crate) graves: Locked<Graves>,
     pub(crate) threads: Mutex<Vec<thread::JoinHandle<()>>>,
     /// One per worker if events are recorded, else none.
     pub(crate) rings: Box<[Ring]>,
@@ -71,6 +73,7 @@ impl Inner {
             ended: AtomicU32::new(0),
             closing: AtomicBool::new(false),
             keeper: Keeper::new(),
+            graves: Locked::new(Graves::new()),
             threads: Mutex::new(Vec::new()),
             rings,
         })
@@ -146,6 +149,15 @@ impl Inner {
         true
     }
 
+    /// Takes the stack of a task that has ended, or cannot start yet, back.
+    pub(crate) fn detach_stack(&self, klt: &Klt, task: &Header) {
+        // SAFETY: the caller has claimed the task, or has reaped it: nobody else uses the slot.
+        if let Some(stack) = unsafe { (*task.stack.get()).take() } {
+            self.stack_owners[stack.index()].store(ptr::null_mut(), Ordering::Release);
+            klt.put_stack(stack);
+        }
+    }
+
     /// Whether there are more tasks than identities for them.
     pub(crate) fn is_crowded(&self) -> bool {
         self.live.load(Ordering::Relaxed) > self.config.identities
@@ -195,7 +207,7 @@ impl Inner {
                     home.post_quit();
                 }
             }
-            while let Some(spare) = self.take_spare(usize::MAX) {
+            while let Some(spare) = self.take_spare(usize::MAX, 0) {
                 spare.post_quit();
             }
             threads.retain(|thread| !thread.is_finished());
@@ -207,6 +219,8 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         crate::overflow::forget(self.stacks.id());
+        // The core asks nobody any more.
+        self.clear_graves(|_| false);
         for klt in &mut self.klts {
             if !klt.get_mut().is_null() {
                 // SAFETY: made by `Box::into_raw`; every thread holds an `Arc` of the runtime, so all have ended.

@@ -1,4 +1,4 @@
-//! The KLTs of a runtime: those at rest, those that are bound, and tasks that wait for one.
+//! The KLTs of a runtime: those at rest, and those that are bound.
 
 use std::ptr;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use crate::gate::inside;
 use crate::identity::Kind;
 use crate::klt::Klt;
 use crate::runtime::{Inner, MAX_KLTS};
-use crate::task::Header;
+use crate::shortage::Queues;
 use crate::worker::Worker;
 
-/// Unbound KLTs at rest, and tasks that wait for one.
+/// Unbound KLTs at rest, and tasks that wait for what they lack.
 pub(crate) struct Spares {
     first: *const Klt,
     count: usize,
-    waiters: *const Header,
+    pub(crate) queues: Queues,
 }
 
 // SAFETY: the raw pointers are to KLTs (alive as long as the runtime) and to tasks that are blocked.
@@ -23,7 +23,11 @@ unsafe impl Send for Spares {}
 
 impl Spares {
     pub(crate) const fn new() -> Spares {
-        Spares { first: ptr::null(), count: 0, waiters: ptr::null() }
+        Spares { first: ptr::null(), count: 0, queues: Queues::new() }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 }
 
@@ -52,20 +56,22 @@ impl Inner {
         spares.first = klt;
         spares.count += 1;
         // One task can begin; the others wait for the next spare.
-        // SAFETY: a waiter is blocked in the core, or about to be.
-        let waiter = unsafe { spares.waiters.as_ref() };
-        if let Some(waiter) = waiter {
-            spares.waiters = waiter.next_waiter.replace(ptr::null());
-            waiter.waits_for_spare.set(false);
-            self.unpark(waiter.id());
+        let count = spares.count;
+        let next = spares.queues.next_for(count);
+        drop(spares);
+        if let Some(next) = next {
+            self.unpark(next);
         }
     }
 
-    /// Takes a spare, preferably one that is pinned to `os_cpu`.
-    pub(crate) fn take_spare(&self, os_cpu: usize) -> Option<&'static Klt> {
+    /// Takes a spare, preferably one that is pinned to `os_cpu`, if more than `leave` are there.
+    pub(crate) fn take_spare(&self, os_cpu: usize, leave: usize) -> Option<&'static Klt> {
         let mut spares = self.spares.lock();
         if spares.count <= self.config.spares {
             self.keeper.rouse();
+        }
+        if spares.count <= leave {
+            return None;
         }
         // SAFETY: spares live as long as the runtime.
         let first: &'static Klt = unsafe { spares.first.as_ref()? };
@@ -99,66 +105,17 @@ impl Inner {
         }
         let spares = inside(|| {
             let spares = self.spares.lock();
-            if spares.waiters.is_null() { spares.count } else { 0 }
+            if spares.queues.want_klts() { 0 } else { spares.count }
         });
         (self.config.spares + 1).saturating_sub(spares)
     }
 
-    /// Enters `task`, about to be declined, among those that wait for a spare.
-    pub(crate) fn wait_for_spare(&self, task: &Header) {
-        let mut spares = self.spares.lock();
-        if !task.waits_for_spare.replace(true) {
-            task.next_waiter.set(spares.waiters);
-            spares.waiters = task;
-        }
-        drop(spares);
-        self.keeper.rouse();
-    }
-
-    /// The task has got what it needs; it may still be in the list, if it was woken for another reason.
-    pub(crate) fn wait_no_more(&self, task: &Header) {
-        if !task.waits_for_spare.get() {
-            return;
-        }
-        let mut spares = self.spares.lock();
-        if !task.waits_for_spare.replace(false) {
-            return;
-        }
-        let after = task.next_waiter.replace(ptr::null());
-        if ptr::eq(spares.waiters, task) {
-            spares.waiters = after;
-            return;
-        }
-        let mut next = spares.waiters;
-        // SAFETY: a task in the list has not started.
-        while let Some(other) = unsafe { next.as_ref() } {
-            next = other.next_waiter.get();
-            if ptr::eq(next, task) {
-                other.next_waiter.set(after);
-            }
-        }
-    }
-
-    /// Rouses the tasks that wait for a spare or a stack: the keeper thinks that it is worth a try.
-    pub(crate) fn retry_waiters(&self) -> bool {
-        let mut spares = self.spares.lock();
-        let mut next = std::mem::replace(&mut spares.waiters, ptr::null());
-        let any = !next.is_null();
-        // SAFETY: a waiter is blocked in the core, or about to be.
-        while let Some(task) = unsafe { next.as_ref() } {
-            next = task.next_waiter.replace(ptr::null());
-            task.waits_for_spare.set(false);
-            self.unpark(task.id());
-        }
-        any
-    }
-
     /// Sees to it that the worker has a home, so that its carrier may be bound.
-    pub(crate) fn secure_home(&self, worker: &Worker) -> bool {
+    pub(crate) fn secure_home(&self, worker: &Worker, leave: usize) -> bool {
         if !worker.home.load(Ordering::Relaxed).is_null() {
             return true;
         }
-        let Some(spare) = self.take_spare(worker.os_cpu) else { return false };
+        let Some(spare) = self.take_spare(worker.os_cpu, leave) else { return false };
         worker.home.store(ptr::from_ref(spare).cast_mut(), Ordering::Release);
         true
     }

@@ -18,6 +18,7 @@ use dis_core::scheduler::Urgency;
 use crate::keep;
 use crate::klt::Klt;
 use crate::runtime::Inner;
+use crate::shortage::Lack;
 use crate::sync::mutex::Core as MutexCore;
 
 /// Values of `Header::state`.
@@ -73,12 +74,15 @@ pub(crate) struct Header {
     pub(crate) joining: AtomicPtr<Header>,
     /// How many tasks of its identity wait for each other in a chain of joins that ends in this one.
     pub(crate) chain: AtomicU32,
-    /// Next in a list of tasks that wait for an identity, or of memory to be freed.
+    /// Next in the one list that it is in: of tasks that cannot begin yet (before it is claimed), that wait for an identity
+    /// (once it has begun), or whose memory is to be freed (once it has ended).
     pub(crate) next_waiter: Cell<*const Header>,
+    /// The other neighbour, in the first of these.
+    pub(crate) previous_waiter: Cell<*const Header>,
     /// Whether it is in the list of an identity's waiters (under the inheritance lock).
     pub(crate) waits_for_identity: Cell<bool>,
-    /// Whether it is in the list of those that wait for a spare KLT (under that list's lock).
-    pub(crate) waits_for_spare: Cell<bool>,
+    /// What it lacks to begin, a `Lack`; changed under the lock of the spares.
+    pub(crate) lacks: AtomicU8,
     /// Under the inheritance lock: what it is lent now, the mutexes it holds that others wait for, and the one it waits
     /// for.
     pub(crate) lent: Cell<Option<Urgency>>,
@@ -121,8 +125,9 @@ impl Header {
             joining: AtomicPtr::new(ptr::null_mut()),
             chain: AtomicU32::new(1),
             next_waiter: Cell::new(ptr::null()),
+            previous_waiter: Cell::new(ptr::null()),
             waits_for_identity: Cell::new(false),
-            waits_for_spare: Cell::new(false),
+            lacks: AtomicU8::new(Lack::Nothing as u8),
             lent: Cell::new(None),
             contended: Cell::new(ptr::null()),
             waits_for: Cell::new(ptr::null()),
@@ -140,7 +145,7 @@ impl Header {
         self.id.store(id.0, Ordering::Relaxed);
     }
 
-    /// Claims the right to start it; false if it was aborted before.
+    /// Part of [`Inner::claim`], which see.
     pub(crate) fn claim(&self) -> bool {
         self.state.compare_exchange(NEW, STARTED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
@@ -246,16 +251,18 @@ impl<F: FnOnce() -> T + Send + 'static, T: Send + 'static> Cell2<F, T> {
 
     unsafe fn run(header: *const Header) {
         // SAFETY: called once, on the task's own stack.
-        let body = unsafe { Self::body(header) };
+        let (aborted, body) = unsafe { (&(*header).aborted, Self::body(header)) };
+        if aborted.load(Ordering::Relaxed) {
+            // Without unwinding, so that the closure's destructors may do what they like.
+            // SAFETY: the task runs here, and has not used its body yet.
+            return unsafe { Self::reject(header) };
+        }
         // SAFETY: as above.
         let closure = match unsafe { ptr::replace(body, Body::Taken) } {
             Body::Closure(closure) => closure,
             _ => return,
         };
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            crate::gate::check_abort();
-            closure()
-        }));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(closure));
         let outcome = outcome.map_err(|payload| match payload.downcast::<Abort>() {
             Ok(_) => Failure::Aborted,
             Err(payload) => Failure::Panicked(payload),
@@ -271,7 +278,7 @@ impl<F: FnOnce() -> T + Send + 'static, T: Send + 'static> Cell2<F, T> {
     }
 
     unsafe fn reject(header: *const Header) {
-        // SAFETY: the caller has claimed the task before it started.
+        // SAFETY: the caller has claimed the task before it started, or is the task.
         let old = unsafe { ptr::replace(Self::body(header), Body::Outcome(Err(Failure::Aborted))) };
         drop_quietly(old);
     }

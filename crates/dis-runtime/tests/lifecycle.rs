@@ -109,6 +109,51 @@ fn shutdown_ends_whatever_can_be_ended() {
 }
 
 #[test]
+fn a_closure_that_never_ran_is_dropped_where_its_destructor_may_wait() {
+    struct Waits(Arc<Event>);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            while !self.0.is_set() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+    struct Sets(Arc<Event>);
+    impl Drop for Sets {
+        fn drop(&mut self) {
+            self.0.set();
+        }
+    }
+    // The order in which the tasks are aborted is not ours to choose: both.
+    for first in [false, true] {
+        let rt = Runtime::builder().workers(1).build().unwrap();
+        let event = Arc::new(Event::manual());
+        let (waits, sets) = (Waits(event.clone()), Sets(event));
+        let at = rt.now() + Duration::from_secs(1000).into();
+        let mut waits = Some(waits);
+        let mut unstarted = || {
+            let waits = waits.take();
+            let _ = rt.task(Intent::batch()).start_at(at).spawn(move || drop(waits)).unwrap();
+        };
+        if first {
+            unstarted();
+        }
+        let parked = move || {
+            let _sets = sets;
+            loop {
+                park();
+            }
+        };
+        let _ = rt.task(Intent::interactive(1000)).spawn(parked).unwrap();
+        std::thread::sleep(Duration::from_millis(10));
+        if !first {
+            unstarted();
+        }
+        assert!(rt.shutdown(Duration::from_secs(20)));
+    }
+}
+
+#[test]
 fn two_runtimes_live_side_by_side() {
     let a = Runtime::builder().workers(1).name("a").build().unwrap();
     let b = Runtime::builder().workers(2).name("b").build().unwrap();

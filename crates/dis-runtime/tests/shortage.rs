@@ -1,0 +1,97 @@
+//! Tasks that cannot begin at once, for want of threads, and what may happen to them meanwhile.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use dis_runtime::{Intent, JoinHandle, Runtime, sleep};
+
+/// Runs one test of this file in a process of its own, which it may crash.
+fn alone(test: &str) {
+    let program = std::env::current_exe().unwrap();
+    let output = Command::new(program).args(["--exact", test, "--nocapture"]).env(CHILD, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?}: {text}", output.status);
+}
+
+/// Set in such a process: without it the tests that are meant for one do nothing.
+const CHILD: &str = "DIS_TEST_CHILD";
+
+fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+struct Counts(Arc<AtomicU64>);
+
+impl Drop for Counts {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Far more dedicated tasks than there are spare threads.
+fn crowd(rt: &Runtime, drops: &Arc<AtomicU64>) -> Vec<JoinHandle<()>> {
+    (0..200)
+        .map(|_| {
+            let value = Counts(drops.clone());
+            let task = rt.task(Intent::batch()).dedicated().spawn(move || {
+                let _value = value;
+                sleep(Duration::from_millis(1));
+            });
+            task.unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn a_task_is_aborted_while_it_waits_for_a_thread() {
+    alone("child_aborts_in_a_shortage");
+}
+
+#[test]
+fn child_aborts_in_a_shortage() {
+    if !is_child() {
+        return;
+    }
+    for round in 0..10 {
+        let rt = Runtime::builder().workers(1 + round % 2).build().unwrap();
+        let drops = Arc::new(AtomicU64::new(0));
+        let tasks = crowd(&rt, &drops);
+        std::thread::sleep(Duration::from_micros(200));
+        for (n, task) in tasks.into_iter().enumerate() {
+            // Told to try again, it enters the queue again at any time.
+            if n % 3 == 0 {
+                task.unpark();
+            }
+            task.abort();
+        }
+        // Where the headers of those that were aborted lay.
+        let _other: Vec<Box<[u8; 400]>> = (0..300).map(|_| Box::new([0x5a; 400])).collect();
+        crowd(&rt, &drops).into_iter().for_each(|task| task.join().unwrap());
+        assert!(rt.shutdown(Duration::from_secs(20)));
+        assert_eq!(drops.load(Ordering::Relaxed), 400);
+    }
+}
+
+#[test]
+fn tasks_that_are_woken_while_they_wait_for_a_thread_run_once() {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let runs = Arc::new(AtomicU64::new(0));
+    let tasks: Vec<_> = (0..300)
+        .map(|n| {
+            let runs = runs.clone();
+            let task = rt.task(Intent::batch());
+            let task = if n % 2 == 0 { task.dedicated() } else { task.shared() };
+            task.spawn(move || {
+                runs.fetch_add(1, Ordering::Relaxed);
+                sleep(Duration::from_micros(200));
+            })
+            .unwrap()
+        })
+        .collect();
+    while tasks.iter().any(|task| !task.is_finished()) {
+        tasks.iter().for_each(JoinHandle::unpark);
+    }
+    assert_eq!(runs.load(Ordering::Relaxed), 300);
+}
