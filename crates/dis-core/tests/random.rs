@@ -4,13 +4,17 @@
 
 mod common;
 
+use std::cell::Cell;
+
+use common::faulty::Faulty;
 use common::machine::{Machine, default_wait_bounds};
 use common::rng::{Replay, Rng, number_from_env};
 use common::{at, ms, us};
 use dis_core::api::{BlockReason, CpuMask, SchedError, Task, TaskId, TaskSpec, TaskState};
 use dis_core::executor::Leave;
 use dis_core::intent::{Intent, QueueType};
-use dis_core::scheduler::Urgency;
+use dis_core::policy::{NAMES, by_name};
+use dis_core::scheduler::{Config, Urgency};
 
 const REASONS: [BlockReason; 6] = [
     BlockReason::Io,
@@ -51,10 +55,21 @@ struct Driver {
 }
 
 impl Driver {
+    /// Every other machine has the product's policies, the others one of the four at random for each class.
     fn new(seed: u64) -> Driver {
+        Driver::with(seed, |rng, config| {
+            for class in QueueType::ALL.into_iter().filter(|_| seed.is_multiple_of(2)) {
+                config.policies[class.rank()] = by_name(NAMES[rng.below(4) as usize]).expect("a built-in policy");
+            }
+        })
+    }
+
+    fn with(seed: u64, set_up: impl FnOnce(&mut Rng, &mut Config)) -> Driver {
         let mut rng = Rng::new(seed);
         let cpus = 1 + rng.below(8) as usize;
-        let mut m = Machine::new(cpus);
+        let mut config = Config::new(cpus);
+        set_up(&mut rng, &mut config);
+        let mut m = Machine::with(config);
         m.rng = Rng::new(seed + 1);
         m.keep = 100;
         Driver { m, rng, cpus, most: 3 + cpus * 3, stale: Vec::new() }
@@ -326,4 +341,24 @@ fn a_slow_host() {
         driver.run(RUN);
         driver.m.events
     });
+}
+
+/// Policies forget tasks, name none or the wrong ones: the core replaces them, and nobody is lost.
+#[test]
+fn policies_that_misbehave() {
+    let faults = Cell::new(0);
+    repeat(8, |seed| {
+        let _replay = Replay(seed);
+        Faulty::seed(seed);
+        let mut driver = Driver::with(seed, |rng, config| {
+            for class in QueueType::ALL.into_iter().filter(|_| rng.chance(700)) {
+                config.policies[class.rank()] = Faulty::boxed;
+            }
+        });
+        driver.run(RUN);
+        let found = QueueType::ALL.into_iter().map(|class| driver.m.executor.policy_faults(class)).sum::<u64>();
+        faults.set(faults.get() + found);
+        driver.m.events
+    });
+    assert!(faults.get() > 0, "none was found out");
 }

@@ -97,6 +97,8 @@ impl Machine {
         for (other, Seen { urgency, .. }) in self.queues(cpu, class) {
             let first = match (class, self.policies[class.rank()]) {
                 (QueueType::Realtime | QueueType::Interactive, "edf") => mine.deadline <= urgency.deadline,
+                // Which priority goes with a loan, its own or the lender's, changes with its credit.
+                (_, "priority") if self.actors[chosen].lent || self.actors[other].lent => true,
                 (_, "priority") => mine.priority <= urgency.priority,
                 _ => true,
             };
