@@ -9,7 +9,11 @@ use crate::scheduler::state::CpuState;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// Wakes the sleepers that are due, ends the time-outs, refills the budgets.
+    #[inline(always)]
     pub(super) fn fire_timers(&self, state: &mut CpuState<C>, turn: &mut Turn, now: Timestamp) {
+        if state.timers.due() > now {
+            return;
+        }
         while let Some(key) = state.timers.pop_expired(now) {
             let task = state.task(key);
             task.sched.timed = false;

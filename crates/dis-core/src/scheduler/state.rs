@@ -415,8 +415,9 @@ impl<C> CpuState<C> {
     }
 
     /// What others may know of this CPU.
+    #[inline(always)]
     pub fn summary(&self) -> CpuLoad {
-        let running = self.current.and_then(|key| self.get(key)).map_or(IDLE_RANK, |task| task.sched.class as u8);
+        let running = self.current.map_or(IDLE_RANK, |key| peek(&self.slab, key).sched.class as u8);
         let waiting = self.ready.first().map_or(IDLE_RANK, |class| class as u8);
         CpuLoad { running, waiting, ready: self.ready_count }
     }

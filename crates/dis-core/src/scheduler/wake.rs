@@ -125,22 +125,18 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if why == Arrival::Wake {
             task.stats.wakes += 1;
         }
-        match task.intent.class {
-            IntentClass::Realtime { deadline_us, .. } => {
-                if core::mem::take(&mut task.sched.pending_release) {
-                    release_job(task, Duration::from_micros(deadline_us));
-                } else if let Some(server) = &mut task.sched.server {
-                    server.wake(now);
-                }
-                task.deadline = Some(task.sched.job.deadline);
+        if let Some(credit) = &mut task.sched.credit {
+            task.deadline = Some(now + task.sched.target);
+            credit.charge(Duration::ZERO, share, burst, now);
+        } else if task.sched.limited
+            && let IntentClass::Realtime { deadline_us, .. } = task.intent.class
+        {
+            if core::mem::take(&mut task.sched.pending_release) {
+                release_job(task, Duration::from_micros(deadline_us));
+            } else if let Some(server) = &mut task.sched.server {
+                server.wake(now);
             }
-            IntentClass::Interactive { target_latency_us } => {
-                task.deadline = Some(now + Duration::from_micros(target_latency_us));
-                if let Some(credit) = &mut task.sched.credit {
-                    credit.charge(Duration::ZERO, share, burst, now);
-                }
-            }
-            _ => {}
+            task.deadline = Some(task.sched.job.deadline);
         }
         self.admit_to_queue(state, key, why, now);
     }
@@ -211,7 +207,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         } else {
             true
         };
-        if !wake.interrupt {
+        // With others of its class there already, nothing falls due earlier than it did.
+        if !wake.interrupt && classes[newcomer.class.rank()].stat.length == 1 {
             let horizon = self.horizon(state, now);
             if horizon < state.until {
                 state.until = horizon;
