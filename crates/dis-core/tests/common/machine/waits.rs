@@ -104,10 +104,8 @@ impl Machine {
                 (wait.overdue, wait.peers) = (0, Default::default());
             }
             if was != is {
-                let moved = was.zip(is).is_none_or(|(was, is)| was.0 != is.0)
-                    && old.zip(new.as_ref()).is_some_and(|(old, new)| old.home != new.home);
-                self.shift(number, was, old, moved);
-                self.shift(number, is, new.as_ref(), moved);
+                self.shift(number, was, old);
+                self.shift(number, is, new.as_ref());
             }
         }
         for number in 0..self.actors.len() {
@@ -127,7 +125,7 @@ impl Machine {
     }
 
     /// A task has joined those at `place`, left them or changed its weight: the lag of the others may have shifted.
-    fn shift(&mut self, number: usize, place: Option<(usize, QueueType, u8)>, seen: Option<&Seen>, moved: bool) {
+    fn shift(&mut self, number: usize, place: Option<(usize, QueueType, u8)>, seen: Option<&Seen>) {
         let (Some((cpu, class, _)), Some(seen)) = (place, seen) else { return };
         if class < QueueType::Batch {
             return;
@@ -140,8 +138,8 @@ impl Machine {
         let weights = others.iter().map(|&(_, weight, _)| weight).sum::<u64>();
         let longest = others.iter().map(|&(_, _, slice)| slice).max().unwrap_or(0).max(seen.slice);
         // Its lag is its own request at most, and what one longest request of another makes of it; one that balancing has
-        // moved may be owed more.
-        let lag = if moved { MOST_OWED } else { 2 * longest };
+        // moved may be owed more, also if it competes here only later.
+        let lag = if seen.stats.migrations > 0 { MOST_OWED } else { 2 * longest };
         for (task, weight, _) in others {
             self.actors[task].wait.shifts += (u128::from(lag * weight) << FRACTION) / u128::from(weights);
         }
@@ -154,10 +152,10 @@ impl Machine {
             return;
         }
         let peers = self.queues(seen.home, class).map(|(_, seen)| seen.slice).max().unwrap_or(0);
-        let lent = |n: usize| self.actors[n].lent;
+        let lent = |n: usize| self.actors[n].changed;
         let loans = self.queues(seen.home, class).any(|(n, _)| lent(n));
         if loans || self.cpus[seen.home].current.is_some_and(|(task, _)| lent(task)) {
-            // What a loan makes of a weight is not to be seen from here.
+            // What a loan or a new intent makes of a weight, and of a lag, is not to be seen from here.
             self.actors[number].wait = Wait::default();
             return;
         }
