@@ -115,6 +115,30 @@ pub(crate) fn turn(klt: &'static Klt, me: Option<&Header>, mut step: Step, free:
     }
 }
 
+/// [`turn`] for a task `me` at a cooperative point, in which most of the time another task of its identity is to go on.
+#[inline]
+pub(crate) fn ask(klt: &'static Klt, me: &Header, leave: Leave) {
+    let rt = klt.rt();
+    let now = begin_question(klt, true);
+    let asked = rt.exec.schedule(klt.worker().cpu, now, leave);
+    let decision = answered(rt, klt, leave, now, &asked);
+    let next = decision.next.as_ref().filter(|next| ptr::eq(next.context.header().klt.load(Ordering::Relaxed), klt));
+    let Some(next) = next else {
+        let _ = turn(klt, Some(me), Step::Carry(*decision), true);
+        return;
+    };
+    klt.arm(decision.until, now);
+    let task = next.context.header();
+    if !ptr::eq(task, me) {
+        enter(klt, Some(me), task);
+        return;
+    }
+    klt.identity.hold(Some(me));
+    if next.switch {
+        saved(rt, klt.worker());
+    }
+}
+
 fn is(me: Option<&Header>, task: &Header) -> bool {
     me.is_some_and(|me| ptr::eq(me, task))
 }

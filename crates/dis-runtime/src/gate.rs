@@ -6,10 +6,10 @@ use std::thread;
 
 use dis_core::executor::Leave;
 
-use crate::dispatch::{Step, turn};
+use crate::dispatch::{Step, ask, turn};
 use crate::keep;
 use crate::klt::{self, Klt};
-use crate::task::Abort;
+use crate::task::{Abort, Header};
 
 /// Lowers the flag at the end of a runtime call in a task, after doing what came meanwhile.
 #[inline]
@@ -53,23 +53,25 @@ pub(crate) fn preempt(klt: &'static Klt) {
 /// The running task gives up the CPU. Must be called in a task, outside the runtime.
 #[inline]
 pub(crate) fn give_way(klt: &'static Klt, leave: Leave) {
-    klt.enter();
-    let me = klt.current();
-    if let Some(me) = me {
-        keep::before_leave(klt, me);
-    }
-    let _ = turn(klt, me, Step::Ask(leave), !thread::panicking());
-    leave_runtime(klt);
+    leave_by(klt, leave, keep::before_leave);
 }
 
 /// As [`give_way`] for waits: a task that is alone on its identity again may be moved again.
 pub(crate) fn wait(klt: &'static Klt, leave: Leave) {
+    leave_by(klt, leave, keep::before_wait);
+}
+
+#[inline]
+fn leave_by(klt: &'static Klt, leave: Leave, before: fn(&Klt, &Header)) {
     klt.enter();
-    let me = klt.current();
-    if let Some(me) = me {
-        keep::before_wait(klt, me);
+    if let Some(me) = klt.current() {
+        before(klt, me);
+        if thread::panicking() {
+            let _ = turn(klt, Some(me), Step::Ask(leave), false);
+        } else {
+            ask(klt, me, leave);
+        }
     }
-    let _ = turn(klt, me, Step::Ask(leave), !thread::panicking());
     leave_runtime(klt);
 }
 

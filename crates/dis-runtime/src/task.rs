@@ -47,6 +47,19 @@ pub(crate) struct VTable {
 /// The runtime's part of a task.
 #[repr(C, align(16))]
 pub(crate) struct Header {
+    // What a yield looks at, side by side.
+    /// Where it goes on, while it is not running and not parked in place.
+    pub(crate) context: UnsafeCell<Context>,
+    /// The KLT it is bound to; null before it starts.
+    pub(crate) klt: AtomicPtr<Klt>,
+    /// Somebody wants it to end.
+    pub(crate) aborted: AtomicBool,
+    /// Whether the core may move it; see `keep`.
+    pub(crate) kept: AtomicU8,
+    pub(crate) sharing: Sharing,
+    /// The class it was spawned in; decides about identities only.
+    pub(crate) class: QueueType,
+
     pub(crate) vtable: &'static VTable,
     pub(crate) rt: *const Inner,
     /// One for the runtime until the task is reaped, one for the JoinHandle.
@@ -58,17 +71,6 @@ pub(crate) struct Header {
     /// A counted reference to the joining task's runtime if it is another one, else null. Written before `joiner` names the
     /// task, taken by whoever takes the name away.
     pub(crate) joiner_rt: Cell<*const Inner>,
-    /// Somebody wants it to end.
-    pub(crate) aborted: AtomicBool,
-    /// Whether the core may move it; see `keep`.
-    pub(crate) kept: AtomicU8,
-    pub(crate) sharing: Sharing,
-    /// The class it was spawned in; decides about identities only.
-    pub(crate) class: QueueType,
-    /// The KLT it is bound to; null before it starts.
-    pub(crate) klt: AtomicPtr<Klt>,
-    /// Where it goes on, while it is not running and not parked in place.
-    pub(crate) context: UnsafeCell<Context>,
     pub(crate) stack: UnsafeCell<Option<Stack>>,
     /// The task that it waits for in an untimed join.
     pub(crate) joining: AtomicPtr<Header>,
