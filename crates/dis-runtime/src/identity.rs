@@ -194,9 +194,9 @@ pub(crate) fn acquire_or_wait(rt: &Inner, klt: &Klt, task: &Header) -> Acquired 
             if let Some(before) = unsafe { before.as_ref() }
                 && !ptr::eq(before, holder)
             {
-                inherit::update(rt, &guard, before);
+                inherit::update(&guard, before);
             }
-            inherit::update(rt, &guard, holder);
+            inherit::update(&guard, holder);
         }
         // A worker idles on it: it goes elsewhere when it hears of us.
         None => {
@@ -233,7 +233,7 @@ fn drain(rt: &Inner, guard: &Guard<'_>, identity: &Identity) {
     let mut next = identity.waiters.replace(ptr::null());
     // SAFETY: whoever was lent to has not ended, see `acquire_or_wait`.
     if let Some(borrower) = unsafe { borrower.as_ref() } {
-        inherit::update(rt, guard, borrower);
+        inherit::update(guard, borrower);
     }
     // SAFETY: a waiter is blocked in the core (or about to be), so it has not ended.
     while let Some(task) = unsafe { next.as_ref() } {

@@ -9,8 +9,7 @@ use dis_core::scheduler::Urgency;
 
 use crate::identity;
 use crate::lock::{FutexLock, Locked};
-use crate::runtime::Inner;
-use crate::sync::mutex::Core as MutexCore;
+use crate::sync::raw_mutex::Core as MutexCore;
 use crate::task::Header;
 
 /// One for the process: a mutex may be shared by tasks of several runtimes.
@@ -36,15 +35,18 @@ pub(crate) fn higher(a: Option<Urgency>, b: Option<Urgency>) -> Option<Urgency> 
 }
 
 /// Computes anew what `task` inherits, and what follows for those that it waits for.
-pub(crate) fn update(rt: &Inner, guard: &Guard<'_>, task: &Header) {
+pub(crate) fn update(guard: &Guard<'_>, task: &Header) {
     let mut next = Some(task);
     for _ in 0..MAX_CHAIN {
         let Some(task) = next else { return };
+        // A chain may lead through several runtimes.
+        // SAFETY: the runtime of a task that has not ended exists.
+        let rt = unsafe { &*task.rt };
         let mut most = identity::most_urgent_waiter(rt, guard, task);
         let mut owned = task.contended.get();
         // SAFETY: a mutex is in its owner's list only while tasks wait for it, and they borrow it.
         while let Some(mutex) = unsafe { owned.as_ref() } {
-            most = higher(most, mutex.most_urgent_waiter(rt, guard));
+            most = higher(most, mutex.most_urgent_waiter(guard));
             owned = mutex.next_contended(guard);
         }
         if most == task.lent.get() {
@@ -57,7 +59,6 @@ pub(crate) fn update(rt: &Inner, guard: &Guard<'_>, task: &Header) {
         }
         // SAFETY: as above; it waits for the mutex now.
         let waited_for: Option<&MutexCore> = unsafe { task.waits_for.get().as_ref() };
-        // SAFETY: an owner removes itself from the mutex before it ends.
-        next = waited_for.and_then(|mutex| unsafe { mutex.owner(guard).as_ref() });
+        next = waited_for.and_then(|mutex| mutex.owner(guard));
     }
 }

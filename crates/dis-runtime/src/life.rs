@@ -13,6 +13,7 @@ use crate::gate::leave_runtime;
 use crate::identity;
 use crate::klt::{self, Klt};
 use crate::runtime::{Inner, fatal};
+use crate::sync::raw_mutex;
 use crate::task::{DETACHED, DONE, ENDED, Header, NOBODY, THREAD};
 use crate::{sys, usage};
 
@@ -96,10 +97,6 @@ unsafe extern "C" fn entry(data: usize, _: usize) -> ! {
 
 /// The closure has returned or unwound: tells the joiner and ends.
 fn finish(klt: &'static Klt, task: &Header) -> ! {
-    if task.mutexes.get() > 0 {
-        // It forgot a guard: the mutex will name its owner for ever.
-        task.leak();
-    }
     // A detached task's outcome is dropped here, as user code, preemptible.
     if task.joiner.load(Ordering::Acquire) == DETACHED {
         // SAFETY: nobody collects it.
@@ -118,6 +115,10 @@ fn finish(klt: &'static Klt, task: &Header) -> ! {
         Audience::Joiner(id) => Some(id),
         Audience::Nobody => None,
     };
+    // After the last code of the user's that runs as this task.
+    if task.mutexes.get() > 0 {
+        raw_mutex::orphan(task);
+    }
     exit(klt, task, joiner)
 }
 

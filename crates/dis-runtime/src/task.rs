@@ -19,7 +19,7 @@ use crate::keep;
 use crate::klt::Klt;
 use crate::runtime::Inner;
 use crate::shortage::Lack;
-use crate::sync::mutex::Core as MutexCore;
+use crate::sync::raw_mutex::Core as MutexCore;
 
 /// Values of `Header::state`.
 pub(crate) const NEW: u32 = 0;
@@ -90,12 +90,14 @@ pub(crate) struct Header {
     pub(crate) lent: Cell<Option<Urgency>>,
     pub(crate) contended: Cell<*const MutexCore>,
     pub(crate) waits_for: Cell<*const MutexCore>,
-    /// How many of our mutexes it holds; only the task itself counts.
+    /// How many of our mutexes it holds; counted on its KLT.
     pub(crate) mutexes: Cell<u32>,
+    /// It has ended, but not all of them were unlocked. Under the inheritance lock.
+    pub(crate) orphaned: Cell<bool>,
     pub(crate) name: Box<str>,
 }
 
-// SAFETY: cells are used by one thread at a time: `next_waiter`, `lent`, `contended`, `waits_for` under the locks named,
+// SAFETY: cells are used by one thread at a time: `next_waiter`, `lent`, `contended`, `waits_for`, `orphaned` under the locks named,
 // `mutexes`, `context` and `stack` by the KLT that runs the task.
 unsafe impl Sync for Header {}
 // SAFETY: as above.
@@ -134,6 +136,7 @@ impl Header {
             contended: Cell::new(ptr::null()),
             waits_for: Cell::new(ptr::null()),
             mutexes: Cell::new(0),
+            orphaned: Cell::new(false),
             name,
         }
     }

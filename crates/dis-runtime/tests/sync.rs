@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dis_runtime::sync::{Event, Mutex, Semaphore, TryRecvError, TrySendError, channel};
-use dis_runtime::{Intent, Runtime, sleep, yield_now};
+use dis_runtime::{Intent, QueueType, Runtime, TraceKind, TraceReader, sleep, yield_now};
 
 #[test]
 fn a_mutex_excludes_tasks_and_threads() {
@@ -32,24 +32,22 @@ fn a_mutex_excludes_tasks_and_threads() {
     assert_eq!(*mutex.lock(), (10_000, 10_000));
 }
 
-/// A background task holds what an interactive one needs, and batch hogs would keep it from finishing.
+/// A background task holds what an interactive one needs, and batch hogs keep the CPU.
 #[test]
 fn the_owner_of_a_mutex_inherits() {
-    let rt = Runtime::builder().workers(1).build().unwrap();
+    let rt = Runtime::builder().workers(1).trace(4096).build().unwrap();
     let (mutex, held) = (Arc::new(Mutex::new(())), Arc::new(Event::manual()));
     let stop = Arc::new(AtomicBool::new(false));
-    let low = {
-        let (mutex, held) = (mutex.clone(), held.clone());
-        rt.spawn_fn(Intent::background(), move || {
-            let _guard = mutex.lock();
-            held.set();
-            let mut done = 0u64;
-            for i in 0..60_000_000u64 {
-                done = std::hint::black_box(done.wrapping_add(i));
-            }
-        })
-        .unwrap()
-    };
+    let (theirs, event) = (mutex.clone(), held.clone());
+    let low = rt.spawn_fn(Intent::background(), move || {
+        let _guard = theirs.lock();
+        event.set();
+        let mut done = 0u64;
+        for i in 0..60_000_000u64 {
+            done = std::hint::black_box(done.wrapping_add(i));
+        }
+    });
+    let low = low.unwrap();
     held.wait();
     let hogs: Vec<_> = (0..3)
         .map(|_| {
@@ -57,20 +55,20 @@ fn the_owner_of_a_mutex_inherits() {
             rt.spawn_fn(Intent::batch(), move || while !stop.load(Ordering::Relaxed) {}).unwrap()
         })
         .collect();
-    let high = {
-        let mutex = mutex.clone();
-        rt.spawn_fn(Intent::interactive(1000), move || {
-            let start = Instant::now();
-            drop(mutex.lock());
-            start.elapsed()
-        })
-        .unwrap()
-    };
-    let waited = high.join().unwrap();
-    println!("the interactive task waited {waited:?}");
+    let theirs = mutex.clone();
+    let high = rt.spawn_fn(Intent::interactive(1000), move || {
+        let locked = theirs.try_lock().is_some();
+        drop(theirs.lock());
+        locked
+    });
+    let (id, had_it_at_once) = (low.id(), high.unwrap().join().unwrap());
     stop.store(true, Ordering::Relaxed);
     low.join().unwrap();
     hogs.into_iter().for_each(|hog| hog.join().unwrap());
+    let mut reader = TraceReader::default();
+    let runs = rt.trace(&mut reader).into_iter().filter(|event| event.kind == TraceKind::Run && event.task == id);
+    let classes: Vec<_> = runs.filter_map(|event| event.class).collect();
+    assert!(!had_it_at_once && classes.contains(&QueueType::Interactive), "{classes:?}");
 }
 
 #[test]

@@ -2,12 +2,15 @@
 //!
 //! All of them may be used by tasks (of any runtime) and by ordinary threads together. A task that is aborted while it
 //! waits leaves the queue and unwinds. A wait costs nothing while it lasts; whoever ends it hands over directly, so that
-//! nobody can overtake those who wait.
+//! no newcomer can overtake those who wait.
 
 mod channel;
 mod event;
-pub(crate) mod mutex;
+mod mutex;
+pub(crate) mod raw_mutex;
 mod semaphore;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub use channel::{Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError, channel};

@@ -109,15 +109,20 @@ impl Waiter {
 pub(crate) struct WaitList {
     first: *const Waiter,
     last: *const Waiter,
-    len: usize,
+    len: u32,
+    /// How many others have been chosen in a row while the first waited.
+    passed: u32,
 }
+
+/// So many at most.
+const MOST_PASSED: u32 = 16;
 
 // SAFETY: the nodes are only reached under the owner's lock, and are in the list only while they exist.
 unsafe impl Send for WaitList {}
 
 impl WaitList {
     pub(crate) const fn new() -> Self {
-        WaitList { first: ptr::null(), last: ptr::null(), len: 0 }
+        WaitList { first: ptr::null(), last: ptr::null(), len: 0, passed: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -125,7 +130,7 @@ impl WaitList {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     /// Appends a node, which stays where it is until it is removed.
@@ -176,8 +181,18 @@ impl WaitList {
         })
     }
 
+    /// Takes the most urgent node out, but the first one if it has been passed often enough.
+    pub(crate) fn pop_heir(&mut self) -> Option<*const Waiter> {
+        let first = self.first;
+        let heir = if self.passed < MOST_PASSED { ptr::from_ref(self.most_urgent()?) } else { first };
+        self.passed = if ptr::eq(heir, first) { 0 } else { self.passed + 1 };
+        // SAFETY: in the list, so alive.
+        self.remove(unsafe { heir.as_ref() }?);
+        Some(heir)
+    }
+
     /// The most urgent waiter, the first among equals. Threads count as less urgent than any task. O(waiters).
-    pub(crate) fn most_urgent(&self) -> Option<&Waiter> {
+    fn most_urgent(&self) -> Option<&Waiter> {
         let mut best: Option<(&Waiter, Option<Urgency>)> = None;
         for waiter in self.iter() {
             if self.len == 1 {
