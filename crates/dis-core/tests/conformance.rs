@@ -136,6 +136,7 @@ fn errors() {
         SchedError::QueueFull,
         SchedError::ResourceExhausted,
         SchedError::PermissionDenied,
+        SchedError::Unmeasured,
         SchedError::NotSupported("this"),
     ];
     let texts: Vec<String> = all.iter().map(ToString::to_string).collect();

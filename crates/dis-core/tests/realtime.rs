@@ -43,6 +43,123 @@ fn without_budgets_an_overrun_hurts_others() {
     assert!(misses(&m, good) > 50);
 }
 
+/// As above on a host where jobs may go on with the next budget: the bandwidth is the same, but for one budget.
+#[test]
+fn an_overrun_that_borrows_hurts_only_itself() {
+    let mut config = Config::new(1);
+    config.limits.budget_borrowing = true;
+    let mut m = Machine::with(config);
+    let bad = m.spawn(realtime(10, 10, 4), &[Run(ms(7)), NextPeriod]);
+    let worse = m.spawn(realtime(20, 15, 1), &[Run(ms(5)), NextPeriod]);
+    let good = m.spawn(Intent::realtime(10_000, 10_000, 4_800), &[Run(us(4_800)), NextPeriod]);
+    m.run_until(ms(1_000));
+    m.reconcile();
+    assert_eq!(misses(&m, good), 0);
+    for (task, budgets) in [(bad, ms(4) * 101), (worse, 51 * ms(1))] {
+        assert!(misses(&m, task) > 0 && m.task(task, |t| t.stats.overruns) > 0);
+        assert!(m.actors[task].cpu_time <= budgets, "{}", m.actors[task].cpu_time);
+    }
+}
+
+/// One job in five needs more than its budget, all together less than theirs.
+#[test]
+fn an_outlier_borrows_and_misses_nothing() {
+    for borrowing in [false, true] {
+        let mut config = Config::new(1);
+        config.limits.budget_borrowing = borrowing;
+        let mut m = Machine::with(config);
+        let script = [1, 1, 1, 1, 3].into_iter().flat_map(|run| [Run(ms(run)), NextPeriod]);
+        let task = m.spawn(realtime(10, 8, 2), &script.collect::<Vec<_>>());
+        m.spawn(Intent::batch(), &[]);
+        m.run_until(ms(995));
+        m.reconcile();
+        let (misses, overruns) = (misses(&m, task), m.task(task, |t| t.stats.overruns));
+        assert_eq!((misses > 0, overruns > 0), (!borrowing, !borrowing), "{misses} {overruns}");
+    }
+}
+
+fn measuring() -> Executor<u32, common::lock::Lock> {
+    let mut config = Config::new(1);
+    config.measures = true;
+    Executor::new(config).unwrap()
+}
+
+#[test]
+fn a_budget_is_used_up_when_it_has_been_measured() {
+    let x = measuring();
+    let (id, _) = x.spawn(at(0), None, TaskSpec::new("", realtime(10, 10, 2), 0)).unwrap();
+    let ask = |t| x.schedule(0, at(t), Leave::Ask);
+    let overruns = || x.with_task(id, |task| task.stats.overruns).unwrap();
+    assert_eq!(ask(0).unwrap().until, Some(at(ms(2))));
+    x.switched(0);
+    assert_eq!(ask(ms(1)).unwrap().until, Some(at(ms(2))), "no doubt yet");
+    assert_eq!(ask(ms(2)), Err(SchedError::Unmeasured));
+    assert_eq!(ask(ms(2)), Err(SchedError::Unmeasured), "and again until it is answered");
+    x.measured(0, dis_core::api::Duration::from_micros(1_500)).unwrap();
+    let decision = ask(ms(2)).unwrap();
+    assert_eq!((decision.next.map(|next| next.id), decision.until), (Some(id), Some(at(us(2_500)))));
+    assert_eq!(overruns(), 0);
+    // What remained has really been used.
+    assert_eq!(ask(us(2_500)), Err(SchedError::Unmeasured));
+    x.measured(0, dis_core::api::Duration::from_micros(500)).unwrap();
+    let decision = ask(us(2_501)).unwrap();
+    assert_eq!((decision.next, decision.until, overruns()), (None, Some(at(ms(10))), 1));
+    assert_eq!(x.measured(1, dis_core::api::Duration::ZERO), Err(SchedError::NoCpu));
+}
+
+/// A job that ended in time although the host lost the CPU for a while leaves no debt to the next one.
+#[test]
+fn time_that_the_host_lost_is_no_debt() {
+    for (used, debt) in [(ms(1), 0), (ms(3), ms(1)), (u64::MAX, ms(2))] {
+        let x = measuring();
+        let (id, _) = x.spawn(at(0), None, TaskSpec::new("", realtime(10, 10, 2), 0)).unwrap();
+        assert!(x.schedule(0, at(0), Leave::Ask).is_ok());
+        x.switched(0);
+        assert_eq!(x.schedule(0, at(ms(4)), Leave::NextPeriod), Err(SchedError::Unmeasured));
+        x.measured(0, dis_core::api::Duration::from_nanos(used)).unwrap();
+        assert!(x.schedule(0, at(ms(4)), Leave::NextPeriod).is_ok());
+        x.switched(0);
+        let decision = x.schedule(0, at(ms(10)), Leave::Ask).unwrap();
+        let runs_until = decision.until.filter(|_| decision.next.is_some());
+        assert_eq!(runs_until, (debt < ms(2)).then_some(at(ms(12) - debt)), "{used}");
+        assert_eq!(x.with_task(id, |task| task.stats.deadline_misses).unwrap(), 0);
+    }
+}
+
+/// Who ends, owes nothing; a host is not asked in vain.
+#[test]
+fn the_end_of_a_task_needs_no_measurement() {
+    let x = measuring();
+    let _ = x.spawn(at(0), None, TaskSpec::new("", realtime(10, 10, 2), 0)).unwrap();
+    assert!(x.schedule(0, at(0), Leave::Ask).is_ok());
+    x.switched(0);
+    assert!(x.schedule(0, at(ms(4)), Leave::Exit(0)).is_ok());
+}
+
+#[test]
+fn the_hosts_overhead_is_admitted_and_granted() {
+    let mut config = Config::new(1);
+    config.limits.budget_slack = 100;
+    config.limits.budget_overhead = dis_core::api::Duration::from_micros(300);
+    let mut m = Machine::with(config);
+    let task = m.spawn(realtime(10, 10, 2), &[Run(us(2_500)), NextPeriod]);
+    assert_eq!(m.executor.reserved_ppm(), [250_000]);
+    m.run_until(ms(1_000));
+    assert_eq!((misses(&m, task), m.task(task, |t| t.stats.overruns)), (0, 0));
+    // Never more than the deadline leaves: 1 ms of a deadline of 1 ms is all of a CPU, more than admission gives.
+    let refused = m.try_spawn(TaskSpec::new("", Intent::realtime(10_000, 1_000, 700), 0), &[]);
+    assert_eq!(refused.unwrap_err(), SchedError::NoCpu);
+    let limits = dis_core::optimizer::Limits {
+        budget_overhead: dis_core::api::Duration::from_micros(300),
+        ..Default::default()
+    };
+    let budget = |wcet, deadline| {
+        let us = dis_core::api::Duration::from_micros;
+        limits.budget(us(wcet), us(deadline)).as_nanos()
+    };
+    assert_eq!((budget(600, 1_000), budget(800, 1_000)), (us(900), ms(1)));
+}
+
 /// A job that blocks in its middle must not get a second budget by waking up late.
 #[test]
 fn a_job_that_suspends_itself_hurts_only_itself() {

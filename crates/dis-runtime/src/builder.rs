@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dis_context::{StackConfig, StackError, StackPool};
-use dis_core::api::{CpuMask, MAX_CPUS};
+use dis_core::api::{CpuMask, Duration, MAX_CPUS};
 use dis_core::executor::Executor;
 use dis_core::intent::QueueType;
 use dis_core::optimizer::Limits;
@@ -89,11 +89,17 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
-/// The core's limits, with a slack of 100 ‰ on Realtime budgets: a process is charged for switches, signals and the time
-/// that the kernel takes from its CPUs, so a job that really uses its wcet is seen to use a little more. Admission counts
-/// the slack.
+/// The core's limits, with allowances on Realtime budgets for what a process under Linux pays and cannot see: a slack of
+/// 100 ‰ for timer interrupts and the clock speed, 100 µs a job for the release, the switch to the job's thread and
+/// preemptions, and borrowing for what a hypervisor takes unseen. Admission counts slack and overhead. See
+/// `docs/guarantees.md` for the measurements.
 pub fn default_limits() -> Limits {
-    Limits { budget_slack: 100, ..Limits::default() }
+    Limits {
+        budget_slack: 100,
+        budget_overhead: Duration::from_micros(100),
+        budget_borrowing: true,
+        ..Limits::default()
+    }
 }
 
 /// Sets a [`Runtime`] up. Made by [`Runtime::builder`].
@@ -233,6 +239,8 @@ impl Builder {
         config.max_tasks = self.max_tasks;
         // Growth under the core's lock would wait for the allocator, whose lock a preempted task may hold.
         config.reserve = self.max_tasks;
+        // The kernel counts for each thread what it really ran.
+        config.measures = true;
         config.limits = self.limits;
         for (class, name) in &self.policies {
             let factory = policy::by_name(name).ok_or_else(|| BuildError::UnknownPolicy(name.clone()))?;

@@ -7,7 +7,7 @@
 use std::ptr;
 use std::sync::atomic::Ordering;
 
-use dis_core::api::{SchedResult, Timestamp};
+use dis_core::api::{SchedError, SchedResult, Timestamp};
 use dis_core::executor::{Decision, Leave};
 
 use crate::binding::{self, Site};
@@ -16,8 +16,8 @@ use crate::klt::{Klt, Order};
 use crate::life::enter;
 use crate::runtime::{Inner, fatal};
 use crate::task::{Header, TaskRef};
-use crate::trace;
 use crate::worker::Worker;
+use crate::{trace, usage};
 
 /// What a turn does first, or next.
 pub(crate) enum Step {
@@ -61,6 +61,10 @@ pub(crate) fn turn(klt: &'static Klt, me: Option<&Header>, mut step: Step, free:
             Step::Ask(leave) => {
                 now = begin_question(klt, free);
                 asked = rt.exec.schedule(klt.worker().cpu, now, *leave);
+                if matches!(asked, Err(SchedError::Unmeasured)) {
+                    usage::measure(klt);
+                    continue;
+                }
                 answered(rt, klt, *leave, now, &asked)
             }
             Step::Carry(decision) => {
@@ -121,6 +125,10 @@ pub(crate) fn ask(klt: &'static Klt, me: &Header, leave: Leave) {
     let rt = klt.rt();
     let now = begin_question(klt, true);
     let asked = rt.exec.schedule(klt.worker().cpu, now, leave);
+    if matches!(asked, Err(SchedError::Unmeasured)) {
+        let _ = turn(klt, Some(me), Step::Ask(leave), true);
+        return;
+    }
     let decision = answered(rt, klt, leave, now, &asked);
     let next = decision.next.as_ref().filter(|next| ptr::eq(next.context.header().klt.load(Ordering::Relaxed), klt));
     let Some(next) = next else {

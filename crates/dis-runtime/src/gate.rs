@@ -5,11 +5,13 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use dis_core::executor::Leave;
+use dis_core::intent::QueueType;
 
 use crate::dispatch::{Step, ask, turn};
 use crate::keep;
 use crate::klt::{self, Klt};
 use crate::task::{Abort, Header};
+use crate::usage;
 
 /// Lowers the flag at the end of a runtime call in a task, after doing what came meanwhile.
 #[inline]
@@ -59,6 +61,11 @@ pub(crate) fn give_way(klt: &'static Klt, leave: Leave) {
 /// As [`give_way`] for waits: a task that is alone on its identity again may be moved again.
 pub(crate) fn wait(klt: &'static Klt, leave: Leave) {
     leave_by(klt, leave, keep::before_wait);
+    if let Some(me) = klt.current()
+        && me.class == QueueType::Realtime
+    {
+        usage::resumed(klt, me);
+    }
 }
 
 #[inline]

@@ -24,7 +24,7 @@ use crate::signal;
 use crate::sys;
 use crate::task::{Header, TaskRef};
 use crate::timer::Timer;
-use crate::usage::Usage;
+use crate::usage::{Mark, Usage};
 use crate::worker::Worker;
 
 /// The shortest time to which the timer is set, ns: a task gets at least this far before it is asked again, whatever the
@@ -86,10 +86,12 @@ pub(crate) struct Klt {
     pub(crate) signals: AtomicU64,
     /// Whose the thread's use of the machine is.
     pub(crate) usage: Usage,
+    /// Where the present budget of a Realtime task began.
+    pub(crate) mark: Mark,
 }
 
 // SAFETY: the cells are used by the thread itself only (`base`, `handoff`, `dead`, `garbage`, `stack`,
-// `asked`, `timer`), by the poster
+// `asked`, `timer`, `mark`), by the poster
 // and the thread in turns (`order`, ordered by `mail`), or under the lock of the spares (`next_spare`).
 unsafe impl Sync for Klt {}
 // SAFETY: as above; `rt` outlives all KLTs.
@@ -133,6 +135,7 @@ impl Klt {
             next_spare: Cell::new(ptr::null()),
             signals: AtomicU64::new(0),
             usage: Usage::new(),
+            mark: Mark::new(),
         }
     }
 

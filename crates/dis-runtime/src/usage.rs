@@ -5,18 +5,20 @@
 //! KLT's counters are therefore read when the number of its tasks changes, and when somebody asks for a task's counters;
 //! never at a yield, a wait or a preemption.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{Cursor, Write};
 use std::mem;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use dis_core::api::{TaskId, TaskStats, Timestamp};
+use dis_core::api::{Duration, Task, TaskId, TaskStats, Timestamp};
+use dis_core::intent::QueueType;
 
 use crate::gate::inside;
 use crate::klt::{self, Klt};
 use crate::lock::Locked;
 use crate::runtime::Inner;
-use crate::task::Header;
+use crate::task::{Header, TaskRef};
 
 /// Counters that were read so recently, ns, are not read again when a task begins or ends: trivial tasks cost no system call.
 /// So much a task may be charged of another one's use of the same thread.
@@ -78,9 +80,61 @@ impl Usage {
     }
 }
 
+/// What a KLT had used when the budget of a Realtime task began. Only the thread itself uses it.
+///
+/// It is one for all tasks of the thread: if another Realtime task has begun a budget there meanwhile, nobody knows any
+/// more what the first has used; what it loses to others then counts against it, as on a host that cannot measure.
+pub(crate) struct Mark {
+    task: Cell<u64>,
+    job: Cell<u64>,
+    /// When the budget began; 0: the one that was in force after the last measurement.
+    budget: Cell<u64>,
+    total: Cell<u64>,
+}
+
+impl Mark {
+    pub(crate) const fn new() -> Mark {
+        Mark { task: Cell::new(0), job: Cell::new(0), budget: Cell::new(0), total: Cell::new(0) }
+    }
+}
+
+/// A Realtime task goes on after a wait: if with a new job or budget, what the thread has used up to now is none of its.
+/// One system call for each of those.
+#[cold]
+pub(crate) fn resumed(klt: &Klt, task: &Header) {
+    let (id, mark) = (task.id(), &klt.mark);
+    let look = |task: &Task<TaskRef>| (task.job().number, task.budget_start().unwrap_or(Timestamp::ZERO).as_nanos());
+    let Ok((job, budget)) = inside(|| klt.rt().exec.with_task(id, look)) else { return };
+    let same = mark.task.get() == id.0 && mark.job.get() == job && [0, budget].contains(&mark.budget.get());
+    mark.budget.set(budget);
+    if !same {
+        mark.task.set(id.0);
+        mark.job.set(job);
+        mark.total.set(clock(libc::CLOCK_THREAD_CPUTIME_ID));
+    }
+}
+
+/// The core wants to know what the running task has really used of its budget, by the kernel's count for its thread: that
+/// leaves out what other processes and a hypervisor took, and the time in which the worker was handed over. Inside the
+/// runtime, on the task's KLT.
+#[cold]
+pub(crate) fn measure(klt: &Klt) {
+    let (mark, total) = (&klt.mark, clock(libc::CLOCK_THREAD_CPUTIME_ID));
+    let id = klt.current().map_or(0, |task| task.id().0);
+    let own = id == mark.task.get();
+    let used = if own { Duration::from_nanos(total.saturating_sub(mark.total.get())) } else { Duration::MAX };
+    let _ = klt.rt().exec.measured(klt.worker().cpu, used);
+    mark.task.set(id);
+    mark.budget.set(0);
+    mark.total.set(total);
+}
+
 /// `task` begins on the calling KLT. Inside the runtime, in task context.
 pub(crate) fn begin(klt: &Klt, task: &Header, now: Timestamp) {
     change(klt, task, 1, now);
+    if task.class == QueueType::Realtime {
+        resumed(klt, task);
+    }
 }
 
 /// `task` ends on the calling KLT. Inside the runtime, in task context.

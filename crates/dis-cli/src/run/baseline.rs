@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use dis_core::api::CpuMask;
+use dis_core::api::{CpuMask, Duration as Micros};
 use dis_core::intent::{IntentClass, QueueType};
 use dis_core::optimizer::Limits;
 use dis_workload::Workload;
@@ -116,10 +116,10 @@ impl Baseline {
                 Policy::Fifo(rate_monotonic(workload, period_us))
             }
             (Baseline::Deadline, IntentClass::Realtime { period_us, deadline_us, wcet_us }) => {
-                // The same slack as under DIS.
-                let runtime = wcet_us.saturating_mul(1_000 + u64::from(limits.budget_slack));
-                let deadline = deadline_us.saturating_mul(1_000);
-                Policy::Deadline { runtime: runtime.min(deadline), deadline, period: period_us.saturating_mul(1_000) }
+                // The same allowances as under DIS.
+                let runtime = limits.budget(Micros::from_micros(wcet_us), Micros::from_micros(deadline_us));
+                let (runtime, deadline) = (runtime.as_nanos(), deadline_us.saturating_mul(1_000));
+                Policy::Deadline { runtime, deadline, period: period_us.saturating_mul(1_000) }
             }
         }
     }

@@ -28,6 +28,9 @@ pub enum SchedError {
     ResourceExhausted,
     /// The caller may not do this.
     PermissionDenied,
+    /// The running task has used up its budget by the clock, and the host said that it can measure what the task really
+    /// used: it is to say that ([`Executor::measured`](crate::executor::Executor::measured)) and ask again.
+    Unmeasured,
     /// This host cannot do it; the text says what and why.
     NotSupported(&'static str),
 }
@@ -44,6 +47,7 @@ impl fmt::Display for SchedError {
             Self::QueueFull => f.write_str("queue full"),
             Self::ResourceExhausted => f.write_str("resource exhausted"),
             Self::PermissionDenied => f.write_str("permission denied"),
+            Self::Unmeasured => f.write_str("what the running task has used is to be measured first"),
             Self::NotSupported(what) => write!(f, "not supported: {what}"),
         }
     }

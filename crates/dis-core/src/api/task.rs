@@ -180,6 +180,11 @@ impl<C> Task<C> {
     pub fn job(&self) -> crate::executor::Job {
         self.sched.job
     }
+
+    /// When the present budget of a Realtime task began.
+    pub fn budget_start(&self) -> Option<Timestamp> {
+        self.sched.server.filter(|_| self.sched.reserved_ppm > 0).map(|server| server.start)
+    }
 }
 
 /// What a spawn needs beside the intent.

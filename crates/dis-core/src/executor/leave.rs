@@ -57,10 +57,11 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// The task is ready still and lets others go first; or it waits for its next budget, or goes where it must.
     fn give_way(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, turn: &mut Turn, now: Timestamp) {
         turn.surplus = true;
+        let borrowing = state.limits.budget_borrowing;
         let task = state.task(key);
         let exhausted = task.sched.server.is_some_and(|server| server.is_exhausted());
         if exhausted || task.sched.dirty || task.urgency().class != task.sched.class {
-            task.stats.overruns += u64::from(exhausted && task.sched.reserved_ppm > 0);
+            task.stats.overruns += u64::from(task.overruns(borrowing, now));
             task.stats.time_slice = 0;
             self.stop_competing(state, key, TaskState::Ready, now);
             self.admit_to_queue(state, key, Arrival::Migrate, now);
@@ -75,7 +76,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
     /// The task would go on; may it?
     fn stay(&self, state: &mut CpuState<C>, key: TaskKey, turn: &mut Turn, now: Timestamp) {
-        let cpu = state.cpu;
+        let (cpu, borrowing) = (state.cpu, state.limits.budget_borrowing);
         let task = state.task(key);
         let class = task.sched.class;
         let why = if core::mem::take(&mut task.sched.dirty) {
@@ -87,8 +88,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             }
             Arrival::Migrate
         } else if task.sched.server.is_some_and(|server| server.is_exhausted()) {
-            // Requeuing finds the budget empty, and lets it wait for the next.
-            task.stats.overruns += u64::from(task.sched.reserved_ppm > 0);
+            // Requeuing finds the budget empty, and lets it wait for the next, or go on with that.
+            task.stats.overruns += u64::from(task.overruns(borrowing, now));
             Arrival::Migrate
         } else if class == QueueType::Interactive && task.urgency().class != class {
             Arrival::Migrate

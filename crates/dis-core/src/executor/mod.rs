@@ -12,6 +12,7 @@ mod balance;
 mod charge;
 mod decision;
 mod leave;
+mod measure;
 mod pick;
 mod rotate;
 mod steal;
@@ -101,7 +102,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     ///
     /// # Errors
     /// [`SchedError::NoCpu`] for a CPU that is not there; [`SchedError::InvalidState`] if the task that ran before has
-    /// not been saved yet, or if `leave` needs a running task and there is none. Nothing has changed then.
+    /// not been saved yet, or if `leave` needs a running task and there is none; [`SchedError::Unmeasured`] if the host is
+    /// to [measure](Self::measured) first. Nothing has changed then.
     pub fn schedule(&self, cpu: usize, now: Timestamp, leave: Leave) -> SchedResult<Decision<C>> {
         let shared = self.tasks.cpus.get(cpu).ok_or(SchedError::NoCpu)?;
         let state = shared.state.lock();
@@ -140,6 +142,9 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             Some(live) => live,
             None => self.check(&state, leave)?,
         };
+        if self.is_in_doubt(&mut state, leave, now) {
+            return Err(SchedError::Unmeasured);
+        }
         let mut turn = Turn { live, surplus: false, pulled: false, receiver: None, interrupt: None };
         let asked = shared.look_around.load(Ordering::Relaxed) && shared.look_around.swap(false, Ordering::AcqRel);
         if now >= state.balance.due && !state.stealable.is_empty() {

@@ -17,12 +17,14 @@ pub struct Server {
     pub start: Timestamp,
     /// What is left of the budget, ns; negative if a late timer let the task overrun: the debt is carried over.
     remaining: i64,
+    /// What has been charged to this budget and may turn out to have been somebody else's, ns.
+    refundable: i64,
 }
 
 impl Server {
     /// A server whose first period begins at its first use.
     pub fn new(budget: Duration, relative_deadline: Duration, period: Duration) -> Self {
-        Server { budget, relative_deadline, period, start: Timestamp::ZERO, remaining: nanos(budget) }
+        Server { budget, relative_deadline, period, start: Timestamp::ZERO, remaining: nanos(budget), refundable: 0 }
     }
 
     /// Absolute deadline of the current period.
@@ -48,19 +50,35 @@ impl Server {
     /// Uses up `ran`.
     pub fn charge(&mut self, ran: Duration) {
         self.remaining = self.remaining.saturating_sub(nanos(ran));
+        self.refundable = self.refundable.saturating_add(nanos(ran));
+    }
+
+    /// Whether the budget is used up, but would not be if the task had run for less than it was charged.
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_exhausted() && self.remaining.saturating_add(self.refundable) > 0
+    }
+
+    /// The task has really run for `used` since this budget began, or since the last measurement: the rest of what was
+    /// charged comes back, once. An answer that is too high costs the task something, one that is too low at most doubles
+    /// this budget.
+    pub fn measured(&mut self, used: Duration) {
+        self.remaining = self.remaining.saturating_add((self.refundable - nanos(used)).max(0));
+        self.refundable = 0;
     }
 
     /// A job released at `release` begins: a period of its own, unless one is under way already (an overrun borrowed from
     /// it, or the job before began it when it woke up late). Two budgets in one period would be at the cost of others.
     pub fn release(&mut self, release: Timestamp) {
+        self.refundable = 0;
         if release >= self.replenishment() || self.start == Timestamp::ZERO {
             self.begin(release);
         }
     }
 
     /// The task wakes up in mid-period: it keeps deadline and budget if it cannot exceed its bandwidth with them, else
-    /// a new period begins now.
-    pub fn wake(&mut self, now: Timestamp) {
+    /// a new period begins now. What its suspension made the host do (`cost`) is the task's and does not come back.
+    pub fn wake(&mut self, now: Timestamp, cost: Duration) {
+        self.refundable = self.refundable.saturating_sub(nanos(cost)).max(0);
         let left = self.deadline().since(now).as_nanos();
         let too_much = u128::from(self.remaining().as_nanos()) * u128::from(self.relative_deadline.as_nanos())
             > u128::from(left) * u128::from(self.budget.as_nanos());
@@ -69,10 +87,25 @@ impl Server {
         }
     }
 
+    /// Whether the next period's budget may be used now: not if that has been done already.
+    pub fn may_borrow(&self, now: Timestamp) -> bool {
+        self.start <= now
+    }
+
+    /// The task goes on with the budget of the next period, and the deadline of that. Others lose nothing by it: under EDF a
+    /// budget that becomes available before its period, and is due when it would be due anyway, asks for no more than
+    /// one that comes in time. At most one budget is ahead of its period, so the bandwidth stays what it is.
+    pub fn borrow(&mut self) {
+        self.start = self.replenishment();
+        self.refundable = 0;
+        self.remaining = self.remaining.saturating_add(nanos(self.budget));
+    }
+
     /// The throttled task gets the budget of the period that contains `now`, less its debt.
     pub fn replenish(&mut self, now: Timestamp) {
         while self.is_exhausted() && self.replenishment() <= now {
             self.start = self.replenishment();
+            self.refundable = 0;
             self.remaining = self.remaining.saturating_add(nanos(self.budget)).min(nanos(self.budget));
             // After a long absence, skip what lies behind instead of counting through it.
             let behind = now.since(self.replenishment()).as_nanos() / self.period.as_nanos().max(1);
@@ -86,6 +119,7 @@ impl Server {
 
     fn begin(&mut self, at: Timestamp) {
         self.start = at;
+        self.refundable = 0;
         // A debt is owed whatever begins.
         self.remaining = self.remaining.min(0).saturating_add(nanos(self.budget));
     }
@@ -148,10 +182,10 @@ mod tests {
         let mut s = Server::new(d(4), d(8), d(8));
         s.release(at(100));
         s.charge(d(2));
-        s.wake(at(104));
+        s.wake(at(104), d(0));
         assert_eq!((s.deadline(), s.remaining()), (at(108), d(2)));
         // One later it would be too much: a new period.
-        s.wake(at(105));
+        s.wake(at(105), d(0));
         assert_eq!((s.deadline(), s.remaining()), (at(113), d(4)));
     }
 
@@ -167,6 +201,82 @@ mod tests {
         // The next job's release is the period that the overrun borrowed from: no second budget.
         s.release(at(108));
         assert_eq!(s.remaining(), d(3));
+    }
+
+    #[test]
+    fn one_budget_is_borrowed_at_a_time() {
+        let mut s = Server::new(d(4), d(6), d(8));
+        s.release(at(100));
+        s.charge(d(5));
+        assert!(s.may_borrow(at(105)));
+        s.borrow();
+        assert_eq!((s.deadline(), s.remaining()), (at(114), d(3)));
+        s.charge(d(3));
+        assert!(!s.may_borrow(at(107)) && s.may_borrow(at(108)));
+        s.borrow();
+        // Four in each period, one period ahead; the job of 116 finds its own budget unless it was used.
+        assert_eq!((s.deadline(), s.remaining()), (at(122), d(4)));
+        s.charge(d(1));
+        s.release(at(116));
+        assert_eq!((s.deadline(), s.remaining()), (at(122), d(3)));
+        s.release(at(124));
+        assert_eq!((s.deadline(), s.remaining()), (at(130), d(4)), "nothing is owed any more");
+    }
+
+    #[test]
+    fn what_the_task_did_not_get_comes_back_once() {
+        let mut s = Server::new(d(4), d(8), d(8));
+        s.release(at(100));
+        s.charge(d(3));
+        assert!(!s.is_in_doubt(), "nothing hangs on it");
+        s.charge(d(2));
+        assert!(s.is_in_doubt());
+        // 5 were charged, 3 used: 1 is left of 4.
+        s.measured(d(3));
+        assert_eq!(s.remaining(), d(1));
+        // From here on the measurement begins anew, and 2 of the 2 charged were used: exhausted for good.
+        s.charge(d(2));
+        assert!(s.is_in_doubt());
+        s.measured(d(2));
+        assert!(s.is_exhausted() && !s.is_in_doubt());
+        // Time that passes until the task is stopped changes nothing about that.
+        s.charge(d(1));
+        assert!(!s.is_in_doubt());
+        s.replenish(at(108));
+        assert_eq!(s.remaining(), d(2), "1 was really used too much, and 1 after the verdict");
+    }
+
+    #[test]
+    fn no_more_comes_back_than_was_charged_to_this_budget() {
+        let mut s = Server::new(d(4), d(8), d(8));
+        s.release(at(100));
+        s.charge(d(4));
+        s.measured(d(0));
+        assert_eq!(s.remaining(), d(4));
+        s.measured(d(0));
+        assert_eq!(s.remaining(), d(4), "once");
+        s.charge(d(3));
+        s.release(at(108));
+        s.charge(d(4));
+        s.measured(d(0));
+        assert_eq!(s.remaining(), d(4), "not what was charged before");
+        // Too high an answer takes nothing away.
+        s.charge(d(1));
+        s.measured(d(100));
+        assert_eq!(s.remaining(), d(3));
+    }
+
+    #[test]
+    fn a_suspension_is_paid_for() {
+        let mut s = Server::new(d(8), d(16), d(16));
+        s.release(at(100));
+        s.charge(d(4));
+        s.wake(at(105), d(1));
+        s.charge(d(4));
+        assert!(s.is_in_doubt());
+        // 8 charged, 5 used, 1 for the suspension.
+        s.measured(d(5));
+        assert_eq!(s.remaining(), d(2));
     }
 
     #[test]

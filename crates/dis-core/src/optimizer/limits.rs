@@ -14,6 +14,13 @@ pub struct Limits {
     /// hosts that cannot measure a job's time exactly (what a switch or an interrupt costs is charged to somebody);
     /// admission counts it, so it never costs another task anything.
     pub budget_slack: u16,
+    /// How much longer still, whatever its wcet: what the host itself needs for each job, to release it, to switch to it
+    /// and back after preemptions. Default 0; admission counts it too.
+    pub budget_overhead: Duration,
+    /// Whether a Realtime job that has used up its budget goes on with the next period's, with the deadline of that, instead
+    /// of being stopped at once; only one budget ahead. Default false. For hosts on which a job's time has outliers that
+    /// no allowance covers: one of them then costs no deadline, and the bandwidth stays what was admitted.
+    pub budget_borrowing: bool,
     /// Most that System gets of a window while another class waits. Default 500 ‰, and never more than Realtime
     /// reservations leave of `realtime`.
     pub system: u16,
@@ -39,6 +46,8 @@ impl Default for Limits {
         Limits {
             realtime: 950,
             budget_slack: 0,
+            budget_overhead: Duration::ZERO,
+            budget_borrowing: false,
             system: 500,
             window: Duration::from_millis(10),
             batch_wait: Duration::from_millis(75),
@@ -58,6 +67,8 @@ pub enum LimitsError {
     Share(&'static str),
     /// `budget_slack` above 1000 ‰.
     Slack,
+    /// `budget_overhead` above one second.
+    Overhead,
     /// A time of zero, or above one hour.
     Time(&'static str),
 }
@@ -67,6 +78,7 @@ impl fmt::Display for LimitsError {
         match self {
             LimitsError::Share(name) => write!(f, "limit `{name}` must be 1 to 1000 per mille"),
             LimitsError::Slack => f.write_str("limit `budget_slack` must be at most 1000 per mille"),
+            LimitsError::Overhead => f.write_str("limit `budget_overhead` must be at most one second"),
             LimitsError::Time(name) => write!(f, "limit `{name}` must be above 0 and at most one hour"),
         }
     }
@@ -75,6 +87,12 @@ impl fmt::Display for LimitsError {
 impl core::error::Error for LimitsError {}
 
 impl Limits {
+    /// The CPU time that a Realtime job may really use: its wcet, the slack and the overhead, at most its deadline.
+    pub fn budget(&self, wcet: Duration, deadline: Duration) -> Duration {
+        let with_slack = wcet.mul_div(1000 + u64::from(self.budget_slack), 1000);
+        with_slack.saturating_add(self.budget_overhead).min(deadline)
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
@@ -89,6 +107,9 @@ impl Limits {
         }
         if self.budget_slack > 1000 {
             return Err(LimitsError::Slack);
+        }
+        if self.budget_overhead > Duration::from_secs(1) {
+            return Err(LimitsError::Overhead);
         }
         for (name, time) in [
             ("window", self.window),

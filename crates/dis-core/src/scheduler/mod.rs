@@ -51,6 +51,10 @@ pub struct Config {
     /// task's own name). Costs address space; memory is touched only as tasks come. A host whose scheduler may run while
     /// some task holds the allocator's lock sets this to `max_tasks`. Default 0: room is made as tasks come.
     pub reserve: u32,
+    /// Whether the host can measure how long a task has really run: not while the host's own scheduler, or a hypervisor, ran
+    /// somebody else on the CPU. Then no Realtime budget counts as used up before it has been measured
+    /// ([`SchedError::Unmeasured`]). Default false: what the clock says counts.
+    pub measures: bool,
     /// Caps, floors and waits.
     pub limits: Limits,
     /// The policy of each class, by rank. Default: priority, edf, edf, fair, fair.
@@ -64,6 +68,7 @@ impl Config {
             cpus,
             max_tasks: 1 << 22,
             reserve: 0,
+            measures: false,
             limits: Limits::default(),
             policies: QueueType::ALL.map(default_policy),
         }

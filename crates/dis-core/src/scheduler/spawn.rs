@@ -11,10 +11,8 @@ use crate::intent::{Intent, IntentClass, QueueType, TaskHistory};
 use crate::optimizer::{Credit, Limits, SPAWN_GRACE, Server, Wanted, choose_cpu, may_wait_for_parent};
 use crate::policy::{Entity, TaskKey, VirtualTime};
 
-/// The CPU time that a Realtime job may really use: the wcet and the limits' slack, at most the deadline.
 fn budget(wcet_us: u64, deadline_us: u64, limits: &Limits) -> Duration {
-    let wcet = Duration::from_micros(wcet_us);
-    wcet.mul_div(1000 + u64::from(limits.budget_slack), 1000).min(Duration::from_micros(deadline_us))
+    limits.budget(Duration::from_micros(wcet_us), Duration::from_micros(deadline_us))
 }
 
 /// Utilisation that a Realtime intent reserves, per million of one CPU, rounded up; 0 for the other classes.

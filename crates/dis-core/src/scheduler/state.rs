@@ -529,6 +529,12 @@ impl<C> Task<C> {
         horizon.max(now + Duration::from_nanos(1))
     }
 
+    /// Whether a Realtime task is about to be stopped because it has used all that it may.
+    pub(crate) fn overruns(&self, borrowing: bool, now: Timestamp) -> bool {
+        let stopped = |server: Server| server.is_exhausted() && !(borrowing && server.may_borrow(now));
+        self.sched.reserved_ppm > 0 && self.sched.server.is_some_and(stopped)
+    }
+
     /// Whether another CPU may take the task out of its queue, as far as its affinity allows.
     #[inline(always)]
     pub(crate) fn may_be_stolen(&self) -> bool {

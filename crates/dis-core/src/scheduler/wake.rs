@@ -116,6 +116,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     pub(crate) fn make_ready(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, now: Timestamp) {
         state.clear_timer(key);
         let (share, burst) = (state.limits.interactive_share, state.limits.interactive_burst);
+        let overhead = state.limits.budget_overhead;
         let task = state.task(key);
         if task.state == TaskState::Blocked && task.sched.pending_release {
             task.sched.job.release = task.sched.job.release.max(now);
@@ -134,7 +135,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             if core::mem::take(&mut task.sched.pending_release) {
                 release_job(task, Duration::from_micros(deadline_us));
             } else if let Some(server) = &mut task.sched.server {
-                server.wake(now);
+                server.wake(now, overhead);
             }
             task.deadline = Some(task.sched.job.deadline);
         }
@@ -148,7 +149,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if state.evict == Some(key) {
             return;
         }
-        let cpu = state.cpu;
+        let (cpu, borrowing) = (state.cpu, state.limits.budget_borrowing);
         let task = state.task(key);
         if !task.affinity.contains(cpu) {
             self.evict(state, key);
@@ -161,8 +162,12 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             } else {
                 server.replenish(now);
             }
+            if server.is_exhausted() && realtime && borrowing && server.may_borrow(now) {
+                server.borrow();
+            }
             if server.is_exhausted() {
-                let at = server.replenishment();
+                // One that is a budget ahead may borrow again when that one's period begins.
+                let at = if server.may_borrow(now) { server.replenishment() } else { server.start };
                 task.sched.throttled = true;
                 state.set_timer(key, at);
                 return;

@@ -29,6 +29,12 @@ impl Account {
 }
 
 impl Machine {
+    /// Only the plain hard server is followed; what a host's limits add to it is judged by the tests of that.
+    pub(super) fn follows_servers(&self) -> bool {
+        let limits = &self.limits;
+        limits.budget_slack == 0 && limits.budget_overhead.is_zero() && !limits.budget_borrowing
+    }
+
     /// CPU time of a task up to now.
     fn used(&self, task: usize) -> u64 {
         let running = self.cpus.iter().find(|cpu| cpu.current.is_some_and(|(t, _)| t == task));
@@ -61,6 +67,9 @@ impl Machine {
                 continue;
             }
             if seen.is_realtime() {
+                if !self.follows_servers() {
+                    continue;
+                }
                 self.check_server(task, seen.clone(), old);
             } else if (1..1000).contains(&seen.cpu_max) {
                 self.check_cap(task, seen, old);
