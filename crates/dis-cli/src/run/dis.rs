@@ -226,21 +226,23 @@ impl Tasks {
             outcome.notes.push(hang_text("linux: tasks", &hung));
         }
         self.release();
-        for (me, instance) in plan.workload.instances().enumerate() {
-            let slot = &self.round.slots[me];
-            if let Some(handle) = self.handles[me].take() {
-                if !ended && !slot.is_done() {
-                    handle.abort();
-                    let patience = sys::monotonic() + ABORT_NS;
-                    while !handle.is_finished() && sys::monotonic() < patience {
-                        sleep(Duration::from_millis(1));
-                    }
-                }
-                if (ended || handle.is_finished())
-                    && let Err(error @ JoinError::Panic(_)) = handle.join()
-                {
-                    outcome.panics.push(format!("{}: {error}", instance.name()));
-                }
+        let all = || plan.workload.instances().zip(&self.handles).zip(&self.round.slots);
+        if !ended {
+            all().filter(|(_, slot)| !slot.is_done()).for_each(|((_, handle), _)| {
+                handle.with(JoinHandle::abort);
+            });
+        }
+        // One patience for all, as there may be very many.
+        let patience = sys::monotonic() + ABORT_NS;
+        for ((instance, handle), slot) in all() {
+            let Some(handle) = handle.take() else { continue };
+            while !ended && !slot.is_done() && !handle.is_finished() && sys::monotonic() < patience {
+                sleep(Duration::from_millis(1));
+            }
+            if (ended || handle.is_finished())
+                && let Err(error @ JoinError::Panic(_)) = handle.join()
+            {
+                outcome.panics.push(format!("{}: {error}", instance.name()));
             }
         }
         outcome.records = self.round.records(self.round.run.start() + outcome.duration_ns);

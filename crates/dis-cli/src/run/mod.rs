@@ -82,6 +82,11 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         note("stopped early by a signal; the report covers the time until then");
         return Ok(ExitCode::from(code));
     }
+    verdict(&panics)
+}
+
+/// How the command ends: a task that panicked is a failure.
+fn verdict(panics: &[String]) -> Result<ExitCode, Failure> {
     if let Some(first) = panics.first() {
         let more = if panics.len() > 1 { format!(" (and {} more)", panics.len() - 1) } else { String::new() };
         return Err(Failure::failed(format!("{first}{more}")));
@@ -208,5 +213,35 @@ mod tests {
         let slower = text(threads, 100_000_000, 150_000_000).unwrap();
         assert!(slower.starts_with("linux-eevdf: the `run` steps took 50 % more CPU time"), "{slower}");
         assert!(text(dis, 100_000_000, 50_000_000).unwrap().contains("50 % less CPU time"));
+    }
+
+    /// No file can make a task panic, as the reader refuses what cannot be run; a workload made in code can.
+    #[test]
+    fn a_panic_is_told_with_the_tasks_name() {
+        use dis_workload::model::{MutexId, Repeat, Step, TaskSpec};
+        let mut task = TaskSpec::new("broken", dis_core::intent::Intent::batch(), vec![Step::Lock(MutexId(7))]);
+        task.repeat = Repeat::Times(1);
+        let workload = dis_workload::Workload { tasks: vec![task], ..Default::default() };
+        let plan = Plan {
+            file: "w.toml".into(),
+            workload: workload.into(),
+            cpus: [crate::sys::allowed_cpus()[0]].into(),
+            duration: Some(100_000_000),
+            policies: Vec::new(),
+            limits: dis_runtime::default_limits(),
+            fifo: false,
+            notes: Vec::new(),
+        };
+        for contenders in [vec![Contender::Dis], vec![Contender::Dis, Contender::Linux(Baseline::Eevdf)]] {
+            let schedule = Schedule { rounds: 1, length: 100_000_000, contenders };
+            let (interrupt, mut progress) = (Interrupt::default(), Progress::new(false));
+            let results = execute(&plan, schedule, &interrupt, &mut progress, &mut None).unwrap();
+            assert!(results[0].1.panics[0].starts_with("broken: the task panicked: index out of bounds"));
+            assert!(results.iter().skip(1).all(|(_, outcome)| outcome.panics == ["linux-eevdf: broken panicked"]));
+        }
+        assert_eq!(verdict(&["broken: it panicked".into()]).unwrap_err(), Failure::failed("broken: it panicked"));
+        let two = verdict(&["one".into(), "two".into()]).unwrap_err();
+        assert_eq!((two.code, two.message.as_str()), (1, "one (and 1 more)"));
+        assert!(verdict(&[]).is_ok());
     }
 }
