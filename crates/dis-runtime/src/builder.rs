@@ -182,7 +182,7 @@ impl Builder {
     }
 
     /// The signal that preempts. Default SIGURG, which is ignored by default everywhere and which nobody else uses. A
-    /// process can have several runtimes with the same signal.
+    /// process can have several runtimes with the same signal. A signal that faults raise is refused.
     pub fn signal(mut self, signal: i32) -> Self {
         self.signal = signal;
         self
@@ -232,7 +232,7 @@ impl Builder {
         if !(1..=MAX_CPUS).contains(&workers) || chosen.is_empty() {
             return Err(BuildError::Workers(if chosen.is_empty() { 0 } else { workers }));
         }
-        if !(1..=libc::SIGRTMAX()).contains(&self.signal) || [libc::SIGKILL, libc::SIGSTOP].contains(&self.signal) {
+        if !signal::usable().any(|usable| usable == self.signal) {
             return Err(BuildError::BadSignal(self.signal));
         }
         let mut config = Config::new(workers);

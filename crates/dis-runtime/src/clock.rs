@@ -8,7 +8,7 @@
 use std::arch::x86_64::{__rdtscp, _rdtsc};
 use std::fs;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 use dis_core::api::Timestamp;
 
@@ -68,15 +68,21 @@ impl Clock {
             return Timestamp::from_nanos(monotonic());
         }
         loop {
-            let version = self.version.load(Ordering::Acquire);
             // SAFETY: every x86_64 has the instruction; a process that forbade it (PR_SET_TSC) could not run glibc's clock.
-            let ns = self.lines[version & 1].at(unsafe { _rdtsc() });
-            std::sync::atomic::fence(Ordering::Acquire);
-            // The place is written again only at the update after next, a second later.
-            if self.version.load(Ordering::Relaxed).wrapping_sub(version) < 2 {
+            if let Some(ns) = self.read(|| unsafe { _rdtsc() }) {
                 return Timestamp::from_nanos(ns);
             }
         }
+    }
+
+    /// The time at a value of the counter; `None` if the line changed meanwhile.
+    #[inline]
+    fn read(&self, tsc: impl FnOnce() -> u64) -> Option<u64> {
+        let version = self.version.load(Ordering::Acquire);
+        let ns = self.lines[version & 1].at(tsc());
+        fence(Ordering::Acquire);
+        // The next update writes the other place, but the one after it may be under way as soon as the next is published.
+        (self.version.load(Ordering::Relaxed) == version).then_some(ns)
     }
 
     /// Corrects the rate if a second has passed. Costs nothing otherwise; call it where a microsecond does not hurt.
@@ -99,6 +105,8 @@ impl Clock {
         // Make up for the difference within the next interval, at most 5 % faster or slower.
         let error = (truth as i64 - ours as i64).clamp(-(INTERVAL_NS as i64) / 20, INTERVAL_NS as i64 / 20);
         let slewed = measured as i128 + measured as i128 * error as i128 / INTERVAL_NS as i128;
+        // Whoever reads words of the new line in the place of an old one sees at least this version.
+        fence(Ordering::Release);
         self.lines[(version + 1) & 1].set(tsc, ours, slewed as u64);
         self.version.store(version + 1, Ordering::Release);
         self.next_maintenance.store(ours + INTERVAL_NS, Ordering::Relaxed);
@@ -166,6 +174,18 @@ fn tsc_is_reliable() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reading_over_an_update_is_no_reading() {
+        let clock = Clock::new(true);
+        let now = || pair().0;
+        assert!(clock.read(now).is_some());
+        let updated = clock.read(|| {
+            clock.correct();
+            now()
+        });
+        assert_eq!(updated, None);
+    }
 
     #[test]
     fn follows_the_monotonic_clock_and_never_goes_back() {

@@ -261,7 +261,8 @@ impl Klt {
     /// Whether something came while the flag was up.
     #[inline]
     pub(crate) fn wanted(&self) -> bool {
-        self.timer_fired.load(Ordering::Relaxed) || self.worker().pending.load(Ordering::Relaxed)
+        // Sequentially consistent, see `Worker::kick`; the same instruction as a relaxed load.
+        self.timer_fired.load(Ordering::Relaxed) || self.worker().pending.load(Ordering::SeqCst)
     }
 
     /// Whether the timer must have expired by now, give or take the difference of two clocks.

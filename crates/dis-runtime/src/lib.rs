@@ -21,7 +21,8 @@
 //! - A *worker* is a CPU role: the right to run tasks on one CPU.
 //! - A *KLT* is a kernel thread. One KLT carries a worker at a time; the others wait for orders. A started task is bound to
 //!   one KLT for life, its *identity*: thread-locals, `thread::current()`, locks that count by thread.
-//! - At a *cooperative point* (a call of this crate that may wait) a task may give the CPU to another one of the same identity
+//! - At a *cooperative point* (any call of this crate that enters the runtime, even one that does not wait: `unpark`, `try_send`,
+//!   `Event::is_set`, a `Sender`'s drop; not `now`, `current`, or an uncontended `sync::Mutex`) a task may give the CPU to another one of the same identity
 //!   for the price of a stack switch, or to one of another by handing the worker over: two futex calls.
 //! - A task that reaches no such point is *preempted* by a signal: its KLT stops inside the handler and hands the worker
 //!   over. The identity stays taken until the task goes on; who needs it waits and lends it urgency.

@@ -28,7 +28,9 @@ pub(crate) fn remember(inner: &Inner) -> Result<(), OverflowError> {
     static ONCE: Once = Once::new();
     let mut result = Ok(());
     ONCE.call_once(|| {
-        result = match install(OverflowConfig { callback: Some(name), block: &[inner.config.signal] }) {
+        // Whatever signals other runtimes will use: the handler is installed once.
+        let block: Vec<i32> = crate::signal::usable().collect();
+        result = match install(OverflowConfig { callback: Some(name), block: &block }) {
             // Another user of the same process was first: its handler stops the process as well, without names.
             Err(OverflowError::AlreadyInstalled) => Ok(()),
             other => other,

@@ -47,6 +47,23 @@ pub(crate) fn install(signal: i32) -> Result<(), BuildError> {
     if done == 0 { Ok(()) } else { Err(BuildError::last("sigaction")) }
 }
 
+/// The signals that may be used: not those that cannot be caught, those that faults raise (the instruction would be repeated
+/// for ever behind a handler that returns), and those that the C library keeps to itself.
+pub(crate) fn usable() -> impl Iterator<Item = i32> {
+    const NEVER: [i32; 9] = [
+        libc::SIGKILL,
+        libc::SIGSTOP,
+        libc::SIGILL,
+        libc::SIGFPE,
+        libc::SIGTRAP,
+        libc::SIGABRT,
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGSYS,
+    ];
+    (1..32).filter(|signal| !NEVER.contains(signal)).chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+}
+
 /// Lets the calling thread receive `signal`, whatever mask it inherited.
 pub(crate) fn unblock(signal: i32) {
     // SAFETY: the set is valid.

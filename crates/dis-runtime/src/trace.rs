@@ -77,7 +77,8 @@ impl Ring {
         let n = self.head.load(Ordering::Relaxed);
         let Some(place) = self.places.get((n % self.places.len().max(1) as u64) as usize) else { return };
         // A reader that sees words of this event sees at least this head, and gives up on the place.
-        self.head.store(n + 1, Ordering::Relaxed);
+        // A reader that sees this head sees the words of the events before this one.
+        self.head.store(n + 1, Ordering::Release);
         fence(Ordering::Release);
         for (cell, word) in place.iter().zip(event) {
             cell.store(word, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use dis_runtime::{Intent, OsPolicy, Runtime};
+use dis_runtime::{BuildError, Intent, OsPolicy, Runtime};
 
 /// The calling thread's policy and priority.
 fn policy() -> (i32, i32) {
@@ -145,4 +145,35 @@ fn a_hundred_thousand_parked_tasks() {
         task.unpark();
         assert_eq!(task.join().unwrap(), i);
     }
+}
+
+#[test]
+fn signals_that_faults_raise_do_not_preempt() {
+    for signal in [libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGSYS]
+    {
+        let refused = Runtime::builder().workers(1).signal(signal).build();
+        assert!(matches!(refused, Err(BuildError::BadSignal(n)) if n == signal), "{refused:?}");
+    }
+    for signal in [0, -1, libc::SIGKILL, libc::SIGSTOP, 32, 65] {
+        assert!(matches!(Runtime::builder().workers(1).signal(signal).build(), Err(BuildError::BadSignal(_))));
+    }
+}
+
+/// The handler of SIGSEGV is installed once, and may be interrupted by none of the signals that a later runtime may use.
+#[test]
+fn the_overflow_handler_blocks_every_preemption_signal() {
+    let one = Runtime::builder().workers(1).build().unwrap();
+    let other = Runtime::builder().workers(1).signal(libc::SIGUSR2).build().unwrap();
+    other.spawn_fn(Intent::batch(), || ()).unwrap().join().unwrap();
+    // SAFETY: all-zero is valid, and a null new action only asks.
+    let action = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGSEGV, std::ptr::null(), &mut action);
+        action
+    };
+    for signal in [libc::SIGURG, libc::SIGUSR2] {
+        // SAFETY: the set is valid.
+        assert_eq!(unsafe { libc::sigismember(&action.sa_mask, signal) }, 1, "signal {signal}");
+    }
+    drop((one, other));
 }

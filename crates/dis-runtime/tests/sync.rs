@@ -162,3 +162,12 @@ fn an_event_wakes_everybody() {
     event.set();
     tasks.into_iter().for_each(|task| task.join().unwrap());
 }
+
+#[test]
+fn permits_do_not_overflow() {
+    let semaphore = Semaphore::new(usize::MAX);
+    semaphore.release();
+    assert_eq!(semaphore.available(), usize::MAX);
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    rt.spawn_fn(Intent::batch(), move || semaphore.release()).unwrap().join().unwrap();
+}

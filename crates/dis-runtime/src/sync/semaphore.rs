@@ -81,14 +81,14 @@ impl Semaphore {
         granted
     }
 
-    /// Gives a permit back, or adds one.
+    /// Gives a permit back, or adds one; there are at most `usize::MAX`.
     pub fn release(&self) {
         inside(|| {
             let mut state = self.0.lock();
             match state.waiters.pop_first() {
                 // SAFETY: it was in the list under this lock.
                 Some(first) => unsafe { Waiter::grant(first) },
-                None => state.permits += 1,
+                None => state.permits = state.permits.saturating_add(1),
             }
         });
     }

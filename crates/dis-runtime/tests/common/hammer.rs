@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
 use std::time::{Duration, Instant};
 
-use dis_runtime::sync::Mutex as DisMutex;
-use dis_runtime::{Intent, IntentClass, JoinError, JoinHandle, Runtime, sleep, spawn_fn, yield_now};
+use dis_runtime::sync::{Event, Mutex as DisMutex, Semaphore};
+use dis_runtime::{Intent, JoinError, JoinHandle, Runtime, sleep, spawn_fn, yield_now};
 
 /// What the hammering found.
 #[derive(Debug, Default)]
@@ -47,6 +47,8 @@ struct Shared {
     std_mutex: StdMutex<(u64, u64)>,
     pl_mutex: parking_lot::Mutex<(u64, u64)>,
     dis_mutex: DisMutex<(u64, u64)>,
+    event: Event,
+    semaphore: Semaphore,
 }
 
 impl Shared {
@@ -74,7 +76,7 @@ fn heap(shared: &Shared, n: u64) {
 }
 
 fn print(_: &Shared, n: u64) {
-    // The file is /dev/null, but formatting, locking and writing are println!'s.
+    // For println! itself see `print.rs`: its output has to be looked at.
     let mut out = std::io::stdout().lock();
     let _ = out.flush();
     drop(out);
@@ -162,6 +164,54 @@ fn panics(shared: &Shared, n: u64) {
     }
 }
 
+/// Calls the runtime while it unwinds, in every way that leaves the task able to go on; neighbours on the thread must
+/// not be taken for unwinding.
+struct Unwinding<'a>(&'a Shared);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        yield_now();
+        sleep(Duration::from_micros(20));
+        let _ = self.0.event.wait_timeout(Duration::from_micros(20));
+        let _ = (self.0.event.is_set(), self.0.semaphore.try_acquire());
+        self.0.semaphore.release();
+        drop(self.0.dis_mutex.lock());
+        if !std::thread::panicking() {
+            self.0.error("it unwinds no more".into());
+        }
+    }
+}
+
+fn unwinds(shared: &Shared, n: u64) {
+    for _ in 0..4 {
+        yield_now();
+        if std::thread::panicking() {
+            shared.error("a neighbour unwinds, not this task".into());
+        }
+    }
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        let _unwinding = Unwinding(shared);
+        std::panic::resume_unwind(Box::new(n));
+    }));
+    if !caught.is_err_and(|payload| payload.downcast_ref::<u64>() == Some(&n)) {
+        shared.error("a panic got lost over calls of the runtime".into());
+    }
+}
+
+fn errno(shared: &Shared, n: u64) {
+    let value = (n % 100) as i32 + 1;
+    for _ in 0..50 {
+        // SAFETY: the calling thread's errno, which is always valid.
+        unsafe { *libc::__errno_location() = value };
+        for _ in 0..2_000 {
+            std::hint::spin_loop();
+        }
+        if std::io::Error::last_os_error().raw_os_error() != Some(value) {
+            shared.error("errno changed between two instructions".into());
+        }
+    }
+}
+
 fn children(shared: &Shared, n: u64) {
     let intents = [Intent::batch(), Intent::interactive(500), Intent::background()];
     let spawned: Vec<Option<JoinHandle<u64>>> = (0..8u64)
@@ -225,6 +275,8 @@ fn naps(_: &Shared, n: u64) {
     }
 }
 
+const UNWINDS: &str = "unwinds";
+
 /// Runs everything on `workers` workers for `duration`.
 pub fn run(workers: usize, duration: Duration) -> Report {
     let rt = Runtime::builder().workers(workers).build().expect("a runtime");
@@ -234,8 +286,10 @@ pub fn run(workers: usize, duration: Duration) -> Report {
         std_mutex: StdMutex::default(),
         pl_mutex: parking_lot::Mutex::default(),
         dis_mutex: DisMutex::default(),
+        event: Event::automatic(),
+        semaphore: Semaphore::new(1),
     });
-    let plan: [(&'static str, Intent, Round); 18] = [
+    let plan: [(&'static str, Intent, Round); 24] = [
         ("heap", Intent::batch(), heap),
         ("heap", Intent::background(), heap),
         ("heap", Intent::interactive(1000), heap),
@@ -254,21 +308,25 @@ pub fn run(workers: usize, duration: Duration) -> Report {
         ("children", Intent::batch(), children),
         ("aborts", Intent::batch(), aborts),
         ("naps", Intent::interactive(500), naps),
+        ("errno", Intent::batch(), errno),
+        ("errno", Intent::background(), errno),
+        // Together on a thread.
+        (UNWINDS, Intent::batch(), unwinds),
+        (UNWINDS, Intent::batch(), unwinds),
+        (UNWINDS, Intent::batch(), unwinds),
+        (UNWINDS, Intent::batch(), unwinds),
     ];
     let tasks: Vec<_> = plan
         .into_iter()
         .map(|(name, intent, round)| {
             let (shared, rounds) = (shared.clone(), Arc::new(AtomicU64::new(0)));
             let count = rounds.clone();
-            // Latency-sensitive tasks share a kernel thread: one that never yields makes the others wait for ever.
-            let polite = matches!(intent.class, IntentClass::Interactive { .. });
-            let task = rt.task(intent).name(name).spawn(move || {
+            let task = rt.task(intent).name(name);
+            let task = if name == UNWINDS { task.shared() } else { task };
+            let task = task.spawn(move || {
                 while !shared.stop.load(Ordering::Relaxed) {
                     let n = count.load(Ordering::Relaxed);
                     round(&shared, n);
-                    if polite {
-                        yield_now();
-                    }
                     count.store(n + 1, Ordering::Relaxed);
                 }
             });
