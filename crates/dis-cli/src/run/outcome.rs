@@ -60,7 +60,7 @@ pub fn hang_text(whom: &str, names: &[String]) -> String {
     let more = names.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let names = names[..names.len().min(NAMED)].join(", ");
-    format!("{whom} that did not end by themselves: {names}{more}; do they wait for each other?")
+    format!("{whom} that did not end by themselves: {names}{more}; do they wait for each other, or are they too many?")
 }
 
 /// The counters as the report has them.

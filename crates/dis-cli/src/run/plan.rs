@@ -15,6 +15,9 @@ use crate::sys;
 /// What messages call standard input.
 const STDIN: &str = "<stdin>";
 
+/// Most tasks with a thread of their own: the runtime has 4096, some of which it needs for all others and for itself.
+const MOST_DEDICATED: usize = 3_000;
+
 /// A run that is about to happen.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -57,6 +60,7 @@ impl Plan {
         for task in &workload.tasks {
             check_affinity(task, &file, count, &mut notes)?;
         }
+        check_dedicated(&workload, &file)?;
         let duration = args.duration.or(workload.duration).map(|duration| duration.as_nanos());
         let endless = workload.tasks.iter().any(|task| task.repeat == Repeat::Forever);
         if duration.is_none() && endless {
@@ -130,6 +134,21 @@ fn check_policies(choices: &[PolicyChoice]) -> Result<(), Failure> {
                 choice.name,
                 before.name,
                 class = choice.class
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Tasks beyond the threads that there are would never begin.
+fn check_dedicated(workload: &Workload, file: &str) -> Result<(), Failure> {
+    let mut sum = 0_usize;
+    for task in workload.tasks.iter().filter(|task| task.dedicated) {
+        sum = sum.saturating_add(task.instances);
+        if sum > MOST_DEDICATED {
+            return Err(Failure::bad_input(format!(
+                "{}: dedicated: {sum} tasks up to here ask for a thread of their own; at most {MOST_DEDICATED} can have one",
+                place(file, task)
             )));
         }
     }
@@ -229,6 +248,16 @@ mod tests {
             "w.toml:2: task \"a\": affinity: CPU 5,7 is beyond the 2 in use (CPU 0 to 1); the task runs on CPU 0 only";
         assert_eq!(plan(&text, "", 2).unwrap().notes, [wanted]);
         assert_eq!(plan(&text, "", 8).unwrap().notes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn threads_of_their_own_are_counted() {
+        let text = |count| format!("duration = \"3s\"\n{TASK}dedicated = true\ninstances = {count}\n");
+        assert!(plan(&text(3_000), "", 1).is_ok());
+        assert_eq!(
+            plan(&text(3_001), "", 1).unwrap_err().message,
+            "w.toml:2: task \"a\": dedicated: 3001 tasks up to here ask for a thread of their own; at most 3000 can have one"
+        );
     }
 
     #[test]
