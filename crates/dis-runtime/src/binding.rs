@@ -130,7 +130,7 @@ fn assign(klt: &'static Klt, me: Option<&Header>, task: &Header, free: bool) -> 
         return own(rt, worker, task, lack, kind);
     }
     // More tasks than identities: join the smallest group of the class.
-    match rt.smallest_group(kind) {
+    match rt.smallest_group(|identity| identity.is(kind)) {
         Some(group) if group.identity.bind_more(kind) => {
             task.bind(group);
             let here = free && ptr::eq(group, klt);

@@ -15,7 +15,7 @@ use dis_core::scheduler::{Config, ConfigError};
 
 use crate::host::Runtime;
 use crate::numa::{self, Nodes};
-use crate::runtime::{self, Inner, MAX_KLTS};
+use crate::runtime::{self, Inner};
 use crate::{overflow, signal, sys};
 
 /// What the threads of a runtime need to know.
@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) fifo_granted: Option<i32>,
     /// Events to keep per worker; 0: none are recorded.
     pub(crate) trace: usize,
+    /// Most KLTs.
+    pub(crate) klts: usize,
     pub(crate) nodes: Nodes,
 }
 
@@ -118,6 +120,8 @@ pub struct Builder {
     trace: usize,
     /// Where the kernel describes NUMA nodes.
     pub(crate) sysfs: PathBuf,
+    /// Most KLTs.
+    pub(crate) klts: usize,
 }
 
 impl Builder {
@@ -134,6 +138,7 @@ impl Builder {
             identities: 64,
             fifo: None,
             trace: 0,
+            klts: 4096,
             sysfs: numa::SYSFS.into(),
         }
     }
@@ -250,7 +255,7 @@ impl Builder {
         let stacks = StackPool::new(StackConfig {
             size: self.stack_size,
             // Each kernel thread may keep one.
-            max_stacks: (self.max_tasks as usize).saturating_add(MAX_KLTS).min(dis_context::MAX_STACKS),
+            max_stacks: (self.max_tasks as usize).saturating_add(self.klts).min(dis_context::MAX_STACKS),
             ..StackConfig::default()
         });
         signal::install(self.signal)?;
@@ -265,6 +270,7 @@ impl Builder {
             fifo_granted,
             trace: self.trace,
             nodes: Nodes::read(&self.sysfs),
+            klts: self.klts,
         };
         let inner = Inner::new(settings, exec, stacks.map_err(BuildError::Stacks)?);
         overflow::remember(&inner).map_err(|error| BuildError::Thread(error.to_string()))?;

@@ -92,7 +92,7 @@ impl Runtime {
 
     /// How many kernel threads the runtime has, its keeper not counted.
     pub fn threads(&self) -> usize {
-        self.inner.klts().count()
+        self.inner.klts().filter(|klt| klt.tid.load(Ordering::Relaxed) != 0).count()
     }
 
     /// The machine's CPUs that the workers use, as a mask.
@@ -102,9 +102,9 @@ impl Runtime {
 
     /// Aborts all tasks, waits until they have ended, at most `timeout`, and ends the threads. True if all have ended.
     ///
-    /// A task that never calls the runtime cannot be ended. If one is left at the end of the timeout, the threads go on
-    /// and the memory of the runtime is never freed. Must not be called in a task of this runtime (then it answers
-    /// false at once, after aborting).
+    /// A task that never calls the runtime cannot be ended. If one is left at the end of the timeout, the threads go on,
+    /// and end when it has ended. So they do after a call in a task of this runtime, which answers false at once, after
+    /// aborting.
     pub fn shutdown(self, timeout: std::time::Duration) -> bool {
         self.close(timeout)
     }
@@ -113,22 +113,19 @@ impl Runtime {
         let inner = &self.inner;
         inner.closing.store(true, Ordering::SeqCst);
         inner.keeper.abort_all();
-        if klt::this().is_some_and(|klt| ptr::eq(klt.rt, Arc::as_ptr(inner))) {
+        let own = klt::this().is_some_and(|klt| ptr::eq(klt.rt, Arc::as_ptr(inner)));
+        if own || !inner.wait_all_ended(Some(inner.now() + timeout.into())) {
+            inner.keeper.abandon();
             return false;
         }
-        if !inner.wait_all_ended(Some(inner.now() + timeout.into())) {
-            return false;
-        }
-        if !inner.threads.lock().unwrap_or_else(|e| e.into_inner()).is_empty() {
-            inner.stop_threads();
-        }
+        inner.stop_threads();
         true
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        if !self.inner.threads.lock().unwrap_or_else(|e| e.into_inner()).is_empty() {
+        if !self.inner.closing.load(Ordering::SeqCst) {
             self.close(std::time::Duration::from_millis(500));
         }
     }

@@ -13,7 +13,7 @@ use dis_core::intent::Intent;
 
 use crate::gate::{self, inside};
 use crate::klt::{self, Klt};
-use crate::runtime::Inner;
+use crate::runtime::{Inner, Visit};
 use crate::spawn::{enforceable, home};
 use crate::sys;
 use crate::task::{DETACHED, DONE, ENDED, Failure, Header, NOBODY, THREAD};
@@ -190,7 +190,7 @@ impl<T> JoinHandle<T> {
         let task = self.task();
         let mine = me.id().0;
         if !ptr::eq(me.rt, task.rt) {
-            task.joiner_rt.set(Arc::into_raw(klt.rt().handle()));
+            task.joiner_rt.set(Visit::new(klt.rt()).into_raw());
         }
         if task.joiner.compare_exchange(NOBODY, mine, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // It ends in this moment (`ENDED`), so `state` is set already.

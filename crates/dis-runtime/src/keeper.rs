@@ -4,9 +4,11 @@
 //! which the waiting worker would never run. The keeper may wait. It sleeps without timeout unless something is
 //! to be tried again.
 
+use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use crate::builder::BuildError;
 use crate::klt::Klt;
@@ -20,11 +22,16 @@ const BASE_STACK: usize = 256 * 1024;
 /// How long to wait before something is tried again.
 const RETRY_NS: u64 = 2_000_000;
 
+/// How long, at most, before a task that was aborted and has not ended is told once more: it does not call the runtime, and is
+/// told twice as late each time.
+const LONGEST_NS: u64 = 128_000_000;
+
 /// The keeper's inbox.
 pub(crate) struct Keeper {
     word: AtomicU32,
     stop: AtomicBool,
     abort_all: AtomicBool,
+    abandoned: AtomicBool,
     aborting: AtomicBool,
 }
 
@@ -34,6 +41,7 @@ impl Keeper {
             word: AtomicU32::new(0),
             stop: AtomicBool::new(false),
             abort_all: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
             aborting: AtomicBool::new(false),
         }
     }
@@ -60,6 +68,12 @@ impl Keeper {
         self.rouse();
     }
 
+    /// Nobody waits for the end of the tasks: when they have ended, the keeper ends the threads.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::SeqCst);
+        self.rouse();
+    }
+
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.rouse();
@@ -71,36 +85,55 @@ pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), BuildError> {
     let rt = inner.clone();
     let thread = thread::Builder::new().name(format!("{}-keeper", inner.config.name)).spawn(move || keep(&rt));
     let thread = thread.map_err(|error| BuildError::Thread(error.to_string()))?;
-    inner.threads.lock().unwrap_or_else(|e| e.into_inner()).push(thread);
+    *inner.keeper_thread.lock().unwrap_or_else(|e| e.into_inner()) = Some(thread);
     Ok(())
 }
 
 fn keep(rt: &Arc<Inner>) {
     let keeper = &rt.keeper;
+    let mut pause = RETRY_NS;
     loop {
         let seen = keeper.word.load(Ordering::Acquire);
         if keeper.stop.load(Ordering::Acquire) {
             return;
         }
-        let mut again = false;
-        for _ in 0..rt.missing_spares() {
-            match spawn_klt(rt) {
-                Ok(klt) => rt.put_spare(klt),
-                Err(_) => {
-                    again = true;
-                    break;
-                }
-            }
+        // `live` is looked at again as long as it is not 0, since `remind_aborted` asks for that.
+        if keeper.abandoned.load(Ordering::SeqCst) && rt.live.load(Ordering::Acquire) == 0 {
+            return rt.stop_threads();
         }
-        // Nobody tells us when stacks can be had again.
-        again |= rt.retry(Lack::Stack);
-        again |= rt.clear_graves(|task| rt.exec.with_task(task.id(), |_| ()).is_ok());
-        if rt.remind_aborted(keeper.abort_all.load(Ordering::Acquire)) {
+        let refused = make_spares(rt);
+        // Nobody tells us when stacks can be had again; nor, where there are no more KLTs, when a carrier has become free.
+        let mut soon = rt.retry(Lack::Stack);
+        if rt.no_more_klts.load(Ordering::Relaxed) {
+            soon |= rt.retry(Lack::Klt) | rt.retry(Lack::OwnKlt);
+        }
+        soon |= rt.clear_graves(|task| rt.exec.with_task(task.id(), |_| ()).is_ok());
+        let aborting = rt.remind_aborted(keeper.abort_all.load(Ordering::Acquire));
+        if aborting {
             keeper.aborting.store(true, Ordering::Release);
-            again = true;
         }
-        sys::futex_wait(&keeper.word, seen, again.then_some(RETRY_NS));
+        if refused {
+            // Whoever lacks a thread rouses us all the time.
+            thread::sleep(Duration::from_nanos(RETRY_NS));
+            continue;
+        }
+        pause = if aborting && !soon { pause.min(LONGEST_NS) } else { RETRY_NS };
+        sys::futex_wait(&keeper.word, seen, (soon || aborting).then_some(pause));
+        pause = if keeper.word.load(Ordering::Acquire) == seen { pause * 2 } else { RETRY_NS };
     }
+}
+
+/// Makes the spares that are missing; true if the system refuses.
+fn make_spares(rt: &Arc<Inner>) -> bool {
+    let refused = (0..rt.missing_spares()).any(|_| match spawn_klt(rt) {
+        Ok(klt) => {
+            rt.put_spare(klt);
+            false
+        }
+        Err(_) => true,
+    });
+    rt.no_more_klts.store(refused || rt.klts_are_all_there(), Ordering::Release);
+    refused
 }
 
 /// Makes a KLT; it waits for orders when this returns. Not for workers.
@@ -115,11 +148,19 @@ pub(crate) fn spawn_klt(inner: &Arc<Inner>) -> Result<&'static Klt, BuildError> 
         });
     };
     let thread = thread::Builder::new().name(name).stack_size(BASE_STACK).spawn(main);
-    let thread = thread.map_err(|error| BuildError::Thread(error.to_string()))?;
-    inner.threads.lock().unwrap_or_else(|e| e.into_inner()).push(thread);
-    match result.recv() {
-        Ok(Ok(())) => Ok(klt),
-        Ok(Err(error)) => Err(BuildError::Thread(error)),
+    let outcome = match thread {
+        Ok(thread) => result.recv().map(|ready| ready.map(|()| thread)),
+        Err(error) => Ok(Err(error.to_string())),
+    };
+    match outcome {
+        Ok(Ok(thread)) => {
+            inner.threads.lock().unwrap_or_else(|e| e.into_inner()).push(thread);
+            Ok(klt)
+        }
+        Ok(Err(error)) => {
+            inner.unborn.store(ptr::from_ref(klt).cast_mut(), Ordering::Release);
+            Err(BuildError::Thread(error))
+        }
         Err(_) => fatal(&format_args!("a kernel thread ended before it began")),
     }
 }

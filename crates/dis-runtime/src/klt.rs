@@ -153,7 +153,11 @@ impl Klt {
         };
         let alt = match setup() {
             Ok(alt) => alt,
-            Err(error) => return ready(Err(error)),
+            Err(error) => {
+                // SAFETY: as above. Another thread will try again with this KLT.
+                unsafe { *self.timer.get() = None };
+                return ready(Err(error));
+            }
         };
         sys::exact_timeouts();
         signal::unblock(rt.config.signal);

@@ -143,8 +143,6 @@ pub(crate) fn announce_end(rt: &Inner, task: &Header) -> Audience {
             sys::futex_wake(&task.state, i32::MAX);
             Audience::Nobody
         }
-        // The other runtime's tasks still exist, so this is not its last reference in any case that matters; if it is,
-        // its threads have ended and nobody waits.
         joiner => match task.take_joiner_runtime() {
             Some(other) => {
                 other.unpark(TaskId(joiner));

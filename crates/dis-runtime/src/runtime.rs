@@ -1,6 +1,8 @@
 //! The runtime: the core, its workers, their KLTs, and what they share.
 
 use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,6 +15,7 @@ use dis_core::executor::{Decision, Executor, Reason, Wake};
 use crate::abort::Graves;
 use crate::builder::{BuildError, Settings};
 use crate::clock::Clock;
+use crate::gate::inside;
 use crate::keeper::Keeper;
 use crate::klt::{self, Klt, Order};
 use crate::lock::{FutexLock, Locked};
@@ -22,15 +25,16 @@ use crate::task::{Header, TaskRef};
 use crate::trace::Ring;
 use crate::worker::Worker;
 
-/// Most KLTs of one runtime.
-pub(crate) const MAX_KLTS: usize = 4096;
-
 /// Everything that the threads of a runtime share.
 pub(crate) struct Inner {
     pub(crate) exec: Executor<TaskRef, FutexLock>,
     pub(crate) workers: Box<[Worker]>,
     pub(crate) klts: Box<[AtomicPtr<Klt>]>,
     pub(crate) klt_count: AtomicUsize,
+    /// One in the table whose thread could not be had.
+    pub(crate) unborn: AtomicPtr<Klt>,
+    /// There are as many as there can be, as far as the keeper knows.
+    pub(crate) no_more_klts: AtomicBool,
     pub(crate) spares: Locked<Spares>,
     /// KLTs that are bound, dedicated ones not counted.
     pub(crate) used: AtomicUsize,
@@ -48,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) keeper: Keeper,
     pub(crate) graves: Locked<Graves>,
     pub(crate) threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    pub(crate) keeper_thread: Mutex<Option<thread::JoinHandle<()>>>,
+    visits: AtomicUsize,
     /// One per worker if events are recorded, else none.
     pub(crate) rings: Box<[Ring]>,
 }
@@ -60,8 +66,10 @@ impl Inner {
         Arc::new(Inner {
             exec,
             workers,
-            klts: (0..MAX_KLTS).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
+            klts: (0..config.klts).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
             klt_count: AtomicUsize::new(0),
+            unborn: AtomicPtr::new(ptr::null_mut()),
+            no_more_klts: AtomicBool::new(false),
             spares: Locked::new(Spares::new()),
             used: AtomicUsize::new(0),
             stack_owners: (0..stacks.index_limit()).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
@@ -75,6 +83,8 @@ impl Inner {
             keeper: Keeper::new(),
             graves: Locked::new(Graves::new()),
             threads: Mutex::new(Vec::new()),
+            keeper_thread: Mutex::new(None),
+            visits: AtomicUsize::new(0),
             rings,
         })
     }
@@ -186,17 +196,22 @@ impl Inner {
         }
     }
 
-    /// Ends all threads; no task is left.
+    /// Ends all threads; no task is left. For foreign threads, and for the keeper when nobody else does it.
     pub(crate) fn stop_threads(&self) {
         self.keeper.stop();
+        let keeper = self.keeper_thread.lock().unwrap_or_else(|e| e.into_inner()).take();
+        if let Some(keeper) = keeper.filter(|keeper| keeper.thread().id() != thread::current().id()) {
+            // It may be about to make a spare; from here on there are no new ones. It does not panic.
+            let _ = keeper.join();
+        }
         for worker in &self.workers {
             worker.stop.store(true, Ordering::Release);
-            self.kick(worker.cpu);
+            inside(|| self.kick(worker.cpu));
         }
         let mut threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(|e| e.into_inner()));
         // Carriers end by themselves; homes and spares are told. A carrier may become a spare or a home on its way out
         // only before its worker stops, so look again until all have ended.
-        while !threads.is_empty() {
+        while !threads.is_empty() || self.visits.load(Ordering::Acquire) > 0 {
             for worker in &self.workers {
                 if !worker.stopped.load(Ordering::Acquire) {
                     continue;
@@ -207,12 +222,50 @@ impl Inner {
                     home.post_quit();
                 }
             }
-            while let Some(spare) = self.take_spare(usize::MAX, 0) {
+            while let Some(spare) = inside(|| self.take_spare(usize::MAX, 0)) {
                 spare.post_quit();
             }
             threads.retain(|thread| !thread.is_finished());
             thread::sleep(std::time::Duration::from_micros(200));
         }
+    }
+}
+
+/// A stay in a runtime of somebody who has no counted reference to it, and begins it while one of its tasks waits: the
+/// threads, and so the memory, outlive it. To end it frees nothing, so it may end inside the runtime.
+pub(crate) struct Visit(*const Inner);
+
+impl Visit {
+    pub(crate) fn new(rt: &Inner) -> Visit {
+        rt.visits.fetch_add(1, Ordering::Relaxed);
+        Visit(rt)
+    }
+
+    /// For a place where only the address can be kept.
+    pub(crate) fn into_raw(self) -> *const Inner {
+        ManuallyDrop::new(self).0
+    }
+
+    /// # Safety
+    /// `rt` comes from [`into_raw`](Self::into_raw), and is used once.
+    pub(crate) unsafe fn from_raw(rt: *const Inner) -> Visit {
+        Visit(rt)
+    }
+}
+
+impl Deref for Visit {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        // SAFETY: `stop_threads` waits for the end of the visit.
+        unsafe { &*self.0 }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        // Not touched any more afterwards.
+        self.visits.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::gate::inside;
-use crate::identity::Kind;
+use crate::identity::{Identity, Kind};
 use crate::klt::Klt;
-use crate::runtime::{Inner, MAX_KLTS};
+use crate::runtime::Inner;
 use crate::shortage::Queues;
 use crate::worker::Worker;
 
@@ -32,10 +32,15 @@ impl Spares {
 }
 
 impl Inner {
-    /// Enters a new KLT in the table; `None` if the table is full.
+    /// Enters a new KLT in the table, or takes the one whose thread could not be had the last time; `None` if the table is full.
     pub(crate) fn new_klt(self: &Arc<Inner>) -> Option<&'static Klt> {
-        let index =
-            self.klt_count.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| (n < MAX_KLTS).then_some(n + 1));
+        // SAFETY: as below.
+        if let Some(unborn) = unsafe { self.unborn.swap(ptr::null_mut(), Ordering::AcqRel).as_ref() } {
+            return Some(unborn);
+        }
+        let index = self
+            .klt_count
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| (n < self.klts.len()).then_some(n + 1));
         let index = index.ok()?;
         let klt = Box::into_raw(Box::new(Klt::new(Arc::as_ptr(self), index)));
         self.klts[index].store(klt, Ordering::Release);
@@ -98,9 +103,14 @@ impl Inner {
         Some(found)
     }
 
-    /// How many spares are missing, 0 if the table of KLTs is full.
+    /// Whether the table of KLTs is full, and all of them have threads.
+    pub(crate) fn klts_are_all_there(&self) -> bool {
+        self.klt_count.load(Ordering::Relaxed) >= self.klts.len() && self.unborn.load(Ordering::Acquire).is_null()
+    }
+
+    /// How many spares are missing, 0 if there cannot be more.
     pub(crate) fn missing_spares(&self) -> usize {
-        if self.klt_count.load(Ordering::Relaxed) >= MAX_KLTS {
+        if self.klts_are_all_there() {
             return 0;
         }
         let spares = inside(|| {
@@ -140,10 +150,8 @@ impl Inner {
         }
     }
 
-    /// The identity of that kind with the fewest tasks.
-    pub(crate) fn smallest_group(&self, kind: Kind) -> Option<&'static Klt> {
-        self.klts()
-            .filter(|klt| klt.identity.is(kind) && klt.identity.bound() > 0)
-            .min_by_key(|klt| klt.identity.bound())
+    /// Of the identities for which `fits` answers true and to which tasks are bound, the one with the fewest.
+    pub(crate) fn smallest_group(&self, fits: impl Fn(&Identity) -> bool) -> Option<&'static Klt> {
+        self.klts().filter(|klt| fits(&klt.identity) && klt.identity.bound() > 0).min_by_key(|klt| klt.identity.bound())
     }
 }

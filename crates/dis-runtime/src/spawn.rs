@@ -82,6 +82,8 @@ impl<'rt> TaskBuilder<'rt> {
 
     /// Gives the task a kernel thread of its own, which it never shares: no other task can make it wait by being preempted,
     /// and it can block in the kernel holding thread-bound resources. Costs a thread, and microseconds per switch.
+    /// If there are no threads left (a runtime makes at most 4096, and the system may allow less), it begins when another
+    /// task's thread is free.
     pub fn dedicated(mut self) -> Self {
         self.sharing = Sharing::Never;
         self

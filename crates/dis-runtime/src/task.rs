@@ -7,7 +7,6 @@
 use std::cell::{Cell, UnsafeCell};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use dis_context::{Context, Stack};
@@ -17,7 +16,7 @@ use dis_core::scheduler::Urgency;
 
 use crate::keep;
 use crate::klt::Klt;
-use crate::runtime::Inner;
+use crate::runtime::{Inner, Visit};
 use crate::shortage::Lack;
 use crate::sync::raw_mutex::Core as MutexCore;
 
@@ -68,7 +67,7 @@ pub(crate) struct Header {
     pub(crate) state: AtomicU32,
     id: AtomicU64,
     pub(crate) joiner: AtomicU64,
-    /// A counted reference to the joining task's runtime if it is another one, else null. Written before `joiner` names the
+    /// A [`Visit`] in the joining task's runtime if it is another one, else null. Written before `joiner` names the
     /// task, taken by whoever takes the name away.
     pub(crate) joiner_rt: Cell<*const Inner>,
     pub(crate) stack: UnsafeCell<Option<Stack>>,
@@ -164,11 +163,11 @@ impl Header {
         self.klt.store(ptr::from_ref(klt).cast_mut(), Ordering::Release);
     }
 
-    /// Takes the reference in `joiner_rt`.
-    pub(crate) fn take_joiner_runtime(&self) -> Option<Arc<Inner>> {
+    /// Takes the visit in `joiner_rt`.
+    pub(crate) fn take_joiner_runtime(&self) -> Option<Visit> {
         let rt = self.joiner_rt.replace(ptr::null());
-        // SAFETY: made by `Arc::into_raw`, and taken once.
-        (!rt.is_null()).then(|| unsafe { Arc::from_raw(rt) })
+        // SAFETY: made by `Visit::into_raw`, and taken once.
+        (!rt.is_null()).then(|| unsafe { Visit::from_raw(rt) })
     }
 
     pub(crate) fn is_done(&self) -> bool {

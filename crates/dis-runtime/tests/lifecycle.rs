@@ -154,6 +154,39 @@ fn a_closure_that_never_ran_is_dropped_where_its_destructor_may_wait() {
 }
 
 #[test]
+fn a_runtime_that_is_dropped_early_ends_its_threads_when_its_tasks_have_ended() {
+    let output = alone("child_early_drops");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn child_early_drops() {
+    if !is_child() {
+        return;
+    }
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let before = threads();
+    // In a task of its own.
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel::<Runtime>();
+    let task = rt.spawn_fn(Intent::batch(), move || drop(receiver.recv().unwrap())).unwrap();
+    sender.send(rt).unwrap();
+    let _ = task.join();
+    // While a task runs that does not call the runtime.
+    let stop = Arc::new(AtomicBool::new(false));
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let flag = stop.clone();
+    let hog = rt.spawn_fn(Intent::batch(), move || while !flag.load(Ordering::Relaxed) {}).unwrap();
+    std::thread::sleep(Duration::from_millis(5));
+    assert!(!rt.shutdown(Duration::from_millis(10)));
+    stop.store(true, Ordering::Relaxed);
+    let _ = hog.join();
+    while threads() > before {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
 fn two_runtimes_live_side_by_side() {
     let a = Runtime::builder().workers(1).name("a").build().unwrap();
     let b = Runtime::builder().workers(2).name("b").build().unwrap();

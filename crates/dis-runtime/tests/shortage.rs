@@ -95,3 +95,41 @@ fn tasks_that_are_woken_while_they_wait_for_a_thread_run_once() {
     }
     assert_eq!(runs.load(Ordering::Relaxed), 300);
 }
+
+#[test]
+fn threads_that_cannot_be_had_now_can_be_had_later() {
+    alone("child_without_threads");
+}
+
+/// Each thread needs a timer, and so a queued signal.
+fn allow_timers(limit: libc::rlim_t) {
+    // SAFETY: valid memory.
+    unsafe {
+        let mut now: libc::rlimit = std::mem::zeroed();
+        assert_eq!(libc::getrlimit(libc::RLIMIT_SIGPENDING, &mut now), 0);
+        now.rlim_cur = limit.min(now.rlim_max);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_SIGPENDING, &now), 0);
+    }
+}
+
+#[test]
+fn child_without_threads() {
+    if !is_child() {
+        return;
+    }
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let before = rt.threads();
+    allow_timers(0);
+    let tasks: Vec<_> = (0..10)
+        .map(|_| rt.task(Intent::batch()).dedicated().spawn(|| sleep(Duration::from_secs(1000))).unwrap())
+        .collect();
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(rt.threads(), before);
+    // Those that need no thread of their own run nevertheless.
+    rt.spawn_fn(Intent::batch(), || ()).unwrap().join().unwrap();
+    allow_timers(libc::RLIM_INFINITY);
+    rt.task(Intent::interactive(1000)).dedicated().spawn(|| ()).unwrap().join().unwrap();
+    assert!(rt.threads() < before + 30, "{} threads", rt.threads());
+    drop(tasks);
+    assert!(rt.shutdown(Duration::from_secs(20)));
+}

@@ -12,6 +12,7 @@ use dis_core::scheduler::Urgency;
 use crate::api::here;
 use crate::clock::Clock;
 use crate::gate;
+use crate::runtime::Visit;
 use crate::sys;
 use crate::task::Header;
 
@@ -95,7 +96,7 @@ impl Waiter {
         let (task, granted) = unsafe { ((*waiter).task, &raw const (*waiter).granted) };
         // The task may end, and its runtime close, as soon as the wait is over.
         // SAFETY: the task is alive while the node is, and its runtime with it.
-        let known = unsafe { task.as_ref() }.map(|task| unsafe { ((*task.rt).handle(), task.id()) });
+        let known = unsafe { task.as_ref() }.map(|task| unsafe { (Visit::new(&*task.rt), task.id()) });
         // SAFETY: alive up to this store.
         unsafe { (*granted).store(1, Ordering::Release) };
         match known {
