@@ -46,8 +46,8 @@ fn yields(tasks: u64) {
             let start = Instant::now();
             let all: Vec<_> = (0..tasks)
                 .map(|_| {
-                    task(Intent::interactive(1000))
-                        .shared()
+                    // SAFETY: the closure uses no thread-local.
+                    unsafe { task(Intent::interactive(1000)).shared() }
                         .spawn(move || {
                             for _ in 0..total {
                                 yield_now();
@@ -172,7 +172,8 @@ fn resident() -> usize {
 }
 
 fn parked() {
-    let rt = runtime(2);
+    // SAFETY: the closures use no thread-local.
+    let rt = unsafe { Runtime::builder().workers(2).share_beyond(1) }.build().unwrap();
     let before = resident();
     let n = 100_000;
     let start = Instant::now();

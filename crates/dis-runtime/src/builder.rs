@@ -135,7 +135,7 @@ impl Builder {
             policies: Vec::new(),
             limits: default_limits(),
             signal: libc::SIGURG,
-            identities: 64,
+            identities: usize::MAX,
             fifo: None,
             trace: 0,
             klts: 4096,
@@ -193,11 +193,14 @@ impl Builder {
         self
     }
 
-    /// How many tasks there may be before they share kernel threads (those that are declared dedicated never do). Default 64,
-    /// at least 1. Tasks that share one switch in nanoseconds while they cooperate, but wait for each other when one is
-    /// preempted.
-    pub fn identities(mut self, identities: usize) -> Self {
-        self.identities = identities.max(1);
+    /// Lets tasks share kernel threads once there are more than `tasks` (at least 1) of them; those that are declared
+    /// dedicated never do. Tasks that share one switch in nanoseconds while they cooperate, but wait for each other when one
+    /// is preempted. Default: no task shares unless it is declared [`shared`](crate::TaskBuilder::shared).
+    ///
+    /// # Safety
+    /// As for [`TaskBuilder::shared`](crate::TaskBuilder::shared), for every task of the runtime that is not declared dedicated.
+    pub unsafe fn share_beyond(mut self, tasks: usize) -> Self {
+        self.identities = tasks.max(1);
         self
     }
 

@@ -100,7 +100,7 @@ impl<T> JoinHandle<T> {
     ///
     /// `user_time`, `system_time` and `page_faults` are the kernel's, which counts by thread. They are exact up to this
     /// call (a few microseconds at the ends apart) for a task that has had its kernel thread to itself, as
-    /// [`dedicated`](TaskBuilder::dedicated) tasks have, and others while there are few (see `Builder::identities`).
+    /// tasks have that are neither declared shared nor run while their parent waits for them.
     /// What the scheduler does on that thread is counted with the task. While tasks share a thread, what they use
     /// there is counted for none of them: `user_time + system_time` stays behind `cpu_time`.
     ///
@@ -200,7 +200,11 @@ impl<T> JoinHandle<T> {
         me.joining.store(ptr::from_ref(task).cast_mut(), Ordering::Relaxed);
         while !task.is_done() {
             gate::give_way(klt, Leave::Block(BlockReason::ChildExit, None));
-            if me.aborted.load(Ordering::Relaxed) && !task.is_done() && !std::thread::panicking() {
+            if me.aborted.load(Ordering::Relaxed)
+                && !task.is_done()
+                && !std::thread::panicking()
+                && !is_guest(klt, me, task)
+            {
                 me.joining.store(ptr::null_mut(), Ordering::Relaxed);
                 if task.joiner.compare_exchange(mine, NOBODY, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                     drop(task.take_joiner_runtime());
@@ -224,6 +228,13 @@ impl<T> JoinHandle<T> {
             sys::futex_wait(&task.state, state, None);
         }
     }
+}
+
+/// Whether `task` has begun on the thread that `me`, which waits for its end, has lent it. Then `me` must not go on before,
+/// aborted or not: what both have put into thread-locals has to be taken down in the reverse order.
+fn is_guest(klt: &Klt, me: &Header, task: &Header) -> bool {
+    ptr::eq(task.klt.load(Ordering::Relaxed), klt)
+        && task.chain.load(Ordering::Relaxed) > me.chain.load(Ordering::Relaxed)
 }
 
 impl<T> Drop for JoinHandle<T> {

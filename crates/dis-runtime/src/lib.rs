@@ -27,10 +27,12 @@
 //! - A task that reaches no such point is *preempted* by a signal: its KLT stops inside the handler and hands the worker
 //!   over. The identity stays taken until the task goes on; who needs it waits and lends it urgency.
 //!
-//! Tasks get identities of their own while there are few ([`Builder::identities`]), so that preempting one never holds up
-//! another; beyond that a task that starts shares with those of its class whose thread is at a cooperative point. [`TaskBuilder::shared`] asks for sharing (switches in nanoseconds),
-//! [`TaskBuilder::dedicated`] rules it out. `docs/soundness.md` says why safe code cannot tell
-//! the difference, and what it should know anyway.
+//! Each task has an identity of its own, so that preempting one never holds up another and safe code cannot tell the
+//! difference from threads; only the end of a child that has not begun is waited for by running it on the parent's
+//! identity, as a call would. Up to [`MAX_KLTS`] tasks can have
+//! begun at a time; those beyond wait for one to end. Where that is too
+//! few, or a switch through the kernel too slow, tasks that promise not to rely on thread-locals across cooperative points
+//! share: [`TaskBuilder::shared`], [`Builder::share_beyond`]. `docs/soundness.md` has the reasons.
 //!
 //! Unprivileged. No periodic tick: a worker with one task and nothing due is never interrupted, an idle process sleeps.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -70,6 +72,7 @@ pub use api::{current, job, next_period, now, park, sleep, sleep_until, spawn_fn
 pub use builder::{BuildError, Builder, default_limits};
 pub use host::{OsPolicy, Runtime};
 pub use join::{JoinError, JoinHandle};
+pub use runtime::MAX_KLTS;
 pub use spawn::{SpawnError, TaskBuilder};
 pub use trace::{TraceEvent, TraceKind, TraceReader};
 

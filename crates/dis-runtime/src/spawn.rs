@@ -93,7 +93,18 @@ impl<'rt> TaskBuilder<'rt> {
     /// between them at cooperative points (`yield_now`, waits) cost nanoseconds instead of microseconds. For tasks that
     /// come to such a point soon: one that computes on makes its neighbours wait, and while one of them is preempted
     /// the others lend it their urgency instead of running.
-    pub fn shared(mut self) -> Self {
+    ///
+    /// # Safety
+    /// The tasks of a thread begin and end independently of each other, so thread-local state that one sets up before a
+    /// cooperative point and takes down after it does not nest with that of the others. The closure, and all that it calls,
+    /// must not rely on thread-locals across a cooperative point: nothing that is unsound if another task of this kind has
+    /// run in between and has not finished (pointers in scoped thread-locals, as `scoped-tls` has them; re-entrant locks;
+    /// guards that must be dropped in the reverse order). Crates for coroutines ask the same of all their tasks, `may` and
+    /// `corosensei` among them.
+    ///
+    /// Safe, but a trap: a lock of std held over a cooperative point may dead-lock with a neighbour that wants it, and
+    /// while a task unwinds its waits keep the thread, so it must not wait for a neighbour then.
+    pub unsafe fn shared(mut self) -> Self {
         self.sharing = Sharing::Always;
         self
     }

@@ -212,7 +212,8 @@ impl TaskRef {
 pub(crate) enum Sharing {
     /// With nobody.
     Never,
-    /// With others of its class, if there are more tasks than identities.
+    /// With nobody but the one that waits for its end; with others of its class if the runtime lets tasks share and there
+    /// are more than identities.
     WhenMany,
     /// With the others of its worker and class.
     Always,

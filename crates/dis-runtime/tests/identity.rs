@@ -96,9 +96,15 @@ fn affinity_holds_and_moves_a_running_task() {
     task.join().unwrap();
 }
 
+/// A runtime whose tasks share kernel threads when there are more of them.
+fn sharing(workers: usize, beyond: usize) -> Runtime {
+    // SAFETY: no test relies on thread-locals across cooperative points.
+    unsafe { Runtime::builder().workers(workers).share_beyond(beyond) }.build().unwrap()
+}
+
 #[test]
 fn more_tasks_than_identities_share_them() {
-    let rt = Runtime::builder().workers(2).identities(3).build().unwrap();
+    let rt = sharing(2, 3);
     let tasks: Vec<JoinHandle<u32>> = (0..20)
         .map(|i| {
             rt.spawn_fn(Intent::batch(), move || {
@@ -123,7 +129,8 @@ fn a_dedicated_task_shares_its_thread_with_nobody() {
     let id = |dedicated: bool| {
         move |rt: &Runtime| {
             let task = rt.task(Intent::interactive(500));
-            let task = if dedicated { task.dedicated() } else { task.shared() };
+            // SAFETY: the closure keeps nothing in thread-locals.
+            let task = if dedicated { task.dedicated() } else { unsafe { task.shared() } };
             task.spawn(|| {
                 let id = std::thread::current().id();
                 for _ in 0..50 {
@@ -166,7 +173,7 @@ fn polite() -> std::thread::ThreadId {
 
 #[test]
 fn few_tasks_have_threads_of_their_own_and_a_crowd_shares_the_one_that_is_there() {
-    let rt = Runtime::builder().workers(1).identities(8).build().unwrap();
+    let rt = sharing(1, 8);
     let run = |tasks: u64| {
         let root = rt.spawn_fn(Intent::batch(), move || {
             let begun = Arc::new(AtomicU64::new(0));
@@ -193,9 +200,14 @@ fn few_tasks_have_threads_of_their_own_and_a_crowd_shares_the_one_that_is_there(
 
 #[test]
 fn nobody_joins_one_that_was_preempted_in_mid_run() {
-    let rt = Runtime::builder().workers(1).identities(8).build().unwrap();
-    let crowd: Vec<_> =
-        (0..12).map(|_| rt.task(Intent::interactive(5_000)).shared().spawn(dis_runtime::park).unwrap()).collect();
+    let rt = sharing(1, 8);
+    let crowd: Vec<_> = (0..12)
+        .map(|_| {
+            // SAFETY: it only waits.
+            let task = unsafe { rt.task(Intent::interactive(5_000)).shared() };
+            task.spawn(dis_runtime::park).unwrap()
+        })
+        .collect();
     let hog = |time: Duration| {
         let child = move || {
             spin(time);
