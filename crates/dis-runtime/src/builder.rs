@@ -104,6 +104,9 @@ pub fn default_limits() -> Limits {
     }
 }
 
+/// Most kernel threads of one runtime, which is also the most tasks that can have begun and not ended, unless they share.
+pub const MAX_KLTS: usize = 4096;
+
 /// Sets a [`Runtime`] up. Made by [`Runtime::builder`].
 #[derive(Debug, Clone)]
 pub struct Builder {
@@ -138,7 +141,7 @@ impl Builder {
             identities: usize::MAX,
             fifo: None,
             trace: 0,
-            klts: 4096,
+            klts: MAX_KLTS,
             sysfs: numa::SYSFS.into(),
         }
     }

@@ -92,6 +92,7 @@ pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), BuildError> {
 fn keep(rt: &Arc<Inner>) {
     let keeper = &rt.keeper;
     let mut pause = RETRY_NS;
+    let mut warned = false;
     loop {
         let seen = keeper.word.load(Ordering::Acquire);
         if keeper.stop.load(Ordering::Acquire) {
@@ -100,6 +101,14 @@ fn keep(rt: &Arc<Inner>) {
         // `live` is looked at again as long as it is not 0, since `remind_aborted` asks for that.
         if keeper.abandoned.load(Ordering::SeqCst) && rt.live.load(Ordering::Acquire) == 0 {
             return rt.stop_threads();
+        }
+        if !warned && rt.is_out_of_klts() {
+            warned = true;
+            eprintln!(
+                "warning: {}: {} tasks have begun and more wait to begin; if those that have begun wait for those that have \
+                 not, none will; see TaskBuilder::shared",
+                rt.config.name, rt.config.klts
+            );
         }
         let refused = make_spares(rt);
         // Nobody tells us when stacks can be had again; nor, where there are no more KLTs, when a carrier has become free.

@@ -69,10 +69,9 @@ mod usage;
 mod worker;
 
 pub use api::{current, job, next_period, now, park, sleep, sleep_until, spawn_fn, task, yield_now};
-pub use builder::{BuildError, Builder, default_limits};
+pub use builder::{BuildError, Builder, MAX_KLTS, default_limits};
 pub use host::{OsPolicy, Runtime};
 pub use join::{JoinError, JoinHandle};
-pub use runtime::MAX_KLTS;
 pub use spawn::{SpawnError, TaskBuilder};
 pub use trace::{TraceEvent, TraceKind, TraceReader};
 

@@ -120,6 +120,11 @@ impl Inner {
         (self.config.spares + 1).saturating_sub(spares)
     }
 
+    /// Whether tasks wait to begin although there are as many KLTs as there may be.
+    pub(crate) fn is_out_of_klts(&self) -> bool {
+        self.klts_are_all_there() && inside(|| self.spares.lock().queues.want_klts())
+    }
+
     /// Sees to it that the worker has a home, so that its carrier may be bound.
     pub(crate) fn secure_home(&self, worker: &Worker, leave: usize) -> bool {
         if !worker.home.load(Ordering::Relaxed).is_null() {

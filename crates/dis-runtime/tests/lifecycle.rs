@@ -306,7 +306,8 @@ fn child_overflow() {
 
 #[test]
 fn many_parked_tasks() {
-    let rt = Runtime::builder().workers(2).build().unwrap();
+    // SAFETY: the closure keeps nothing in thread-locals.
+    let rt = unsafe { Runtime::builder().workers(2).share_beyond(64) }.build().unwrap();
     let tasks: Vec<_> = (0..20_000)
         .map(|i| {
             rt.spawn_fn(Intent::interactive(5000), move || {

@@ -75,6 +75,29 @@ fn child_aborts_in_a_shortage() {
 }
 
 #[test]
+fn tasks_beyond_the_threads_wait_and_begin_when_others_end() {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let begun = Arc::new(AtomicU64::new(0));
+    let tasks: Vec<_> = (0..dis_runtime::MAX_KLTS + 200)
+        .map(|_| {
+            let begun = begun.clone();
+            rt.spawn_fn(Intent::batch(), move || {
+                begun.fetch_add(1, Ordering::Relaxed);
+                dis_runtime::park();
+            })
+            .unwrap()
+        })
+        .collect();
+    // They begin in any order, so all are told until they end.
+    while tasks.iter().any(|task| !task.is_finished()) {
+        tasks.iter().for_each(JoinHandle::unpark);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(begun.load(Ordering::Relaxed), tasks.len() as u64);
+    assert!(rt.threads() <= dis_runtime::MAX_KLTS);
+}
+
+#[test]
 fn tasks_that_are_woken_while_they_wait_for_a_thread_run_once() {
     let rt = Runtime::builder().workers(2).build().unwrap();
     let runs = Arc::new(AtomicU64::new(0));
