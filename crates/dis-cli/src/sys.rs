@@ -1,12 +1,19 @@
 //! The calls into Linux that `std` does not have: thread scheduling, thread clocks, thread counters.
 //!
-//! All `unsafe` of this crate is here. Every function wraps one call whose arguments are plain numbers or point to a
+//! All `unsafe` of this crate is here. Every function but one wraps one call whose arguments are plain numbers or point to a
 //! local of the right size; none keeps a pointer.
 
 use std::io;
 use std::mem;
 
 use dis_core::api::{CpuMask, MAX_CPUS};
+use dis_runtime::Builder;
+
+/// Lets the tasks of a workload share kernel threads when there are more than `beyond`.
+pub fn share_threads(builder: Builder, beyond: usize) -> Builder {
+    // SAFETY: the tasks are ours: the interpreter of workloads, which keeps nothing in thread-locals.
+    unsafe { builder.share_beyond(beyond) }
+}
 
 /// Nanoseconds of CLOCK_MONOTONIC.
 pub fn monotonic() -> u64 {

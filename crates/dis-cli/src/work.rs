@@ -100,15 +100,16 @@ mod tests {
 
     #[test]
     fn burning_takes_the_time_asked_for() {
-        let speed = Speed::calibrate().speed;
-        // The best of several, as tests share the machine.
-        let took = (0..10).map(|_| {
-            let start = sys::thread_cpu_time();
-            speed.burn(2_000_000, || true);
-            sys::thread_cpu_time() - start
-        });
-        let best = took.min().unwrap();
-        assert!((1_800_000..2_300_000).contains(&best), "{best} ns");
+        // Tests share the machine, whose clock may change between calibration and use: one attempt has to be right.
+        let took: Vec<u64> = (0..20)
+            .map(|_| {
+                let speed = Speed::calibrate().speed;
+                let start = sys::thread_cpu_time();
+                speed.burn(2_000_000, || true);
+                sys::thread_cpu_time() - start
+            })
+            .collect();
+        assert!(took.iter().any(|took| (1_900_000..2_150_000).contains(took)), "{took:?} ns");
     }
 
     #[test]

@@ -28,6 +28,8 @@ use crate::work::Speed;
 const ABORT_NS: u64 = 200_000_000;
 /// Tasks that the runtime may have besides those of the workload; costs address space only.
 const ROOM: usize = 8_192;
+/// Tasks that have a kernel thread each; with more of them they share.
+const OWN_THREADS: usize = 64;
 /// How long the runtime may take to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -119,6 +121,7 @@ impl DisRound<'_> {
         for choice in &plan.policies {
             builder = builder.policy(choice.class, choice.name);
         }
+        builder = sys::share_threads(builder, OWN_THREADS);
         if plan.fifo {
             builder = builder.fifo(fifo::PRIORITY);
         }

@@ -29,6 +29,12 @@ fn my_class() -> Option<QueueType> {
     crate::gate::inside(|| klt.rt().exec.urgency(me.id()).ok().map(|urgency| urgency.class))
 }
 
+/// A task that shares its thread with others of this kind.
+fn shared() -> crate::TaskBuilder<'static> {
+    // SAFETY: what the tests put into thread-locals they take out by value.
+    unsafe { crate::task(Intent::batch()).shared() }
+}
+
 #[test]
 fn the_most_urgent_waiter_comes_first_then_the_first() {
     let rt = runtime(2);
@@ -169,13 +175,13 @@ fn drop_what_was_passed_on() -> (thread::ThreadId, bool) {
 fn a_guard_may_be_dropped_by_a_neighbour() {
     static MUTEX: Mutex<()> = Mutex::new(());
     let attempt = || {
-        let owner = crate::task(Intent::batch()).shared().spawn(|| {
+        let owner = shared().spawn(|| {
             PASSED_ON.set(Some(MUTEX.lock()));
             let heir = crate::task(Intent::batch()).dedicated().spawn(|| drop(MUTEX.lock())).unwrap();
             while MUTEX.waiting() == 0 {
                 yield_now();
             }
-            let neighbour = crate::task(Intent::batch()).shared().spawn(|| {
+            let neighbour = shared().spawn(|| {
                 let dropped = drop_what_was_passed_on();
                 (dropped, here().unwrap().1.mutexes.get())
             });
