@@ -1,5 +1,6 @@
 //! What a task does: the free functions.
 
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -107,8 +108,11 @@ pub fn job() -> Result<Job, SchedError> {
 /// return for no reason. Outside a task: [`std::thread::park`].
 pub fn park() {
     match here() {
-        Some((klt, _)) => {
-            gate::wait(klt, Leave::Block(BlockReason::Event, None));
+        Some((klt, me)) => {
+            if !me.unparked.swap(false, Ordering::SeqCst) {
+                gate::wait(klt, Leave::Block(BlockReason::Event, None));
+                me.unparked.store(false, Ordering::SeqCst);
+            }
             check_abort();
         }
         None => thread::park(),

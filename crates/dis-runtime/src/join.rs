@@ -150,6 +150,7 @@ impl<T> JoinHandle<T> {
 
     /// Ends the wait of a task in [`park`](crate::park), or makes its next one return at once.
     pub fn unpark(&self) {
+        self.task().unparked.store(true, Ordering::SeqCst);
         inside(|| self.rt.unpark(self.id));
     }
 

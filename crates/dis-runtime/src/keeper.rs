@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::builder::BuildError;
 use crate::klt::Klt;
-use crate::runtime::{Inner, MAX_KLTS, fatal};
+use crate::runtime::{Inner, fatal};
 use crate::shortage::Lack;
 use crate::sys;
 

@@ -53,6 +53,9 @@ pub(crate) struct Header {
     pub(crate) klt: AtomicPtr<Klt>,
     /// Somebody wants it to end.
     pub(crate) aborted: AtomicBool,
+    /// It was unparked since it last parked. The core's own mark may have been used up by a wait of the runtime's: for the
+    /// thread of a task that has not begun, or one that it shares.
+    pub(crate) unparked: AtomicBool,
     /// Whether the core may move it; see `keep`.
     pub(crate) kept: AtomicU8,
     pub(crate) sharing: Sharing,
@@ -119,6 +122,7 @@ impl Header {
             joiner: AtomicU64::new(NOBODY),
             joiner_rt: Cell::new(ptr::null()),
             aborted: AtomicBool::new(false),
+            unparked: AtomicBool::new(false),
             kept: AtomicU8::new(keep::MOVABLE),
             sharing,
             class,
