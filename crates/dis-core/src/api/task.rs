@@ -240,53 +240,53 @@ pub trait TaskApi {
     /// A copy of a task's control block.
     ///
     /// # Errors
-    /// [`SchedError::TaskNotFound`] for a stale id.
+    /// [`TaskNotFound`](crate::api::SchedError::TaskNotFound) for a stale id.
     fn get_task(&self, id: TaskId) -> SchedResult<Task<Self::Context>>;
     /// The running task lets its peers go first.
     ///
     /// # Errors
-    /// [`SchedError::InvalidState`] if nothing runs here.
+    /// [`InvalidState`](crate::api::SchedError::InvalidState) if nothing runs here.
     fn yield_now(&mut self) -> SchedResult<Self::Outcome>;
     /// The running task sleeps.
     ///
     /// # Errors
-    /// [`SchedError::InvalidState`] if nothing runs here.
+    /// [`InvalidState`](crate::api::SchedError::InvalidState) if nothing runs here.
     fn sleep(&mut self, duration: Duration) -> SchedResult<Self::Outcome>;
     /// The running task blocks until it is woken.
     ///
     /// # Errors
-    /// [`SchedError::InvalidState`] if nothing runs here.
+    /// [`InvalidState`](crate::api::SchedError::InvalidState) if nothing runs here.
     fn block(&mut self, reason: BlockReason) -> SchedResult<Self::Outcome>;
     /// Wakes a blocked or sleeping task.
     ///
     /// # Errors
-    /// [`SchedError::TaskNotFound`]; [`SchedError::InvalidState`] if it is neither blocked nor sleeping.
+    /// [`TaskNotFound`](crate::api::SchedError::TaskNotFound); [`InvalidState`](crate::api::SchedError::InvalidState) if it is neither blocked nor sleeping.
     fn wake(&mut self, id: TaskId) -> SchedResult<()>;
     /// The running task ends.
     ///
     /// # Errors
-    /// [`SchedError::InvalidState`] if nothing runs here.
+    /// [`InvalidState`](crate::api::SchedError::InvalidState) if nothing runs here.
     fn exit(&mut self, code: i32) -> SchedResult<Self::Outcome>;
     /// Ends a task, whatever it is doing.
     ///
     /// # Errors
-    /// [`SchedError::TaskNotFound`]; [`SchedError::InvalidState`] if it has ended.
+    /// [`TaskNotFound`](crate::api::SchedError::TaskNotFound); [`InvalidState`](crate::api::SchedError::InvalidState) if it has ended.
     fn kill(&mut self, id: TaskId) -> SchedResult<()>;
     /// Waits for the end of a joinable task and collects its exit status: `Ok(Ok(status))` if it has ended, else the
     /// running task blocks with [`BlockReason::ChildExit`] and asks again when it is woken.
     ///
     /// # Errors
-    /// [`SchedError::TaskNotFound`] for a task that is gone or detached.
+    /// [`TaskNotFound`](crate::api::SchedError::TaskNotFound) for a task that is gone or detached.
     fn join(&mut self, id: TaskId) -> SchedResult<Result<ExitStatus, Self::Outcome>>;
     /// Changes the priority within the class, queued or not.
     ///
     /// # Errors
-    /// [`SchedError::TaskNotFound`].
+    /// [`TaskNotFound`](crate::api::SchedError::TaskNotFound).
     fn set_priority(&mut self, id: TaskId, priority: u8) -> SchedResult<()>;
     /// Changes the allowed CPUs; a task on a forbidden CPU moves at once.
     ///
     /// # Errors
-    /// [`SchedError::TaskNotFound`]; [`SchedError::NoCpu`] if the mask holds none of this machine.
+    /// [`TaskNotFound`](crate::api::SchedError::TaskNotFound); [`NoCpu`](crate::api::SchedError::NoCpu) if the mask holds none of this machine.
     fn set_affinity(&mut self, id: TaskId, mask: CpuMask) -> SchedResult<()>;
 }
 
