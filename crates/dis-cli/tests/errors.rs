@@ -57,7 +57,6 @@ fn constraints_that_cannot_be_enforced() {
         ("numa_node", "1023"),
         ("io_priority", "\"idle\""),
         ("net_priority", "3"),
-        ("cpu_min", "\"5%\""),
         ("mem_bandwidth", "\"100MB/s\""),
         ("io_bandwidth", "\"100KB/s\""),
     ] {
@@ -77,11 +76,32 @@ fn constraints_that_cannot_be_enforced() {
 #[test]
 fn constraints_that_are_enforced() {
     let folder = Folder::new();
-    for line in ["affinity = [0]", "cpu_max = \"50%\"", "io_priority = \"best-effort\"", "net_priority = 0"] {
+    for line in [
+        "affinity = [0]",
+        "cpu_max = \"50%\"",
+        "cpu_min = \"50%\"",
+        "io_priority = \"best-effort\"",
+        "net_priority = 0",
+    ] {
         let file = folder.file("a.toml", &format!("{TASK}{line}\n"));
         let output = dis(&["run", &file, "--duration", "20ms"]);
         assert!(output.status.success() && !text(&output.stderr).contains("enforced"), "{}", text(&output.stderr));
     }
+}
+
+/// A set of reservations that does not fit is refused before anything runs, with the reason.
+#[test]
+fn reservations_that_do_not_fit() {
+    let folder = Folder::new();
+    let second = "[[task]]\nname = \"b\"\nintent = \"batch\"\nloop = [ { run = \"1ms\" } ]\naffinity = [0]\n";
+    let two = |a, b| format!("{TASK}affinity = [0]\ncpu_min = \"{a}%\"\n{second}cpu_min = \"{b}%\"\n");
+    let message = error(&["run", &folder.file("a.toml", &two(60, 50))]);
+    assert!(
+        message.contains("task \"b\": no CPU has room for its reservation of 50.0 %; lower `cpu_min`"),
+        "{message}"
+    );
+    let output = dis(&["run", &folder.file("b.toml", &two(60, 35)), "--duration", "20ms"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -176,6 +176,28 @@ fn nobody_gets_more_than_there_was() {
     }
 }
 
+/// What a reserved share is compared with is what others got of the same CPU at the same time, so a busy machine does not
+/// matter: alike without it, five times as much with it.
+#[test]
+fn a_reserved_share_is_had_beside_competitors() {
+    let folder = Folder::new();
+    let body = "intent = \"batch\"\nloop = [ { run = \"5ms\" } ]\n";
+    let ratio = |line: &str| {
+        let tasks = format!("[[task]]\nname = \"crowd\"\ninstances = 5\n{body}[[task]]\nname = \"one\"\n{body}{line}");
+        let file = folder.file("crowd.toml", &format!("duration = \"1500ms\"\n{tasks}"));
+        let output = dis(&["run", &file, "--cpus", "1", "--json", "-"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let report = report(&output);
+        let cpu = |name: &str| task(&report, name)["cpu_ns"].as_u64().unwrap();
+        let crowd: u64 = (0..5).map(|n| cpu(&format!("crowd/{n}"))).sum();
+        cpu("one") as f64 / (crowd as f64 / 5.0)
+    };
+    let without = ratio("");
+    assert!(without < 2.0, "{without}");
+    let with = ratio("cpu_min = \"50%\"\n");
+    assert!(with > 3.0, "{with}");
+}
+
 const REALTIME: &str = "intent = \"realtime\"\nperiod = \"10ms\"\nwcet = \"1ms\"\n";
 
 fn misses(report: &Value, name: &str) -> (u64, u64) {

@@ -99,6 +99,13 @@ impl Driver {
         let realtime = intent.class.queue() == QueueType::Realtime;
         let intent =
             if rng.chance(150) && !realtime { intent.with_cpu_share(0, 50 + rng.below(900) as u16) } else { intent };
+        let intent = if rng.chance(150) && !realtime {
+            let most = if intent.qos.cpu_max == 0 { 700 } else { u64::from(intent.qos.cpu_max) };
+            let max = intent.qos.cpu_max;
+            intent.with_cpu_share(1 + rng.below(most) as u16, max)
+        } else {
+            intent
+        };
         if self.rng.chance(250) { intent.with_affinity(self.mask()) } else { intent }
     }
 

@@ -222,8 +222,7 @@ pub(crate) fn enforceable(intent: &Intent) -> Result<(), SchedError> {
     refuse(c.io_priority != IoPriority::BestEffort, "io_priority: I/O requests are not ordered by task")?;
     refuse(c.net_priority != 0, "net_priority: packets are not ordered by task")?;
     refuse(q.mem_bandwidth.is_some(), "mem_bandwidth: memory bandwidth is not measured by task")?;
-    refuse(q.io_bandwidth.is_some(), "io_bandwidth: I/O bandwidth is not measured by task")?;
-    refuse(q.cpu_min != 0, "cpu_min: reservations by share are not enforced yet")
+    refuse(q.io_bandwidth.is_some(), "io_bandwidth: I/O bandwidth is not measured by task")
 }
 
 /// The workers on which a task of this intent may run, by its affinity and its NUMA node; `None`: all.

@@ -59,6 +59,13 @@ pub fn explain(spec: &TaskSpec, error: SpawnError) -> String {
                  lower `wcet`, lengthen `period` or `deadline`, add CPUs, or raise `realtime` in [limits]"
             )
         }
+        (SpawnError::Refused(SchedError::NoCpu), _) if spec.intent.qos.cpu_min > 0 => {
+            let share = f64::from(spec.intent.qos.cpu_min) / 10.0;
+            format!(
+                "no CPU has room for its reservation of {share:.1} %; lower `cpu_min`, allow more CPUs by `affinity`, or \
+                 raise `realtime` in [limits], which is the most that may be reserved"
+            )
+        }
         (SpawnError::Refused(SchedError::ResourceExhausted), _) => "too many tasks; lower `instances`".into(),
         (error, _) => error.to_string(),
     }

@@ -178,12 +178,12 @@ impl<C> Task<C> {
 
     /// The current job of a Realtime task.
     pub fn job(&self) -> crate::executor::Job {
-        self.sched.job
+        if let crate::scheduler::Duty::Job(job) = self.sched.duty { job } else { crate::executor::Job::default() }
     }
 
     /// When the present budget of a Realtime task began.
     pub fn budget_start(&self) -> Option<Timestamp> {
-        self.sched.server.filter(|_| self.sched.reserved_ppm > 0).map(|server| server.start)
+        self.sched.server.filter(|_| self.sched.is_realtime()).map(|server| server.start)
     }
 }
 

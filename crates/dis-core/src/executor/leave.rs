@@ -4,7 +4,7 @@ use lock_api::RawMutex;
 
 use super::{Executor, Leave, Turn};
 use crate::api::{BlockReason, Duration, ExitStatus, TaskId, TaskState, Timestamp};
-use crate::intent::{IntentClass, QueueType};
+use crate::intent::IntentClass;
 use crate::policy::{Arrival, TaskKey};
 use crate::scheduler::state::CpuState;
 
@@ -57,10 +57,11 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// The task is ready still and lets others go first; or it waits for its next budget, or goes where it must.
     fn give_way(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, turn: &mut Turn, now: Timestamp) {
         turn.surplus = true;
-        let borrowing = state.limits.budget_borrowing;
+        let (ready, borrowing) = (state.ready, state.limits.budget_borrowing);
         let task = state.task(key);
         let exhausted = task.sched.server.is_some_and(|server| server.is_exhausted());
-        if exhausted || task.sched.dirty || task.urgency().class != task.sched.class {
+        if exhausted || task.sched.dirty || task.changes_class(ready) {
+            task.renew_target(now);
             task.stats.overruns += u64::from(task.overruns(borrowing, now));
             task.stats.time_slice = 0;
             self.stop_competing(state, key, TaskState::Ready, now);
@@ -76,7 +77,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
     /// The task would go on; may it?
     fn stay(&self, state: &mut CpuState<C>, key: TaskKey, turn: &mut Turn, now: Timestamp) {
-        let (cpu, borrowing) = (state.cpu, state.limits.budget_borrowing);
+        let (cpu, ready, borrowing) = (state.cpu, state.ready, state.limits.budget_borrowing);
         let task = state.task(key);
         let class = task.sched.class;
         let why = if core::mem::take(&mut task.sched.dirty) {
@@ -91,7 +92,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             // Requeuing finds the budget empty, and lets it wait for the next, or go on with that.
             task.stats.overruns += u64::from(task.overruns(borrowing, now));
             Arrival::Migrate
-        } else if class == QueueType::Interactive && task.urgency().class != class {
+        } else if task.changes_class(ready) {
+            task.renew_target(now);
             Arrival::Migrate
         } else {
             let chosen = state.arbiter.choose(state.ready.with(class), now).map(|(class, _)| class);
@@ -153,6 +155,12 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             task.stats.time_slice = 0;
         }
         let class = task.sched.class;
+        if task.sched.limited
+            && let Some(reservation) = task.sched.duty.reservation()
+        {
+            let end = reservation.deadline();
+            state.watch_window(end);
+        }
         state.enqueue(key, why, now);
         state.arbiter.begin_wait(class, now);
     }
@@ -186,7 +194,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         task.stats.blocks += 1;
         task.stats.time_slice = 0;
         // A Realtime execution is a whole job, blocking included.
-        if task.sched.reserved_ppm == 0 {
+        if !task.sched.is_realtime() {
             task.end_burst(false);
         }
         let cpu = state.cpu;
@@ -204,7 +212,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let task = state.task(key);
         let IntentClass::Realtime { period_us, deadline_us, .. } = task.intent.class else { return };
         let (period, deadline) = (Duration::from_micros(period_us), Duration::from_micros(deadline_us));
-        let job = &mut task.sched.job;
+        let Some(job) = task.sched.duty.job() else { return };
         let missed = now > job.deadline;
         job.release += period;
         // Releases whose deadlines have passed too are skipped: their jobs could only be late.
@@ -234,7 +242,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     fn finish(&self, state: &mut CpuState<C>, key: TaskKey, status: ExitStatus, now: Timestamp) -> Option<TaskId> {
         let missed = {
             let task = state.task(key);
-            let late = task.sched.reserved_ppm > 0 && now > task.sched.job.deadline;
+            let late = task.sched.duty.job().is_some_and(|job| now > job.deadline);
             task.stats.deadline_misses += u64::from(late);
             u64::from(late)
         };

@@ -33,8 +33,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         if !self.tasks.config.measures || matches!(leave, Leave::Exit(_) | Leave::Declined) {
             return false;
         }
-        let Some(key) = state.current.filter(|&key| state.get(key).is_some_and(|task| task.sched.reserved_ppm > 0))
-        else {
+        let Some(key) = state.current.filter(|&key| state.get(key).is_some_and(|task| task.sched.is_realtime())) else {
             return false;
         };
         state.charge(now);

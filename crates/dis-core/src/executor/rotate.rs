@@ -48,7 +48,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         if limited {
             // Whatever else changes its class makes it dirty.
             let exhausted = task.sched.server.as_ref().is_some_and(|server| server.is_exhausted());
-            if exhausted || task.urgency().class != class {
+            if exhausted || task.sched.duty.reservation().is_some() || task.urgency().class != class {
                 return long_way(guard);
             }
         }

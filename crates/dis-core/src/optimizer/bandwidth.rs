@@ -160,7 +160,7 @@ impl Credit {
     }
 }
 
-fn nanos(d: Duration) -> i64 {
+pub(super) fn nanos(d: Duration) -> i64 {
     i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)
 }
 

@@ -3,6 +3,7 @@
 use lock_api::RawMutex;
 
 use super::TaskManager;
+use super::duty::Duty;
 use super::spawn::{reservation_ppm, server_for};
 use super::state::{CpuState, Urgency};
 use crate::api::{CpuMask, SchedError, SchedResult, TaskId, TaskState, Timestamp};
@@ -61,12 +62,10 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// Declares a task to be for something else from now on.
     ///
     /// # Errors
-    /// As for a spawn, and [`SchedError::InvalidState`] if it has ended; the task keeps its old intent then. A Realtime intent must fit on the task's present CPU.
+    /// As for a spawn, and [`SchedError::InvalidState`] if it has ended; the task keeps its old intent then.
+    /// What the intent reserves must fit on the task's present CPU.
     pub fn set_intent(&self, now: Timestamp, id: TaskId, intent: &Intent) -> SchedResult<Wake> {
         intent.validate()?;
-        if intent.qos.cpu_min != 0 {
-            return Err(SchedError::NotSupported("cpu_min: reservations by share are not enforced yet"));
-        }
         let mask = intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL);
         self.allowed(mask)?;
         let (mut state, key) = self.lock_home(id)?;
@@ -75,7 +74,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
         // What has been used up to now was for the old intent.
         state.charge(now);
-        let ppm = reservation_ppm(&intent.class, &self.config.limits);
+        let ppm = reservation_ppm(intent, &self.config.limits);
         let held = state.task(key).sched.reserved_ppm;
         if ppm > 0 && state.realtime_ppm - held + ppm > u64::from(self.config.limits.realtime) * 1000 {
             return Err(SchedError::NoCpu);
@@ -83,7 +82,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         state.realtime_ppm = state.realtime_ppm - held + ppm;
         let reserved = state.realtime_ppm;
         state.arbiter.reserve(reserved);
-        let burst = state.limits.interactive_burst;
+        let (burst, window) = (state.limits.interactive_burst, state.limits.window);
         let stays = mask.contains(state.cpu);
         let queued = state.get(key).is_some_and(|task| task.is_queued());
         if queued {
@@ -97,10 +96,13 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         task.priority = intent.class.to_priority();
         task.sched.entity.slice = intent.class.time_quantum();
         let server = server_for(intent, &self.config.limits);
-        task.sched.declare(&intent.class, server, Credit::full(burst, now), ppm);
-        task.sched.pending_release = ppm > 0 && task.state != TaskState::Running;
         // A sleeper's first job is released when it wakes up; for a blocked one that instant is not known yet.
-        task.sched.job = crate::executor::Job { release: wakes.max(now), ..Default::default() };
+        let duty = Duty::of(intent, wakes.max(now));
+        task.sched.declare(intent, server, Credit::full(burst, now), duty, ppm);
+        state.follow_reservation(key);
+        let task = state.task(key);
+        let realtime = task.sched.is_realtime();
+        task.sched.pending_release = realtime && task.state != TaskState::Running;
         let wake = match task.state {
             TaskState::Ready if queued || throttled => {
                 self.make_ready(&mut state, key, Arrival::Migrate, now);
@@ -110,11 +112,14 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             TaskState::Running => {
                 if let Some(server) = &mut task.sched.server {
                     server.release(now);
-                    if ppm > 0 {
-                        task.sched.job.number = 1;
-                        task.sched.job.deadline = server.deadline();
+                    if let Some(job) = task.sched.duty.job() {
+                        job.number = 1;
+                        job.deadline = server.deadline();
                         task.deadline = Some(server.deadline());
                     }
+                }
+                if let Some(reservation) = task.sched.duty.reservation_mut() {
+                    reservation.wake(window, now);
                 }
                 task.sched.dirty = true;
                 interrupt(state.cpu)
@@ -241,6 +246,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     ) -> SchedResult<Wake> {
         let task = from.task(key);
         let (queued, ready) = (task.is_queued(), task.state == TaskState::Ready);
+        let window = from.limits.window;
+        let task = from.task(key);
         let timer = task.sched.timed.then(|| from.timers.wake_time(key)).flatten();
         let position = if queued { from.position(key) } else { None };
         if queued {
@@ -257,6 +264,10 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             }
             return Err(SchedError::ResourceExhausted);
         };
+        if let Some(reservation) = to.task(moved).sched.duty.reservation_mut() {
+            // Those there have not reckoned with what it did not use here.
+            reservation.wake(window, now);
+        }
         if let Some(at) = timer {
             to.set_timer(moved, at);
             return Ok(self.sleeper_added(to, at, Placement::LeastLoaded, now));

@@ -3,6 +3,7 @@
 use lock_api::RawMutex;
 
 use super::TaskManager;
+use super::duty::Duty;
 use super::state::CpuState;
 use crate::api::{ExitStatus, SchedError, SchedResult, TaskId, TaskState, Timestamp};
 use crate::executor::Kill;
@@ -64,9 +65,14 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let task = state.task(key);
         let ppm = core::mem::take(&mut task.sched.reserved_ppm);
         task.sched.exit = Some(status);
+        if task.sched.duty.reservation().is_some() {
+            task.sched.duty = Duty::Free;
+        }
         let joiner = (task.sched.joiner != TaskId::INVALID).then_some(task.sched.joiner);
-        if task.sched.joinable {
-            task.state = TaskState::Zombie;
+        let joinable = task.sched.joinable;
+        state.follow_reservation(key);
+        if joinable {
+            state.task(key).state = TaskState::Zombie;
         } else {
             self.forget(state, key);
         }

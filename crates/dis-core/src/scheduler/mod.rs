@@ -10,6 +10,7 @@
 
 mod axis;
 mod change;
+mod duty;
 mod end;
 mod homes;
 mod spawn;
@@ -29,6 +30,7 @@ use crate::optimizer::{CpuLoad, IDLE_RANK, Limits, LimitsError};
 use crate::policy::{PolicyFactory, TaskKey, by_name};
 use crate::stats::SchedulerStats;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
+pub(crate) use duty::Duty;
 use homes::{Home, Homes};
 use state::CpuState;
 pub(crate) use state::SchedState;
@@ -142,7 +144,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let tasks: Self = TaskManager { cpus, homes: Homes::new(config.max_tasks), config };
         if tasks.config.reserve > 0 {
             tasks.homes.grow(tasks.config.reserve.min(tasks.config.max_tasks));
-            let keys = (tasks.config.reserve as usize).min(homes::MAX_KEYS);
+            // One key is no task's.
+            let keys = (tasks.config.reserve as usize + 1).min(homes::MAX_KEYS);
             (0..tasks.cpu_count()).for_each(|cpu| tasks.lock(cpu).reserve(keys));
         }
         Ok(tasks)
@@ -175,12 +178,13 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         Ok(stats)
     }
 
-    /// How urgent a task is now, inheritance included.
+    /// What a task lends to one that holds what it waits for: how urgent it is now, inheritance included. A reservation by
+    /// share is not lent.
     ///
     /// # Errors
     /// [`SchedError::TaskNotFound`] for a stale id.
     pub fn urgency(&self, id: TaskId) -> SchedResult<Urgency> {
-        self.with_task(id, Task::urgency)
+        self.with_task(id, Task::lends)
     }
 
     /// The CPU that owns the task: where it runs, waits, or last ran.

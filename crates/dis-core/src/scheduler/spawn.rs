@@ -3,10 +3,11 @@
 use lock_api::RawMutex;
 
 use super::TaskManager;
+use super::duty::Duty;
 use super::homes::{Home, MAX_KEYS};
 use super::state::{CpuState, SchedState};
 use crate::api::{CpuMask, Duration, SchedError, SchedResult, Task, TaskId, TaskSpec, TaskState, TaskStats, Timestamp};
-use crate::executor::{Job, Placement, Wake};
+use crate::executor::{Placement, Wake};
 use crate::intent::{Intent, IntentClass, QueueType, TaskHistory};
 use crate::optimizer::{Credit, Limits, SPAWN_GRACE, Server, Wanted, choose_cpu, may_wait_for_parent};
 use crate::policy::{Entity, TaskKey, VirtualTime};
@@ -15,18 +16,18 @@ fn budget(wcet_us: u64, deadline_us: u64, limits: &Limits) -> Duration {
     limits.budget(Duration::from_micros(wcet_us), Duration::from_micros(deadline_us))
 }
 
-/// Utilisation that a Realtime intent reserves, per million of one CPU, rounded up; 0 for the other classes.
+/// Utilisation that an intent reserves, per million of one CPU, rounded up: `cpu_min`, or what a Realtime task needs.
 ///
 /// Density: the budget over the shorter of deadline and period, so that utilisations up to the limit are schedulable
 /// under EDF on one CPU (Liu and Layland 1973 for deadline = period; sufficient, not necessary, for shorter deadlines).
-pub(super) fn reservation_ppm(class: &IntentClass, limits: &Limits) -> u64 {
-    match *class {
+pub(super) fn reservation_ppm(intent: &Intent, limits: &Limits) -> u64 {
+    match intent.class {
         IntentClass::Realtime { period_us, deadline_us, wcet_us } => {
             let span = Duration::from_micros(deadline_us.min(period_us).max(1));
             let budget = budget(wcet_us, deadline_us, limits);
             (u128::from(budget.as_nanos()) * 1_000_000).div_ceil(u128::from(span.as_nanos())) as u64
         }
-        _ => 0,
+        _ => u64::from(intent.qos.cpu_min) * 1000,
     }
 }
 
@@ -47,8 +48,8 @@ pub(super) fn server_for(intent: &Intent, limits: &Limits) -> Option<Server> {
 }
 
 impl<C: Copy, R: RawMutex> TaskManager<C, R> {
-    /// Spawns a task from CPU `from` (`None`: from outside). Realtime goes to the first CPU whose utilisation has room
-    /// for it (first fit) and stays there; others go where [`Placement`] says. O(CPUs); O(log n) in the tasks of its class
+    /// Spawns a task from CPU `from` (`None`: from outside). Whoever reserves goes to the first CPU whose utilisation
+    /// has room for it (first fit) and stays there; others go where [`Placement`] says. O(CPUs); O(log n) in the tasks of its class
     /// beside its parent.
     ///
     /// # Errors
@@ -56,11 +57,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// room for the reservation; [`SchedError::ResourceExhausted`] beyond `max_tasks`.
     pub fn spawn(&self, now: Timestamp, from: Option<usize>, spec: TaskSpec<C>) -> SchedResult<(TaskId, Wake)> {
         spec.intent.validate()?;
-        if spec.intent.qos.cpu_min != 0 {
-            return Err(SchedError::NotSupported("cpu_min: reservations by share are not enforced yet"));
-        }
         let allowed = self.allowed(spec.intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL))?;
-        let ppm = reservation_ppm(&spec.intent.class, &self.config.limits);
+        let ppm = reservation_ppm(&spec.intent, &self.config.limits);
         if ppm > 0 {
             for cpu in allowed.iter() {
                 let mut state = self.lock(cpu);
@@ -108,13 +106,14 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let wake = if start > now {
             let task = state.task(key);
             task.state = TaskState::Sleeping;
-            task.sched.job.release = start;
+            if let Some(job) = task.sched.duty.job() {
+                job.release = start;
+            }
             task.sched.pending_release = matches!(task.intent.class, IntentClass::Realtime { .. });
             state.set_timer(key, start);
             self.sleeper_added(state, start, placement, now)
         } else {
             let task = state.task(key);
-            task.sched.job.release = now;
             task.sched.pending_release = true;
             self.make_ready(state, key, crate::policy::Arrival::Spawn, now);
             if placement == Placement::Parent {
@@ -146,7 +145,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         allowed.iter().min_by_key(|&cpu| self.load(cpu).tasks()).unwrap_or(0)
     }
 
-    /// Realtime utilisation reserved on each CPU, per million.
+    /// Utilisation reserved on each CPU, by Realtime tasks and by shares, per million.
     pub fn reserved_ppm(&self) -> alloc::vec::Vec<u64> {
         (0..self.cpu_count()).map(|cpu| self.lock(cpu).realtime_ppm).collect()
     }
@@ -163,7 +162,7 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, now: Timestamp) -
     let class = spec.intent.class.queue();
     let priority = spec.intent.class.to_priority();
     let slice = spec.intent.class.time_quantum();
-    let ppm = reservation_ppm(&spec.intent.class, limits);
+    let ppm = reservation_ppm(&spec.intent, limits);
     let mut task = Task {
         id,
         parent: spec.parent,
@@ -206,13 +205,15 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, now: Timestamp) -
             server: None,
             credit: None,
             inherited: None,
-            job: Job::default(),
+            duty: Duty::Free,
             pending_release: false,
             reserved_ppm: 0,
         },
         intent: spec.intent,
     };
     let server = server_for(&task.intent, limits);
-    task.sched.declare(&task.intent.class, server, Credit::full(limits.interactive_burst, now), ppm);
+    let duty = Duty::of(&task.intent, now);
+    let credit = Credit::full(limits.interactive_burst, now);
+    task.sched.declare(&task.intent, server, credit, duty, ppm);
     task
 }

@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::duty::Duty;
 use crate::api::{BlockReason, CpuMask, Duration, ExitStatus, Task, TaskId, TaskState, Timestamp};
-use crate::executor::{Balance, Job};
-use crate::intent::{IntentClass, QueueType};
+use crate::executor::Balance;
+use crate::intent::{Intent, IntentClass, QueueType};
 use crate::optimizer::{Arbiter, ClassSet, CpuLoad, Credit, IDLE_RANK, Limits, Server};
 use crate::policy::{Arrival, Entity, SchedulingPolicy, TaskKey};
 use crate::queues::SleepQueue;
@@ -13,6 +14,13 @@ use crate::stats::{QueueStat, SchedulerStats};
 
 /// Slice of an Interactive task while another waits: so many can each begin within a few milliseconds.
 const CONTENDED_SLICE: Duration = Duration::from_millis(1);
+
+/// The key that no task has: in the timer queue it stands for the end of a window, when the next budgets of
+/// [`Reservation`]s are to be had.
+pub(crate) const WINDOW: TaskKey = TaskKey(0);
+
+/// The most tasks that hold reservations by share on a CPU: each has a per mille at least.
+const MOST_RESERVATIONS: usize = 1000;
 
 /// How urgent a task is: what a waiting task lends to the one that holds what it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +44,8 @@ impl Urgency {
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub(crate) struct SchedState {
-    /// The class whose queue it uses now: its own, Batch for a demoted Interactive task, or an inherited one.
+    /// The class whose queue it uses now: its own, Batch for a demoted Interactive task, Realtime while a reservation by
+    /// share lasts, or an inherited one.
     pub class: QueueType,
     /// The class of its intent.
     pub own_class: QueueType,
@@ -48,7 +57,7 @@ pub(crate) struct SchedState {
     pub killed: bool,
     /// Its class, priority, deadline or affinity changed while it ran.
     pub dirty: bool,
-    /// It has a server or a credit.
+    /// It has a server, a credit or a reservation by share.
     pub limited: bool,
     pub entity: Entity,
     pub ready_since: Timestamp,
@@ -72,26 +81,33 @@ pub(crate) struct SchedState {
     pub pending_release: bool,
     pub joinable: bool,
     pub block_reason: Option<BlockReason>,
-    /// Realtime utilisation it holds on its CPU, per million.
+    /// Utilisation it holds on its CPU, by its period or by its share, per million.
     pub reserved_ppm: u64,
-    pub job: Job,
+    pub duty: Duty,
     pub joiner: TaskId,
     pub exit: Option<ExitStatus>,
 }
 
 impl SchedState {
     /// Takes over what an intent of this class says: the target latency, what limits the task, and what it holds.
-    pub fn declare(&mut self, class: &IntentClass, server: Option<Server>, credit: Credit, reserved_ppm: u64) {
-        self.own_class = class.queue();
-        self.target = match *class {
+    pub fn declare(&mut self, intent: &Intent, server: Option<Server>, credit: Credit, duty: Duty, reserved_ppm: u64) {
+        self.own_class = intent.class.queue();
+        self.target = match intent.class {
             IntentClass::Interactive { target_latency_us } => Duration::from_micros(target_latency_us),
             _ => Duration::ZERO,
         };
         self.credit = (self.own_class == QueueType::Interactive).then_some(credit);
         self.server = server;
-        self.limited = self.credit.is_some() || self.server.is_some();
+        self.duty = duty;
+        self.limited = self.credit.is_some() || self.server.is_some() || self.duty.reservation().is_some();
         self.reserved_ppm = reserved_ppm;
         self.judge_stealable();
+    }
+
+    /// Whether its jobs have deadlines of their own.
+    #[inline(always)]
+    pub fn is_realtime(&self) -> bool {
+        self.own_class == QueueType::Realtime
     }
 
     /// Reckons [`stealable`](Self::stealable) anew.
@@ -161,6 +177,8 @@ pub(crate) struct CpuState<C> {
     /// The classes in which a task is queued that other CPUs may take.
     pub stealable: ClassSet,
     pub timers: SleepQueue<TaskKey>,
+    /// The tasks here that have reservations by share.
+    pub reservations: Vec<TaskKey>,
     pub current: Option<TaskKey>,
     /// Up to when the running task's time has been accounted.
     pub charged: Timestamp,
@@ -189,7 +207,8 @@ impl<C> CpuState<C> {
     pub fn new(cpu: usize, limits: Limits, policies: [Box<dyn SchedulingPolicy>; 5]) -> Self {
         CpuState {
             cpu,
-            slab: Vec::new(),
+            // No task has the first key: see [`WINDOW`].
+            slab: Vec::from([None]),
             free: Vec::new(),
             reserved: 0,
             classes: policies.map(|policy| ClassQueue {
@@ -203,6 +222,7 @@ impl<C> CpuState<C> {
             ready_count: 0,
             stealable: ClassSet::default(),
             timers: SleepQueue::new(),
+            reservations: Vec::with_capacity(MOST_RESERVATIONS),
             current: None,
             charged: Timestamp::ZERO,
             until: Timestamp::MAX,
@@ -220,7 +240,7 @@ impl<C> CpuState<C> {
         }
     }
 
-    /// Makes room for `keys` tasks, so that up to as many no call allocates. Memory is touched only as tasks come.
+    /// Makes room for keys below `keys`, so that up to as many no call allocates. Memory is touched only as tasks come.
     pub fn reserve(&mut self, keys: usize) {
         self.slab.reserve(keys.saturating_sub(self.slab.len()));
         self.free.reserve(keys.saturating_sub(self.free.len()));
@@ -243,12 +263,16 @@ impl<C> CpuState<C> {
         } else {
             self.slab[key.index()] = Some(task);
         }
+        self.follow_reservation(key);
         key
     }
 
     /// Takes a task out of the slab.
     pub fn take(&mut self, key: TaskKey) -> Option<Task<C>> {
         let task = self.slab.get_mut(key.index())?.take()?;
+        if task.sched.duty.reservation().is_some() {
+            self.reservations.retain(|&other| other != key);
+        }
         self.free.push(key);
         if self.evict == Some(key) {
             self.evict = None;
@@ -256,6 +280,28 @@ impl<C> CpuState<C> {
         Some(task)
     }
 
+    /// Notes whether the task has a reservation by share now.
+    pub fn follow_reservation(&mut self, key: TaskKey) {
+        let holds = peek(&self.slab, key).sched.duty.reservation().is_some();
+        let noted = self.reservations.iter().position(|&other| other == key);
+        match noted {
+            None if holds => self.reservations.push(key),
+            Some(place) if !holds => {
+                self.reservations.swap_remove(place);
+            }
+            _ => {}
+        }
+    }
+
+    /// A task that has a reservation is queued: at the end of the window it is to get its next budget.
+    pub fn watch_window(&mut self, end: Timestamp) {
+        // At the end of time there is no next one.
+        if self.timers.wake_time(WINDOW).is_none() && end < Timestamp::MAX {
+            self.timers.insert(WINDOW, end);
+        }
+    }
+
+    /// Keys in use.
     pub fn live_keys(&self) -> usize {
         self.slab.len() - self.free.len()
     }
@@ -469,6 +515,25 @@ impl<C> Task<C> {
         if let Some(credit) = &mut self.sched.credit {
             credit.charge(ran, limits.interactive_share, limits.interactive_burst, now);
         }
+        if self.sched.duty.reservation().is_some() {
+            self.charge_reservation(ran, classes, limits, now);
+        }
+    }
+
+    /// The class in which it competes by itself when its reservation is used up.
+    #[inline(always)]
+    pub(super) fn unreserved_class(&self) -> QueueType {
+        match self.sched.own_class {
+            QueueType::Interactive if self.sched.credit.is_some_and(|c| c.is_exhausted()) => QueueType::Batch,
+            class => class,
+        }
+    }
+
+    /// Its turn is over: an Interactive task that runs on has its next target behind those who wait already.
+    pub(crate) fn renew_target(&mut self, now: Timestamp) {
+        if self.sched.credit.is_some() {
+            self.deadline = Some(now + self.sched.target);
+        }
     }
 
     /// How urgent the task is: its own urgency or what it has inherited, whichever is higher.
@@ -482,11 +547,20 @@ impl<C> Task<C> {
     }
 
     #[inline(always)]
-    fn own_urgency(&self) -> Urgency {
-        let class = match self.sched.own_class {
-            QueueType::Interactive if self.sched.credit.is_some_and(|c| c.is_exhausted()) => QueueType::Batch,
-            class => class,
-        };
+    pub(super) fn own_urgency(&self) -> Urgency {
+        if self.sched.limited
+            && let Some(reservation) = self.sched.duty.reservation()
+            && reservation.is_owed()
+        {
+            let deadline = reservation.deadline();
+            return Urgency { class: QueueType::Realtime, priority: self.priority, deadline };
+        }
+        self.unreserved_urgency()
+    }
+
+    #[inline(always)]
+    pub(super) fn unreserved_urgency(&self) -> Urgency {
+        let class = self.unreserved_class();
         let deadline = match (class, &self.sched.server) {
             (QueueType::Realtime, Some(server)) => server.deadline(),
             (QueueType::Interactive, _) => self.deadline.unwrap_or(Timestamp::MAX),
@@ -508,10 +582,13 @@ impl<C> Task<C> {
     ) -> Timestamp {
         let mut horizon = timer;
         let class = self.sched.class;
-        if self.sched.limited
-            && let Some(server) = &self.sched.server
-        {
-            horizon = horizon.min(now + server.remaining());
+        if self.sched.limited {
+            if let Some(server) = &self.sched.server {
+                horizon = horizon.min(now + server.remaining());
+            }
+            if let Some(reservation) = self.sched.duty.reservation() {
+                horizon = horizon.min(self.reservation_horizon(reservation, ready, now));
+            }
         }
         if !ready.is_empty() {
             horizon = horizon.min(arbiter.horizon(class, ready, now).unwrap_or(Timestamp::MAX));
@@ -532,7 +609,7 @@ impl<C> Task<C> {
     /// Whether a Realtime task is about to be stopped because it has used all that it may.
     pub(crate) fn overruns(&self, borrowing: bool, now: Timestamp) -> bool {
         let stopped = |server: Server| server.is_exhausted() && !(borrowing && server.may_borrow(now));
-        self.sched.reserved_ppm > 0 && self.sched.server.is_some_and(stopped)
+        self.sched.is_realtime() && self.sched.server.is_some_and(stopped)
     }
 
     /// Whether another CPU may take the task out of its queue, as far as its affinity allows.

@@ -116,10 +116,13 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     pub(crate) fn make_ready(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, now: Timestamp) {
         state.clear_timer(key);
         let (share, burst) = (state.limits.interactive_share, state.limits.interactive_burst);
-        let overhead = state.limits.budget_overhead;
+        let (overhead, window) = (state.limits.budget_overhead, state.limits.window);
         let task = state.task(key);
-        if task.state == TaskState::Blocked && task.sched.pending_release {
-            task.sched.job.release = task.sched.job.release.max(now);
+        if task.state == TaskState::Blocked
+            && task.sched.pending_release
+            && let Some(job) = task.sched.duty.job()
+        {
+            job.release = job.release.max(now);
         }
         task.state = TaskState::Ready;
         task.sched.block_reason = None;
@@ -137,7 +140,12 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             } else if let Some(server) = &mut task.sched.server {
                 server.wake(now, overhead);
             }
-            task.deadline = Some(task.sched.job.deadline);
+            task.deadline = task.sched.duty.job().map(|job| job.deadline);
+        }
+        if task.sched.limited
+            && let Some(reservation) = task.sched.duty.reservation_mut()
+        {
+            reservation.wake(window, now);
         }
         self.admit_to_queue(state, key, why, now);
     }
@@ -149,14 +157,14 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if state.evict == Some(key) {
             return;
         }
-        let (cpu, borrowing) = (state.cpu, state.limits.budget_borrowing);
+        let (cpu, window, borrowing) = (state.cpu, state.limits.window, state.limits.budget_borrowing);
         let task = state.task(key);
         if !task.affinity.contains(cpu) {
             self.evict(state, key);
             return;
         }
+        let realtime = task.sched.is_realtime();
         if let Some(server) = &mut task.sched.server {
-            let realtime = task.sched.reserved_ppm > 0;
             if !realtime && server.replenishment() <= now {
                 server.release(now);
             } else {
@@ -173,6 +181,13 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                 return;
             }
         }
+        let mut window_end = None;
+        if task.sched.limited
+            && let Some(reservation) = task.sched.duty.reservation_mut()
+        {
+            reservation.roll(window, now);
+            window_end = Some(reservation.deadline());
+        }
         let urgency = task.urgency();
         if urgency.class != task.sched.class {
             // What is left of a slice of one class, and its length, mean nothing in another.
@@ -181,6 +196,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
         task.sched.entity.priority = urgency.priority;
         task.sched.entity.deadline = urgency.deadline;
+        if let Some(end) = window_end {
+            state.watch_window(end);
+        }
         state.enqueue(key, why, now);
     }
 
@@ -212,8 +230,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         } else {
             true
         };
-        // With others of its class there already, nothing falls due earlier than it did.
-        if !wake.interrupt && classes[newcomer.class.rank()].stat.length == 1 {
+        // With others of its class there already, nothing falls due earlier than it did, unless less is left to System.
+        if !wake.interrupt && (classes[newcomer.class.rank()].stat.length == 1 || newcomer.reserved_ppm > 0) {
             let horizon = self.horizon(state, now);
             if horizon < state.until {
                 state.until = horizon;
@@ -252,7 +270,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
 /// The next job of a Realtime task begins at the release recorded in its job.
 fn release_job<C>(task: &mut Task<C>, deadline: Duration) {
-    let job = &mut task.sched.job;
+    let Some(job) = task.sched.duty.job() else { return };
     job.number += 1 + job.skipped;
     job.deadline = job.release + deadline;
     let release = job.release;

@@ -24,6 +24,7 @@ pub(super) struct Seen {
     /// Length of its requests to a fair queue, ns.
     pub slice: u64,
     pub affinity: CpuMask,
+    pub cpu_min: u16,
     pub cpu_max: u16,
     pub created: Timestamp,
     pub job: Job,
@@ -42,6 +43,7 @@ impl Seen {
             class: task.intent.class,
             slice: task.intent.class.time_quantum().max(Duration::from_millis(1)).as_nanos(),
             affinity: task.affinity,
+            cpu_min: task.intent.qos.cpu_min,
             cpu_max: task.intent.qos.cpu_max,
             created: task.created,
             job: task.job(),
@@ -121,7 +123,9 @@ impl Machine {
         let own = seen.class.queue();
         // An Interactive task without credit competes in Batch, and does not return before it has blocked.
         let demoted = own == QueueType::Interactive && seen.queue == QueueType::Batch;
-        let fits = seen.queue == own || demoted || actor.changed;
+        // A task with a share of its own competes in Realtime until it has had that.
+        let reserved = seen.cpu_min > 0 && seen.queue == QueueType::Realtime;
+        let fits = seen.queue == own || demoted || reserved || actor.changed;
         assert!(!seen.queued || fits, "task {number}, {own}, is queued in {}", seen.queue);
         Some(seen)
     }
@@ -150,7 +154,7 @@ impl Machine {
                 let child = seen.stats.context_switches == 0 && grace;
                 let fixed = child || self.fixed.contains(&number) || self.cpus[seen.home].unsaved == Some(number);
                 assert!(
-                    seen.home != idle && (fixed || seen.is_realtime()),
+                    seen.home != idle && (fixed || seen.is_realtime() || seen.cpu_min > 0),
                     "CPU {idle} idles while task {number} waits on {} at {}",
                     seen.home,
                     self.now
