@@ -15,7 +15,7 @@ use dis_bench::{Candidate, Options, Report, Runner, measure};
 use dis_core::api::{BlockReason, TaskId, TaskSpec, Timestamp};
 use dis_core::executor::{Executor, Leave};
 use dis_core::intent::{Intent, QueueType};
-use dis_core::policy;
+use dis_core::modules::SchedulerRegistry;
 use dis_core::scheduler::Config;
 use lock_api::RawMutex;
 
@@ -100,11 +100,11 @@ fn intent(class: QueueType, ready: u64, what: What) -> Intent {
 impl<R: RawMutex> Rig<R> {
     fn new(case: &Case, ready: u64) -> Self {
         let Case { class, policy, what, mixed } = *case;
-        let mut config = Config::new(1);
-        if let Some(factory) = policy.and_then(policy::by_name) {
-            config.policies[class.rank()] = factory;
+        let mut modules = SchedulerRegistry::with_builtins();
+        if let Some(name) = policy {
+            modules.set_active(class, name).expect("a built-in policy");
         }
-        let core = Executor::new(config).expect("a valid configuration");
+        let core = Executor::with_modules(Config::new(1), &modules).expect("a valid configuration");
         let mut now = 1_000;
         for i in 0..=ready {
             now += RUN_NS;
@@ -208,7 +208,7 @@ fn cases() -> Vec<Case> {
     }
     cases.push(Case { class: QueueType::Interactive, policy: None, what: What::Yield, mixed: true });
     cases.push(Case { class: QueueType::Realtime, policy: None, what: What::Job, mixed: false });
-    for name in policy::NAMES {
+    for name in ["round-robin", "priority", "edf", "fair"] {
         cases.push(Case { class: QueueType::Batch, policy: Some(name), what: What::Yield, mixed: false });
     }
     cases

@@ -31,7 +31,7 @@ fn arguments() {
     let file = folder.file("a.toml", TASK);
     assert!(error(&["run", &file, "--cpus", "256"]).contains("--cpus 256: this process may use"));
     assert!(error(&["run", &file, "--duration", "5"]).contains("has no unit"));
-    assert!(error(&["run", &file, "--policy", "batch=luck"]).contains("round-robin, priority, edf or fair"));
+    assert!(error(&["run", &file, "--policy", "batch=luck"]).contains("edf, fair, priority or round-robin"));
     let nowhere = folder.path("none/report.json");
     assert!(error(&["run", &file, "--json", &nowhere]).contains("its folder does not exist"));
     assert!(error(&["run", &file, "--trace", &nowhere]).contains("cannot write the trace"));

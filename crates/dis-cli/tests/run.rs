@@ -112,6 +112,19 @@ fn policies_and_affinity_are_obeyed() {
 }
 
 #[test]
+fn a_policy_that_breaks_a_promise_runs_and_is_told_of() {
+    let folder = Folder::new();
+    let file = folder.file("mixed.toml", MIXED);
+    let choice = ["--policy", "realtime=round-robin", "--policy", "batch=round-robin"];
+    let output = dis(&[&["run", &file, "--json", "-"], &choice[..]].concat());
+    let people = text(&output.stderr);
+    assert!(output.status.success(), "{people}");
+    assert!(people.contains("realtime: deadlines are not guaranteed under round-robin"), "{people}");
+    assert!(!people.contains("batch: "), "{people}");
+    assert_eq!(report(&output)["scheduler"]["policy_faults"], 0);
+}
+
+#[test]
 fn finite_tasks_end_the_run() {
     let folder = Folder::new();
     let file = folder.file(

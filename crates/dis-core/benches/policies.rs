@@ -9,7 +9,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use dis_core::api::{Duration, TaskId, Timestamp};
-use dis_core::policy::{Arrival, Entity, NAMES, SchedulingPolicy, TaskKey, VirtualTime, by_name};
+use dis_core::modules::SchedulerRegistry;
+use dis_core::policy::{Arrival, Entity, SchedulingPolicy, TaskKey, VirtualTime};
 
 const SIZES: [u32; 5] = [10, 100, 1_000, 10_000, 100_000];
 
@@ -137,8 +138,10 @@ fn table(title: &str, names: &[&str], measure: impl Fn(&str, u32) -> f64) {
 
 fn main() {
     let only: Option<String> = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
-    let names: Vec<&str> = NAMES.into_iter().filter(|name| only.as_deref().is_none_or(|only| only == *name)).collect();
-    let make = |name: &str| by_name(name).expect("it is built in")();
+    let modules = SchedulerRegistry::with_builtins();
+    let names = modules.list().into_iter().filter(|name| only.as_deref().is_none_or(|only| only == *name));
+    let names: Vec<&str> = names.collect();
+    let make = |name: &str| modules.get(name).expect("it is listed").policy();
     table("the measuring loop alone", &["(none)"], |_, size| nothing(Mix::Random, size));
     for (mix, tasks) in [(Mix::Alike, "tasks alike"), (Mix::Random, "tasks at random")] {
         let title = |calls: &str| format!("{tasks}: {calls}");

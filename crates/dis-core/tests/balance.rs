@@ -7,7 +7,7 @@ mod common;
 use common::machine::{Machine, Op::*};
 use common::{ms, us};
 use dis_core::api::CpuMask;
-use dis_core::intent::Intent;
+use dis_core::intent::{Intent, QueueType};
 
 const SECONDS: u64 = 8;
 const SPAN: u64 = ms(1_000) * SECONDS;
@@ -198,9 +198,8 @@ fn a_weight_beyond_a_cpu_gets_one() {
 /// A policy without a clock is balanced by the number of tasks, as the loads of different CPUs cannot be compared otherwise.
 #[test]
 fn other_policies_are_balanced_by_number() {
-    let mut config = dis_core::scheduler::Config::new(2);
-    config.policies[3] = dis_core::policy::by_name("round-robin").unwrap();
-    let mut m = Machine::with(config);
+    let modules = common::modules::with_builtin(QueueType::Batch, "round-robin");
+    let mut m = Machine::with_modules(dis_core::scheduler::Config::new(2), &modules);
     let tasks: Vec<usize> = (0..6).map(|_| m.spawn(Intent::batch().with_affinity(on(0)), &[])).collect();
     for &task in &tasks {
         m.call(task, |x, now, id| x.set_affinity(now, id, CpuMask::ALL)).unwrap();

@@ -411,6 +411,7 @@ fn statistics() {
         involuntary_switches: 1,
         deadline_misses: 1,
         total_cpu_time: 0,
+        policy_faults: 0,
         ref queue_stats,
     } = *collector.current()
     else {
@@ -434,7 +435,8 @@ fn modules() {
     let module = RoundRobinScheduler { quantum: Duration::from_millis(5) };
     assert_eq!((module.name(), module.version()), ("round-robin", Version::new(1, 0, 0)));
     assert_eq!(module.supported_intents(), [QueueType::Batch, QueueType::Background]);
-    assert!(module.can_schedule(QueueType::Batch) && !module.can_schedule(QueueType::Realtime));
+    assert!(module.keeps_promise(QueueType::Batch) && !module.keeps_promise(QueueType::Realtime));
+    assert!(module.can_schedule(QueueType::Realtime), "it can be chosen all the same");
     assert_eq!(module.policy().name(), "round-robin");
     let mut registry = SchedulerRegistry::new();
     registry.register(Box::new(module)).unwrap();
@@ -448,4 +450,6 @@ fn modules() {
     assert_eq!(registry.set_active(QueueType::Batch, "lottery"), Err(SchedError::TaskNotFound));
     assert_eq!(registry.get_for_intent(&IntentClass::Batch).unwrap().name(), "fair");
     assert_eq!(registry.list(), ["edf", "fair", "priority", "round-robin"]);
+    let tasks: TaskManager<u32, Lock> = TaskManager::with_modules(Config::new(2), &registry).unwrap();
+    assert_eq!(tasks.cpu_count(), 2);
 }

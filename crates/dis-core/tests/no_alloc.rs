@@ -7,15 +7,18 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use common::at;
+use common::faulty::Faulty;
 use common::lock::Lock;
+use common::modules::with_made;
 use common::rng::Rng;
 use dis_core::api::{BlockReason, CpuMask, TaskId, TaskSpec, TaskState};
 use dis_core::executor::{Executor, Leave};
-use dis_core::intent::Intent;
+use dis_core::intent::{Intent, QueueType};
 use dis_core::scheduler::Config;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    static FREED: Cell<u64> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -29,6 +32,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        FREED.set(FREED.get() + 1);
         // SAFETY: the caller's contract is the same.
         unsafe { System.dealloc(block, layout) }
     }
@@ -133,4 +137,27 @@ fn spawning_allocates() {
     let before = COUNT.get();
     let _ = populated(10);
     assert!(COUNT.get() > before);
+}
+
+/// A policy may be found out in a signal handler on top of a task that is just in the allocator.
+#[test]
+fn a_policy_is_replaced_without_allocating_or_freeing() {
+    Faulty::seed(1);
+    let config = Config { reserve: 64, ..Config::new(1) };
+    let x: Executor<u32, Lock> = Executor::with_modules(config, &with_made(&QueueType::ALL, Faulty::boxed)).unwrap();
+    for i in 0..40 {
+        let intents = [Intent::system(), Intent::interactive(1_000), Intent::batch(), Intent::background()];
+        let _ = x.spawn(at(0), None, TaskSpec::new("", intents[i % 4].clone(), 0)).unwrap();
+    }
+    let before = (COUNT.get(), FREED.get());
+    let mut now = 0;
+    for i in 0..20_000 {
+        now += 300_000;
+        let leave = if i % 3 == 0 { Leave::Sleep(at(now + 2_000_000)) } else { Leave::Yield };
+        let leave = if x.current(0).is_idle() { Leave::Ask } else { leave };
+        x.schedule(0, at(now), leave).unwrap();
+        x.switched(0);
+    }
+    assert_eq!((COUNT.get(), FREED.get()), before);
+    assert_eq!(x.stats().policy_faults, 4, "each policy with tasks");
 }

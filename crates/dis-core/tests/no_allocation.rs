@@ -5,7 +5,8 @@ use std::cell::Cell;
 
 use dis_core::api::{Duration, TaskId, Timestamp};
 use dis_core::intent::QueueType;
-use dis_core::policy::{Arrival, Entity, FairPolicy, NAMES, SchedulingPolicy, TaskKey, VirtualTime, by_name};
+use dis_core::modules::SchedulerRegistry;
+use dis_core::policy::{Arrival, Entity, FairPolicy, SchedulingPolicy, TaskKey, VirtualTime};
 use dis_core::queues::{DeadlineQueue, FifoQueue, IndexedHeap, PriorityQueue, SchedulerQueues, SleepQueue};
 use dis_core::stats::StatsCollector;
 
@@ -230,8 +231,9 @@ fn exercise(policy: &mut dyn SchedulingPolicy) {
 
 #[test]
 fn policies() {
-    for name in NAMES {
-        exercise(&mut *by_name(name).expect("it is built in")());
+    let modules = SchedulerRegistry::with_builtins();
+    for name in modules.list() {
+        exercise(&mut *modules.get(name).expect("it is listed").policy());
     }
     exercise(&mut FairPolicy::new());
 }

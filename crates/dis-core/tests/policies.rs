@@ -2,15 +2,15 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::machine::{Machine, Op::*};
+use common::modules::{NAMES, with_builtin, with_made};
 use common::{ms, us};
-use dis_core::api::{Duration, TaskId, Timestamp};
+use dis_core::api::{CpuMask, Duration, TaskId, Timestamp};
 use dis_core::intent::{Intent, QueueType};
-use dis_core::policy::{
-    Arrival, Entity, NAMES, RoundRobinPolicy, ScanAdapter, ScanPolicy, SchedulingPolicy, TaskKey, by_name,
-};
+use dis_core::policy::{Arrival, Entity, RoundRobinPolicy, ScanAdapter, ScanPolicy, SchedulingPolicy, TaskKey};
 use dis_core::scheduler::Config;
 
 /// A round robin that goes wrong after so many choices.
@@ -28,10 +28,6 @@ enum How {
     NamesTheRunningTask,
     Forgets,
     ForgetsAndDenies,
-}
-
-thread_local! {
-    static HOW: Cell<How> = const { Cell::new(How::NamesNobody) };
 }
 
 impl SchedulingPolicy for Wrong {
@@ -91,11 +87,8 @@ impl SchedulingPolicy for Wrong {
 }
 
 fn machine_with(how: How) -> Machine {
-    HOW.set(how);
-    let mut config = Config::new(1);
-    config.policies[QueueType::Batch.rank()] =
-        || Box::new(Wrong { inner: RoundRobinPolicy::default(), how: HOW.get(), left: 5, held: None });
-    Machine::with(config)
+    let wrong = move || Wrong { inner: RoundRobinPolicy::default(), how, left: 5, held: None };
+    Machine::with_modules(Config::new(1), &with_made(&[QueueType::Batch], move || Box::new(wrong())))
 }
 
 #[test]
@@ -108,6 +101,7 @@ fn a_policy_that_answers_wrongly_is_replaced() {
         m.run_until(ms(2_000));
         m.reconcile();
         assert_eq!(m.executor.policy_faults(QueueType::Batch), 1, "{how:?}");
+        assert_eq!(m.executor.stats().policy_faults, 1, "{how:?}");
         for task in tasks {
             assert!(m.actors[task].ran_between(ms(500), ms(2_000)).abs_diff(ms(375)) <= ms(15), "{how:?}");
         }
@@ -135,9 +129,7 @@ fn a_forgotten_task_can_be_killed() {
 fn a_policy_that_never_errs_is_kept() {
     for class in QueueType::ALL {
         for name in NAMES {
-            let mut config = Config::new(2);
-            config.policies[class.rank()] = by_name(name).unwrap();
-            let mut m = Machine::with(config);
+            let mut m = Machine::with_modules(Config::new(2), &with_builtin(class, name));
             for i in 0..6 {
                 let intent = match class {
                     QueueType::System => Intent::system(),
@@ -171,13 +163,8 @@ fn a_policy_over_a_slice_works_and_is_checked() {
         }
     }
     for wrong in [false, true] {
-        let mut config = Config::new(1);
-        config.policies[3] = if wrong {
-            || Box::new(ScanAdapter::new(Youngest(true)))
-        } else {
-            || Box::new(ScanAdapter::new(Youngest(false)))
-        };
-        let mut m = Machine::with(config);
+        let modules = with_made(&[QueueType::Batch], move || Box::new(ScanAdapter::new(Youngest(wrong))));
+        let mut m = Machine::with_modules(Config::new(1), &modules);
         let tasks: Vec<usize> = (0..3).map(|_| m.spawn(Intent::batch(), &[])).collect();
         m.run_until(ms(300));
         m.reconcile();
@@ -185,4 +172,24 @@ fn a_policy_over_a_slice_works_and_is_checked() {
         let oldest = m.actors[tasks[0]].cpu_time;
         assert_eq!(oldest > 0, wrong, "the youngest runs always, or shares are fair");
     }
+}
+
+/// A module with state makes one policy for each CPU and each class that it is active for, and no other class has them.
+#[test]
+fn a_module_with_state_makes_the_policies() {
+    let made = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&made);
+    let modules = with_made(&[QueueType::Batch, QueueType::Background], move || {
+        let quantum = Duration::from_millis(3 + u64::from(count.fetch_add(1, Ordering::Relaxed)));
+        Box::new(RoundRobinPolicy::new(quantum))
+    });
+    let mut m = Machine::with_modules(Config::new(2), &modules);
+    drop(modules);
+    assert_eq!(made.load(Ordering::Relaxed), 4);
+    let on = |cpu| CpuMask::single(cpu);
+    let tasks: Vec<usize> = (0..4).map(|i| m.spawn(Intent::batch().with_affinity(on(i / 2)), &[])).collect();
+    m.run_until(ms(15) + 1);
+    // Batch and Background of CPU 0 come first, so turns last 3 ms there and 5 ms on CPU 1.
+    let ran: Vec<u64> = tasks.iter().map(|&task| m.actors[task].ran_between(0, ms(15))).collect();
+    assert_eq!(ran, [ms(9), ms(6), ms(10), ms(5)]);
 }

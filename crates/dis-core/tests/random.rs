@@ -8,12 +8,13 @@ use std::cell::Cell;
 
 use common::faulty::Faulty;
 use common::machine::{Machine, default_wait_bounds};
+use common::modules::{NAMES, with_made};
 use common::rng::{Replay, Rng, number_from_env};
 use common::{at, ms, us};
 use dis_core::api::{BlockReason, CpuMask, SchedError, Task, TaskId, TaskSpec, TaskState};
 use dis_core::executor::Leave;
 use dis_core::intent::{Intent, QueueType};
-use dis_core::policy::{NAMES, by_name};
+use dis_core::modules::SchedulerRegistry;
 use dis_core::scheduler::{Config, Urgency};
 
 const REASONS: [BlockReason; 6] = [
@@ -57,19 +58,20 @@ struct Driver {
 impl Driver {
     /// Every other machine has the product's policies, the others one of the four at random for each class.
     fn new(seed: u64) -> Driver {
-        Driver::with(seed, |rng, config| {
+        Driver::with(seed, |rng| {
+            let mut modules = SchedulerRegistry::with_builtins();
             for class in QueueType::ALL.into_iter().filter(|_| seed.is_multiple_of(2)) {
-                config.policies[class.rank()] = by_name(NAMES[rng.below(4) as usize]).expect("a built-in policy");
+                modules.set_active(class, NAMES[rng.below(4) as usize]).expect("a built-in policy");
             }
+            modules
         })
     }
 
-    fn with(seed: u64, set_up: impl FnOnce(&mut Rng, &mut Config)) -> Driver {
+    fn with(seed: u64, set_up: impl FnOnce(&mut Rng) -> SchedulerRegistry) -> Driver {
         let mut rng = Rng::new(seed);
         let cpus = 1 + rng.below(8) as usize;
-        let mut config = Config::new(cpus);
-        set_up(&mut rng, &mut config);
-        let mut m = Machine::with(config);
+        let modules = set_up(&mut rng);
+        let mut m = Machine::with_modules(Config::new(cpus), &modules);
         m.rng = Rng::new(seed + 1);
         m.keep = 100;
         Driver { m, rng, cpus, most: 3 + cpus * 3, stale: Vec::new() }
@@ -357,13 +359,13 @@ fn policies_that_misbehave() {
     repeat(8, |seed| {
         let _replay = Replay(seed);
         Faulty::seed(seed);
-        let mut driver = Driver::with(seed, |rng, config| {
-            for class in QueueType::ALL.into_iter().filter(|_| rng.chance(700)) {
-                config.policies[class.rank()] = Faulty::boxed;
-            }
+        let mut driver = Driver::with(seed, |rng| {
+            let classes: Vec<QueueType> = QueueType::ALL.into_iter().filter(|_| rng.chance(700)).collect();
+            with_made(&classes, Faulty::boxed)
         });
         driver.run(RUN);
         let found = QueueType::ALL.into_iter().map(|class| driver.m.executor.policy_faults(class)).sum::<u64>();
+        assert_eq!(driver.m.executor.stats().policy_faults, found);
         faults.set(faults.get() + found);
         driver.m.events
     });

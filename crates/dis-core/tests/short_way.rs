@@ -10,10 +10,12 @@ mod rng;
 use dis_core::api::{BlockReason, CpuMask, TaskId, TaskSpec, Timestamp};
 use dis_core::executor::{Executor, Leave};
 use dis_core::intent::{Intent, QueueType};
-use dis_core::policy::{NAMES, by_name};
+use dis_core::modules::SchedulerRegistry;
 use dis_core::scheduler::Config;
 use lock::Lock;
 use rng::Rng;
+
+const NAMES: [&str; 4] = ["round-robin", "priority", "edf", "fair"];
 
 type Core = Executor<u64, Lock>;
 
@@ -35,13 +37,14 @@ fn intent(rng: &mut Rng, cpus: usize) -> Intent {
 fn run(seed: u64) {
     let mut rng = Rng::new(seed);
     let cpus = 1 + rng.below(3) as usize;
-    let mut config = Config::new(cpus);
+    let mut modules = SchedulerRegistry::with_builtins();
     for class in QueueType::ALL {
         if rng.below(4) == 0 {
-            config.policies[class.rank()] = by_name(NAMES[rng.below(4) as usize]).unwrap();
+            modules.set_active(class, NAMES[rng.below(4) as usize]).unwrap();
         }
     }
-    let (short, long): (Core, Core) = (Executor::new(config.clone()).unwrap(), Executor::new(config).unwrap());
+    let core = || -> Core { Executor::with_modules(Config::new(cpus), &modules).unwrap() };
+    let (short, long) = (core(), core());
     let most = if rng.below(4) == 0 { 200 } else { 8 };
     let mut ids: Vec<TaskId> = Vec::new();
     let mut now = 0;

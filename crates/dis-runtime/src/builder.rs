@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dis_context::{StackConfig, StackError, StackPool};
-use dis_core::api::{CpuMask, Duration, MAX_CPUS};
+use dis_core::api::{CpuMask, Duration, MAX_CPUS, SchedError};
 use dis_core::executor::Executor;
 use dis_core::intent::QueueType;
+use dis_core::modules::SchedulerRegistry;
 use dis_core::optimizer::Limits;
-use dis_core::policy;
 use dis_core::scheduler::{Config, ConfigError};
 
 use crate::host::Runtime;
@@ -44,8 +44,15 @@ pub enum BuildError {
     Workers(usize),
     /// A CPU that the process may not use, or that the machine does not have.
     Cpu(usize),
-    /// No policy of that name.
-    UnknownPolicy(String),
+    /// No module of that name is registered.
+    UnknownPolicy {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<&'static str>,
+    },
+    /// The module of that name cannot serve the class at all.
+    PolicyRefuses(String, QueueType),
     /// The core refuses the configuration.
     Config(ConfigError),
     /// The stacks cannot be had.
@@ -76,9 +83,10 @@ impl fmt::Display for BuildError {
         match self {
             BuildError::Workers(n) => write!(f, "{n} workers; it must be 1 to {MAX_CPUS}"),
             BuildError::Cpu(cpu) => write!(f, "this process may not use CPU {cpu}"),
-            BuildError::UnknownPolicy(name) => {
-                write!(f, "no policy is named '{name}'; there are {}", policy::NAMES.join(", "))
+            BuildError::UnknownPolicy { name, known } => {
+                write!(f, "no policy is named '{name}'; there are {}", known.join(", "))
             }
+            BuildError::PolicyRefuses(name, class) => write!(f, "the policy '{name}' cannot serve the class {class}"),
             BuildError::Config(e) => e.fmt(f),
             BuildError::Stacks(e) => e.fmt(f),
             BuildError::SignalTaken(n) => write!(f, "signal {n} has a handler already; choose another signal"),
@@ -108,13 +116,14 @@ pub fn default_limits() -> Limits {
 pub const MAX_KLTS: usize = 4096;
 
 /// Sets a [`Runtime`] up. Made by [`Runtime::builder`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Builder {
     name: String,
     workers: Option<usize>,
     cpus: Option<CpuMask>,
     stack_size: usize,
     max_tasks: u32,
+    modules: SchedulerRegistry,
     policies: Vec<(QueueType, String)>,
     limits: Limits,
     signal: i32,
@@ -135,6 +144,7 @@ impl Builder {
             cpus: None,
             stack_size: StackConfig::default().size,
             max_tasks: 131_072,
+            modules: SchedulerRegistry::with_builtins(),
             policies: Vec::new(),
             limits: default_limits(),
             signal: libc::SIGURG,
@@ -177,7 +187,16 @@ impl Builder {
         self
     }
 
-    /// The policy that orders the ready tasks of a class, by the name that `dis_core::policy::NAMES` lists.
+    /// The modules that policies come from: for each class the active one's. Default: the built-in ones. A class without an
+    /// active module has its built-in policy. `docs/policies.md` shows how to write one. If a policy of your own panics, the
+    /// process ends with a message; a panic hook that the first such runtime installs sees to it.
+    pub fn modules(mut self, modules: SchedulerRegistry) -> Self {
+        self.modules = modules;
+        self
+    }
+
+    /// Makes the module of that name the active one of a class ([`SchedulerRegistry::set_active`]), whether it keeps the
+    /// class's promises or not. Built in are `round-robin`, `priority`, `edf` and `fair`.
     pub fn policy(mut self, class: QueueType, name: impl Into<String>) -> Self {
         self.policies.push((class, name.into()));
         self
@@ -230,7 +249,7 @@ impl Builder {
     ///
     /// # Errors
     /// See [`BuildError`].
-    pub fn build(self) -> Result<Runtime, BuildError> {
+    pub fn build(mut self) -> Result<Runtime, BuildError> {
         let allowed = sys::allowed_cpus().map_err(|error| BuildError::System { call: "sched_getaffinity", error })?;
         let chosen: Vec<usize> = match &self.cpus {
             Some(mask) => mask.iter().collect(),
@@ -254,10 +273,13 @@ impl Builder {
         config.measures = true;
         config.limits = self.limits;
         for (class, name) in &self.policies {
-            let factory = policy::by_name(name).ok_or_else(|| BuildError::UnknownPolicy(name.clone()))?;
-            config.policies[class.rank()] = factory;
+            self.modules.set_active(*class, name).map_err(|error| match error {
+                SchedError::NotSupported(_) => BuildError::PolicyRefuses(name.clone(), *class),
+                _ => BuildError::UnknownPolicy { name: name.clone(), known: self.modules.list() },
+            })?;
         }
-        let exec = Executor::new(config).map_err(BuildError::Config)?;
+        self.modules.guard_policies(crate::policy::guard);
+        let exec = Executor::with_modules(config, &self.modules).map_err(BuildError::Config)?;
         let stacks = StackPool::new(StackConfig {
             size: self.stack_size,
             // Each kernel thread may keep one.

@@ -55,6 +55,7 @@ mod life;
 mod lock;
 mod numa;
 mod overflow;
+mod policy;
 mod runtime;
 mod shortage;
 mod signal;
@@ -87,8 +88,14 @@ pub fn is_inside_runtime() -> bool {
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+/// The example of how to write a policy.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/policies.md")]
+struct Policies;
+
 pub use dis_core::api::{CpuMask, Duration, SchedError, TaskId, TaskStats, Timestamp};
 pub use dis_core::executor::Job;
 pub use dis_core::intent::{Intent, IntentClass, QueueType};
+pub use dis_core::modules::SchedulerRegistry;
 pub use dis_core::optimizer::Limits;
 pub use dis_core::stats::SchedulerStats;

@@ -317,10 +317,16 @@ pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), BuildError> {
 /// Ends the process: the runtime cannot go on, and unwinding would run user code in the middle of a switch.
 #[cold]
 pub(crate) fn fatal(what: &fmt::Arguments<'_>) -> ! {
+    die(&format_args!("internal error: {what}"))
+}
+
+/// Ends the process with a message, without locks and without allocating.
+#[cold]
+pub(crate) fn die(what: &fmt::Arguments<'_>) -> ! {
     use std::io::Write;
-    let mut buffer = [0u8; 256];
+    let mut buffer = [0u8; 512];
     let mut cursor = std::io::Cursor::new(&mut buffer[..]);
-    let _ = writeln!(cursor, "dis-runtime: internal error: {what}");
+    let _ = writeln!(cursor, "dis-runtime: {what}");
     let len = cursor.position() as usize;
     // SAFETY: valid memory; a failing write is no worse than none.
     unsafe {

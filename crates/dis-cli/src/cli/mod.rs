@@ -73,7 +73,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "D", value_parser = values::duration)]
     pub duration: Option<Duration>,
 
-    /// Scheduling policy of a class (once for each class): round-robin, priority, edf or fair
+    /// Scheduling policy of a class (once for each class): edf, fair, priority or round-robin
     #[arg(long, value_name = "CLASS=NAME", value_parser = values::policy)]
     pub policy: Vec<PolicyChoice>,
 
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(code, 2);
         assert!(text.contains("`batches` is no class") && text.contains("did you mean `batch`"), "{text}");
         let (_, text) = error(&["dis", "run", "a.toml", "--policy", "batch=lottery"]);
-        assert!(text.contains("round-robin, priority, edf or fair"), "{text}");
+        assert!(text.contains("edf, fair, priority or round-robin"), "{text}");
         let (_, text) = error(&["dis", "run", "a.toml", "--cpus", "0"]);
         assert!(text.contains("1..=256"), "{text}");
         let (_, text) = error(&["dis", "run", "a.toml", "--duration", "10"]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use dis_core::api::Duration;
 use dis_core::intent::QueueType;
-use dis_core::policy;
+use dis_core::modules::SchedulerRegistry;
 
 /// Where a document goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Destination {
 pub struct PolicyChoice {
     /// The class.
     pub class: QueueType,
-    /// The policy's name, one of [`policy::NAMES`].
+    /// The name of its module, one of the built-in ones.
     pub name: &'static str,
 }
 
@@ -59,7 +59,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 /// `CLASS=NAME`.
 pub fn policy(text: &str) -> Result<PolicyChoice, String> {
-    let names = || list(&policy::NAMES);
+    let modules = SchedulerRegistry::with_builtins();
+    let names = || list(&modules.list());
     let classes = QueueType::ALL.map(QueueType::name);
     let Some((class, name)) = text.split_once('=') else {
         return Err(format!("write CLASS=NAME, for instance batch=round-robin (names: {})", names()));
@@ -70,8 +71,8 @@ pub fn policy(text: &str) -> Result<PolicyChoice, String> {
             hint.filter(|_| !class.is_empty()).map_or(String::new(), |known| format!(", did you mean `{known}`?"));
         return Err(format!("`{class}` is no class{hint} (classes: {})", list(&classes)));
     };
-    match policy::NAMES.into_iter().find(|known| *known == name) {
-        Some(name) => Ok(PolicyChoice { class: found, name }),
+    match modules.get(name) {
+        Some(module) => Ok(PolicyChoice { class: found, name: module.name() }),
         None => Err(format!("`{name}` is no policy (names: {})", names())),
     }
 }

@@ -9,6 +9,7 @@ pub mod interrupt;
 pub mod noise;
 pub mod outcome;
 pub mod plan;
+mod policies;
 mod refusal;
 pub mod watch;
 

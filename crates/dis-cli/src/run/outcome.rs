@@ -81,6 +81,7 @@ pub fn scheduler_report(stats: &SchedulerStats) -> SchedulerReport {
         involuntary_switches: stats.involuntary_switches,
         deadline_misses: stats.deadline_misses,
         total_cpu_time: stats.total_cpu_time,
+        policy_faults: stats.policy_faults,
         queue_stats: QueuesReport {
             system: queue(&stats.queue_stats.system),
             realtime: queue(&stats.queue_stats.realtime),
@@ -100,6 +101,7 @@ fn merge_scheduler(sum: &mut SchedulerReport, round: &SchedulerReport) {
     sum.involuntary_switches += round.involuntary_switches;
     sum.deadline_misses += round.deadline_misses;
     sum.total_cpu_time += round.total_cpu_time;
+    sum.policy_faults += round.policy_faults;
     let (queues, others) = (&mut sum.queue_stats, &round.queue_stats);
     for (queue, other) in [
         (&mut queues.system, &others.system),
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn rounds_add_up() {
         let round = |jobs, length, wait| {
-            let mut stats = SchedulerStats { tasks_created: 1, ..SchedulerStats::default() };
+            let mut stats = SchedulerStats { tasks_created: 1, policy_faults: 2, ..SchedulerStats::default() };
             stats.queue_stats.batch.record_enqueue();
             stats.queue_stats.batch.record_dequeue(dis_core::api::Duration::from_nanos(wait));
             let mut record = Record { jobs, ..Record::default() };
@@ -143,6 +145,7 @@ mod tests {
         sum.merge(round(3, 20, 300));
         let scheduler = sum.scheduler.as_ref().unwrap();
         assert_eq!((sum.records[0].jobs, sum.duration_ns, sum.noise.elapsed_ns), (5, 30, 2));
+        assert_eq!(scheduler.policy_faults, 4);
         assert_eq!((scheduler.tasks_created, scheduler.queue_stats.batch.avg_wait_time), (2, 200));
         assert_eq!(sum.records[0].wake.summary().map(|s| (s.min, s.max)), Some((100, 300)));
     }

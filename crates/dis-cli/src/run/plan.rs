@@ -8,6 +8,7 @@ use dis_core::optimizer::Limits;
 use dis_workload::Workload;
 use dis_workload::model::{self, Repeat, TaskSpec};
 
+use super::policies;
 use crate::cli::{PolicyChoice, RunArgs};
 use crate::failure::Failure;
 use crate::sys;
@@ -54,8 +55,9 @@ impl Plan {
     }
 
     fn of(workload: Workload, file: String, args: &RunArgs, allowed: Vec<usize>) -> Result<Plan, Failure> {
-        check_policies(&args.policy)?;
+        policies::check(&args.policy)?;
         let mut notes: Vec<String> = workload.notes.iter().map(ToString::to_string).collect();
+        notes.extend(policies::notes(&args.policy));
         let count = cpu_count(workload.cpus, &file, args.cpus, allowed.len(), &mut notes)?;
         for task in &workload.tasks {
             check_affinity(task, &file, count, &mut notes)?;
@@ -123,21 +125,6 @@ pub fn cpu_count(
         }
         (None, wanted) => Ok(wanted.unwrap_or(have)),
     }
-}
-
-/// One policy a class: of two, neither is what is meant for sure.
-fn check_policies(choices: &[PolicyChoice]) -> Result<(), Failure> {
-    for (index, choice) in choices.iter().enumerate() {
-        if let Some(before) = choices[..index].iter().find(|before| before.class == choice.class) {
-            return Err(Failure::bad_input(format!(
-                "--policy {class}={}: class {class} has a policy already, by --policy {class}={}; give one a class",
-                choice.name,
-                before.name,
-                class = choice.class
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Tasks beyond the threads that there are would never begin.
@@ -257,16 +244,6 @@ mod tests {
         assert_eq!(
             plan(&text(3_001), "", 1).unwrap_err().message,
             "w.toml:2: task \"a\": dedicated: 3001 tasks up to here ask for a thread of their own; at most 3000 can have one"
-        );
-    }
-
-    #[test]
-    fn a_class_has_one_policy() {
-        let text = format!("duration = \"3s\"\n{TASK}");
-        assert!(plan(&text, "--policy batch=edf --policy system=edf", 1).is_ok());
-        assert_eq!(
-            plan(&text, "--policy batch=edf --policy system=edf --policy batch=fair", 1).unwrap_err().message,
-            "--policy batch=fair: class batch has a policy already, by --policy batch=edf; give one a class"
         );
     }
 

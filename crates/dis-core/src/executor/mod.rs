@@ -24,6 +24,7 @@ use core::ops::Deref;
 use lock_api::{MutexGuard, RawMutex};
 
 use crate::api::{CpuMask, Duration, SchedError, SchedResult, TaskId, Timestamp};
+use crate::modules::SchedulerRegistry;
 use crate::scheduler::state::CpuState;
 use crate::scheduler::{Config, ConfigError, Cpu, TaskManager};
 use crate::sync::Ordering;
@@ -79,12 +80,20 @@ impl Turn {
 }
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
-    /// An executor with a machine of its own.
+    /// An executor with a machine of its own and the built-in policies.
     ///
     /// # Errors
     /// As [`TaskManager::new`].
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         Ok(Self::with_tasks(Arc::new(TaskManager::new(config)?)))
+    }
+
+    /// An executor with a machine of its own and the policies of the active modules.
+    ///
+    /// # Errors
+    /// As [`TaskManager::with_modules`].
+    pub fn with_modules(config: Config, modules: &SchedulerRegistry) -> Result<Self, ConfigError> {
+        Ok(Self::with_tasks(Arc::new(TaskManager::with_modules(config, modules)?)))
     }
 
     /// An executor for a machine that is there already.

@@ -7,7 +7,6 @@ use lock_api::RawMutex;
 use super::{Executor, Reason};
 use crate::api::{Task, Timestamp};
 use crate::intent::QueueType;
-use crate::policy::{Arrival, TaskKey};
 use crate::scheduler::state::CpuState;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
@@ -19,37 +18,18 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         }
         while let Some((class, reason)) = state.arbiter.choose(state.ready, now) {
             if !state.start_first(class, now) {
-                self.distrust(state, class, now);
+                state.distrust(class, now);
                 continue;
             }
             return reason;
         }
         Reason::Idle
     }
-
-    /// The policy named a task that is not ready in its class, or none although some are, or has lost count of them: the
-    /// built-in policy takes over with all that are ready, and the event is counted.
-    pub(super) fn distrust(&self, state: &mut CpuState<C>, class: QueueType, now: Timestamp) {
-        let keys: Vec<TaskKey> = state
-            .tasks()
-            .filter(|task| task.is_queued() && task.sched.class == class)
-            .map(|task| task.sched.entity.key)
-            .collect();
-        let mut fallback = crate::scheduler::default_policy(class)();
-        fallback.reserve(keys.len());
-        let slot = &mut state.classes[class.rank()];
-        slot.policy = fallback;
-        slot.replaced += 1;
-        debug_assert_eq!(slot.stat.length as usize, keys.len(), "what is ready has been counted");
-        for key in keys {
-            let (task, policy) = state.task_and_policy(key);
-            policy.on_ready(&mut task.sched.entity, Arrival::Migrate, now);
-        }
-    }
 }
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
-    /// How often the policy of `class` has been replaced by the built-in one because its answers were wrong.
+    /// How many of the policies of `class`, one for each CPU, have been replaced by the built-in one because their answers
+    /// were wrong.
     pub fn policy_faults(&self, class: QueueType) -> u64 {
         (0..self.cpu_count()).map(|cpu| self.lock(cpu).classes[class.rank()].replaced).sum()
     }

@@ -91,7 +91,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             state.current = None;
             state.ready_count += 1;
             state.recount(class);
-            self.distrust(state, class, now);
+            state.distrust(class, now);
             shared.unsaved.store(gone.0, Ordering::Release);
             return self.decide(shared, guard, now, Leave::Yield, Some(gone), None);
         };

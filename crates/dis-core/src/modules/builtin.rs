@@ -5,9 +5,12 @@ use alloc::boxed::Box;
 use super::{Module, SchedulerModule, Version};
 use crate::api::Duration;
 use crate::intent::QueueType::{self, Background, Batch, Interactive, Realtime, System};
-use crate::policy::{EdfPolicy, FAIR_GRANULARITY, FairPolicy, PriorityPolicy, RoundRobinPolicy, SchedulingPolicy};
+use crate::policy::{EdfPolicy, FairPolicy, PriorityPolicy, RoundRobinPolicy, SchedulingPolicy};
 
-/// Turns of equal length: for Batch and Background, which promise no latency.
+/// How long a task of the product's `fair` runs at least before a peer may interrupt it.
+const FAIR_GRANULARITY: Duration = Duration::from_millis(1);
+
+/// Turns of equal length, whatever the priorities: for Batch and Background, in which everybody gets a turn.
 #[derive(Debug, Clone, Copy)]
 pub struct RoundRobinScheduler {
     /// Length of a turn.
@@ -20,15 +23,16 @@ impl Default for RoundRobinScheduler {
     }
 }
 
-/// Fixed priorities: for every class. Realtime tasks then have the guarantees of fixed priorities, not of deadlines.
+/// Fixed priorities: for System. In other classes the lowest may starve, and deadlines and targets do not count.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PriorityScheduler;
 
-/// Earliest deadline first: for the classes whose tasks have deadlines. In others the oldest task would starve the rest.
+/// Earliest deadline first: for Realtime and Interactive, whose tasks have deadlines or targets. In others the oldest task
+/// starves the rest.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EdfScheduler;
 
-/// Fair shares: for the classes that promise a share.
+/// Fair shares by weight: for Batch and Background.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FairScheduler;
 
@@ -59,12 +63,29 @@ macro_rules! module {
 }
 
 module!(RoundRobinScheduler, "round-robin", [Batch, Background], |this| RoundRobinPolicy::new(this.quantum));
-module!(PriorityScheduler, "priority", QueueType::ALL, |_this| PriorityPolicy::default());
+module!(PriorityScheduler, "priority", [System], |_this| PriorityPolicy::default());
 module!(EdfScheduler, "edf", [Realtime, Interactive], |_this| EdfPolicy::new());
-module!(FairScheduler, "fair", [Interactive, Batch, Background], |_this| FairPolicy::with_intent_slices(
-    FAIR_GRANULARITY
-));
+module!(FairScheduler, "fair", [Batch, Background], |_this| FairPolicy::with_intent_slices(FAIR_GRANULARITY));
 
 /// The classes' modules in the product, in the order of [`QueueType::ALL`].
 pub(crate) const DEFAULTS: [(QueueType, &str); 5] =
     [(System, "priority"), (Realtime, "edf"), (Interactive, "edf"), (Batch, "fair"), (Background, "fair")];
+
+/// The product's policy for a class, without tasks; what a policy that answers wrongly is replaced by.
+pub(crate) fn default_policy(class: QueueType) -> Box<dyn SchedulingPolicy> {
+    match class {
+        System => PriorityScheduler.policy(),
+        Realtime | Interactive => EdfScheduler.policy(),
+        Batch | Background => FairScheduler.policy(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_policies_are_those_of_the_default_modules() {
+        assert_eq!(DEFAULTS.map(|(class, _)| default_policy(class).name()), DEFAULTS.map(|(_, name)| name));
+    }
+}

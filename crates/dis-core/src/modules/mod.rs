@@ -1,14 +1,15 @@
 //! Scheduler modules: policies under a name and a version, and which of them serves which class.
 //!
 //! A module is made once and makes a policy whenever a CPU needs one. The [`SchedulerRegistry`] holds the modules and
-//! says, for each intent class, which one is active. Modules are linked in; loading them from files is the host's
+//! says, for each intent class, which one is active; a [`TaskManager`](crate::scheduler::TaskManager::with_modules) is made
+//! from it, and there is no other way to choose policies. Modules are linked in; loading them from files is the host's
 //! affair.
 
 pub(crate) mod builtin;
 mod registry;
 
 pub use builtin::{EdfScheduler, FairScheduler, PriorityScheduler, RoundRobinScheduler};
-pub use registry::SchedulerRegistry;
+pub use registry::{PolicyGuard, SchedulerRegistry};
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -103,15 +104,23 @@ pub trait Module: Send + Sync {
 
 /// A module that makes scheduling policies.
 pub trait SchedulerModule: Module {
-    /// A policy without tasks. Called once for each CPU and class that the module serves.
+    /// A policy without tasks. Called once for each CPU and class that the module serves; the policies may outlive it.
     fn policy(&self) -> Box<dyn SchedulingPolicy>;
 
-    /// The classes whose promises the policy can keep.
+    /// The classes whose promises the policy keeps (`docs/guarantees.md`). The module becomes active for those that have
+    /// none when it is registered. It can be made active for others, which then do without their promises: a host says so
+    /// to whoever chose it.
     fn supported_intents(&self) -> &[QueueType];
 
-    /// Whether the policy can serve tasks of `class`.
-    fn can_schedule(&self, class: QueueType) -> bool {
+    /// Whether `class` is one whose promises the policy keeps.
+    fn keeps_promise(&self, class: QueueType) -> bool {
         self.supported_intents().contains(&class)
+    }
+
+    /// Whether the module can be active for `class` at all. Every policy can order any tasks, so the answer is yes unless the
+    /// module knows better.
+    fn can_schedule(&self, _class: QueueType) -> bool {
+        true
     }
 }
 

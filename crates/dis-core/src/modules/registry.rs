@@ -3,13 +3,19 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::fmt;
 
-use super::builtin::DEFAULTS;
+use super::builtin::{DEFAULTS, default_policy};
 use super::{EdfScheduler, FairScheduler, PriorityScheduler, RoundRobinScheduler, SchedulerModule};
 use crate::api::{SchedError, SchedResult};
 use crate::intent::{IntentClass, QueueType};
+use crate::policy::SchedulingPolicy;
 
-/// The modules by name, and the active one of each class.
+/// A host's wrapper around policies.
+pub type PolicyGuard = fn(Box<dyn SchedulingPolicy>) -> Box<dyn SchedulingPolicy>;
+
+/// The modules by name, and the active one of each class. What a scheduler is made from
+/// ([`TaskManager::with_modules`](crate::scheduler::TaskManager::with_modules)).
 ///
 /// Classes are told apart by what they are, not by their parameters: all Realtime tasks have the same module.
 #[derive(Default)]
@@ -17,6 +23,16 @@ pub struct SchedulerRegistry {
     modules: BTreeMap<&'static str, Box<dyn SchedulerModule>>,
     /// Names of registered modules, by class rank.
     active: [Option<&'static str>; QueueType::ALL.len()],
+    /// Names of the modules that [`with_builtins`](Self::with_builtins) has put in and that are still there.
+    builtin: Vec<&'static str>,
+    guard: Option<PolicyGuard>,
+}
+
+impl fmt::Debug for SchedulerRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let modules: Vec<_> = self.modules.values().map(|module| (module.name(), module.version())).collect();
+        f.debug_struct("SchedulerRegistry").field("modules", &modules).field("active", &self.active).finish()
+    }
 }
 
 impl SchedulerRegistry {
@@ -36,6 +52,7 @@ impl SchedulerRegistry {
             Box::new(RoundRobinScheduler::default()),
         ];
         for module in modules {
+            registry.builtin.push(module.name());
             registry.modules.insert(module.name(), module);
         }
         for (class, name) in DEFAULTS {
@@ -71,6 +88,7 @@ impl SchedulerRegistry {
             return Err(SchedError::InvalidState);
         }
         let mut module = self.modules.remove(name).ok_or(SchedError::TaskNotFound)?;
+        self.builtin.retain(|known| *known != name);
         Ok(module.cleanup()?)
     }
 
@@ -89,22 +107,43 @@ impl SchedulerRegistry {
         self.get(self.active[class.rank()]?)
     }
 
-    /// Makes the module `name` the active one of `class`. Policies in use are not changed; the scheduler does that.
+    /// Makes the module `name` the active one of `class`, even if it does not keep the class's promises
+    /// ([`SchedulerModule::keeps_promise`]). Schedulers that have been made are not changed.
     ///
     /// # Errors
-    /// [`SchedError::TaskNotFound`] if there is none of this name; [`SchedError::NotSupported`] if it does not support
-    /// the class.
+    /// [`SchedError::TaskNotFound`] if there is none of this name; [`SchedError::NotSupported`] if it cannot serve the
+    /// class at all ([`SchedulerModule::can_schedule`]).
     pub fn set_active(&mut self, class: QueueType, name: &str) -> SchedResult<()> {
         let module = self.modules.get(name).ok_or(SchedError::TaskNotFound)?;
         if !module.can_schedule(class) {
-            return Err(SchedError::NotSupported("the module does not support this intent class"));
+            return Err(SchedError::NotSupported("the module cannot serve this intent class"));
         }
         self.active[class.rank()] = Some(module.name());
         Ok(())
     }
 
+    /// Wraps policies of modules other than the built-in ones, from now on, in something of the host's: a policy under it can
+    /// be watched. The wrapper must answer as the policy does.
+    pub fn guard_policies(&mut self, guard: PolicyGuard) {
+        self.guard = Some(guard);
+    }
+
+    /// A policy for a class: the active module's, or the built-in one if there is none.
+    pub(crate) fn make_policy(&self, class: QueueType) -> Box<dyn SchedulingPolicy> {
+        let Some(module) = self.get_for_class(class) else { return default_policy(class) };
+        match self.guard.filter(|_| self.is_foreign(class)) {
+            Some(guard) => guard(module.policy()),
+            None => module.policy(),
+        }
+    }
+
+    /// Whether the active module of a class is not one of the built-in ones.
+    pub(crate) fn is_foreign(&self, class: QueueType) -> bool {
+        self.active[class.rank()].is_some_and(|name| !self.builtin.contains(&name))
+    }
+
     /// The modules' names in alphabetical order.
-    pub fn list(&self) -> Vec<&str> {
+    pub fn list(&self) -> Vec<&'static str> {
         self.modules.keys().copied().collect()
     }
 }
@@ -113,7 +152,7 @@ impl SchedulerRegistry {
 mod tests {
     use super::*;
     use crate::modules::{Module, ModuleError, ModuleResult, Version};
-    use crate::policy::{SchedulingPolicy, by_name};
+    use crate::policy::FairPolicy;
     use QueueType::*;
     use alloc::sync::Arc;
     use core::sync::atomic::{AtomicU32, Ordering};
@@ -140,10 +179,13 @@ mod tests {
 
     impl SchedulerModule for Probe {
         fn policy(&self) -> Box<dyn SchedulingPolicy> {
-            by_name("fair").unwrap()()
+            Box::new(FairPolicy::default())
         }
         fn supported_intents(&self) -> &[QueueType] {
             &[Batch, Realtime]
+        }
+        fn can_schedule(&self, class: QueueType) -> bool {
+            class != System
         }
     }
 
@@ -161,7 +203,7 @@ mod tests {
             assert_eq!(registry.get(module).unwrap().policy().name(), module);
         }
         for class in QueueType::ALL {
-            assert!(registry.get_for_class(class).unwrap().can_schedule(class));
+            assert!(registry.get_for_class(class).unwrap().keeps_promise(class));
         }
     }
 
@@ -178,9 +220,48 @@ mod tests {
     fn set_active_says_what_is_wrong() {
         let mut registry = SchedulerRegistry::with_builtins();
         assert_eq!(registry.set_active(Batch, "lottery"), Err(SchedError::TaskNotFound));
-        assert!(matches!(registry.set_active(Realtime, "round-robin"), Err(SchedError::NotSupported(_))));
+        registry.register(Box::new(Probe(Arc::default(), Ok(())))).unwrap();
+        assert!(matches!(registry.set_active(System, "probe"), Err(SchedError::NotSupported(_))));
+        assert_eq!(name(&registry, System), Some("priority"));
         assert_eq!(registry.set_active(Batch, "round-robin"), Ok(()));
         assert_eq!((name(&registry, Batch), name(&registry, Realtime)), (Some("round-robin"), Some("edf")));
+    }
+
+    #[test]
+    fn every_builtin_is_choosable_for_every_class() {
+        let mut registry = SchedulerRegistry::with_builtins();
+        let mut kept = Vec::new();
+        for class in QueueType::ALL {
+            for module in ["round-robin", "priority", "edf", "fair"] {
+                registry.set_active(class, module).unwrap();
+                assert_eq!(registry.make_policy(class).name(), module);
+                if registry.get_for_class(class).unwrap().keeps_promise(class) {
+                    kept.push((class, module));
+                }
+            }
+        }
+        let wanted = [
+            (System, "priority"),
+            (Realtime, "edf"),
+            (Interactive, "edf"),
+            (Batch, "round-robin"),
+            (Batch, "fair"),
+            (Background, "round-robin"),
+            (Background, "fair"),
+        ];
+        assert_eq!(kept, wanted);
+    }
+
+    #[test]
+    fn only_policies_from_elsewhere_are_guarded() {
+        let mut registry = SchedulerRegistry::with_builtins();
+        assert_eq!(SchedulerRegistry::new().make_policy(Batch).name(), "fair", "no module: the built-in policy");
+        registry.guard_policies(|_| Box::new(crate::policy::EdfPolicy::new()));
+        assert_eq!(registry.make_policy(Batch).name(), "fair");
+        registry.register(Box::new(Probe(Arc::default(), Ok(())))).unwrap();
+        registry.set_active(Batch, "probe").unwrap();
+        assert_eq!((registry.is_foreign(Batch), registry.is_foreign(Background)), (true, false));
+        assert_eq!((registry.make_policy(Batch).name(), registry.make_policy(Background).name()), ("edf", "fair"));
     }
 
     #[test]

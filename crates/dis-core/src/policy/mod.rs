@@ -18,7 +18,6 @@
 
 mod edf;
 mod fair;
-mod names;
 mod priority;
 mod round_robin;
 mod scan;
@@ -28,8 +27,6 @@ pub(crate) mod testing;
 pub use edf::EdfPolicy;
 pub use fair::FairPolicy;
 pub(crate) use fair::{MOST_OWED, virtual_length, weight};
-pub(crate) use names::FAIR_GRANULARITY;
-pub use names::{NAMES, PolicyFactory, by_name};
 pub use priority::PriorityPolicy;
 pub use round_robin::RoundRobinPolicy;
 pub use scan::{ScanAdapter, ScanPolicy};

@@ -14,6 +14,7 @@ mod duty;
 mod end;
 mod homes;
 mod spawn;
+mod standby;
 pub(crate) mod state;
 mod wake;
 
@@ -25,9 +26,10 @@ use lock_api::{Mutex, MutexGuard, RawMutex};
 
 use crate::api::{CpuMask, MAX_CPUS, SchedError, SchedResult, Task, TaskId, TaskStats, Timestamp};
 use crate::executor::{Placement, Wake};
-use crate::intent::{IntentAnalyzer, QueueType, SystemLoad};
+use crate::intent::{IntentAnalyzer, SystemLoad};
+use crate::modules::SchedulerRegistry;
 use crate::optimizer::{CpuLoad, IDLE_RANK, Limits, LimitsError};
-use crate::policy::{PolicyFactory, TaskKey, by_name};
+use crate::policy::TaskKey;
 use crate::stats::SchedulerStats;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use duty::Duty;
@@ -36,13 +38,7 @@ use state::CpuState;
 pub(crate) use state::SchedState;
 pub use state::Urgency;
 
-/// The product's policy for a class: priority, edf, edf, fair, fair.
-pub(crate) fn default_policy(class: QueueType) -> PolicyFactory {
-    let (_, name) = crate::modules::builtin::DEFAULTS[class.rank()];
-    by_name(name).expect("the built-in modules are named as the built-in policies")
-}
-
-/// How a machine is set up.
+/// How a machine is set up. The policies are the [`SchedulerRegistry`]'s affair.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Number of CPUs, 1..=[`MAX_CPUS`].
@@ -59,21 +55,12 @@ pub struct Config {
     pub measures: bool,
     /// Caps, floors and waits.
     pub limits: Limits,
-    /// The policy of each class, by rank. Default: priority, edf, edf, fair, fair.
-    pub policies: [PolicyFactory; 5],
 }
 
 impl Config {
     /// `cpus` CPUs, all else default.
     pub fn new(cpus: usize) -> Self {
-        Config {
-            cpus,
-            max_tasks: 1 << 22,
-            reserve: 0,
-            measures: false,
-            limits: Limits::default(),
-            policies: QueueType::ALL.map(default_policy),
-        }
+        Config { cpus, max_tasks: 1 << 22, reserve: 0, measures: false, limits: Limits::default() }
     }
 }
 
@@ -120,11 +107,20 @@ pub struct TaskManager<C, R> {
 }
 
 impl<C: Copy, R: RawMutex> TaskManager<C, R> {
-    /// An empty machine.
+    /// An empty machine with the built-in policies: priority, edf, edf, fair, fair.
     ///
     /// # Errors
     /// A number of CPUs or tasks, or a limit, that is out of range.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
+        Self::with_modules(config, &SchedulerRegistry::with_builtins())
+    }
+
+    /// An empty machine. The policies of each class, one for each CPU, come from its active module in `modules`; a class
+    /// without one has the built-in policy. `modules` may change afterwards: nothing here does.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_modules(config: Config, modules: &SchedulerRegistry) -> Result<Self, ConfigError> {
         if !(1..=MAX_CPUS).contains(&config.cpus) {
             return Err(ConfigError::Cpus(config.cpus));
         }
@@ -134,7 +130,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         config.limits.validate().map_err(ConfigError::Limits)?;
         let cpus = (0..config.cpus)
             .map(|cpu| Cpu {
-                state: Mutex::new(CpuState::new(cpu, config.limits, config.policies.map(|make| make()))),
+                state: Mutex::new(CpuState::new(cpu, config.limits, modules)),
                 unsaved: AtomicU64::new(TaskId::INVALID.0),
                 waits_for_save: AtomicBool::new(false),
                 look_around: AtomicBool::new(false),

@@ -4,9 +4,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::duty::Duty;
+use super::standby::Standby;
 use crate::api::{BlockReason, CpuMask, Duration, ExitStatus, Task, TaskId, TaskState, Timestamp};
 use crate::executor::Balance;
 use crate::intent::{Intent, IntentClass, QueueType};
+use crate::modules::SchedulerRegistry;
 use crate::optimizer::{Arbiter, ClassSet, CpuLoad, Credit, IDLE_RANK, Limits, Server};
 use crate::policy::{Arrival, Entity, SchedulingPolicy, TaskKey};
 use crate::queues::SleepQueue;
@@ -201,18 +203,20 @@ pub(crate) struct CpuState<C> {
     pub offer: Timestamp,
     /// CPUs to interrupt that the last decisions had no room to name.
     pub owed: Option<CpuMask>,
+    /// What takes over from each class's policy, if that is not a built-in one.
+    pub standbys: [Option<Standby>; 5],
 }
 
 impl<C> CpuState<C> {
-    pub fn new(cpu: usize, limits: Limits, policies: [Box<dyn SchedulingPolicy>; 5]) -> Self {
+    pub fn new(cpu: usize, limits: Limits, modules: &SchedulerRegistry) -> Self {
         CpuState {
             cpu,
             // No task has the first key: see [`WINDOW`].
             slab: Vec::from([None]),
             free: Vec::new(),
             reserved: 0,
-            classes: policies.map(|policy| ClassQueue {
-                policy,
+            classes: QueueType::ALL.map(|class| ClassQueue {
+                policy: modules.make_policy(class),
                 stat: QueueStat::default(),
                 replaced: 0,
                 stealable: 0,
@@ -237,6 +241,7 @@ impl<C> CpuState<C> {
             surplus: false,
             offer: Timestamp::MAX,
             owed: None,
+            standbys: QueueType::ALL.map(|class| modules.is_foreign(class).then(|| Standby::new(class))),
         }
     }
 
@@ -247,6 +252,9 @@ impl<C> CpuState<C> {
         self.timers.reserve(keys);
         for class in &mut self.classes {
             class.policy.reserve(keys);
+        }
+        for standby in self.standbys.iter_mut().flatten() {
+            standby.reserve(keys);
         }
         self.reserved = self.reserved.max(keys);
     }

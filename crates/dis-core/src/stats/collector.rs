@@ -50,6 +50,11 @@ impl StatsCollector {
         self.stats.deadline_misses += 1;
     }
 
+    /// Counts a policy that was replaced because its answers were wrong.
+    pub fn record_policy_fault(&mut self) {
+        self.stats.policy_faults += 1;
+    }
+
     /// Counts a new task.
     pub fn record_task_created(&mut self) {
         self.stats.tasks_created += 1;
@@ -161,13 +166,14 @@ mod tests {
         collector.record_switch(true);
         collector.record_switch(false);
         collector.record_deadline_miss();
+        (0..3).for_each(|_| collector.record_policy_fault());
         collector.record_cpu_time(Duration::from_nanos(5));
         collector.record_enqueue(QueueType::Realtime);
         collector.record_dequeue(QueueType::Realtime, Duration::from_nanos(8));
         let stats = collector.current();
         assert_eq!((stats.tasks_created, stats.tasks_exited, stats.tasks_killed), (1, 1, 1));
         assert_eq!((stats.context_switches, stats.voluntary_switches, stats.involuntary_switches), (3, 2, 1));
-        assert_eq!((stats.deadline_misses, stats.total_cpu_time), (1, 5));
+        assert_eq!((stats.deadline_misses, stats.total_cpu_time, stats.policy_faults), (1, 5, 3));
         assert_eq!(stats.queue_stats.realtime.avg_wait_time, 8);
     }
 
@@ -212,7 +218,7 @@ mod tests {
             collector.sample();
         }
         let average = collector.average();
-        assert_eq!(average.counters(), [3, 6, 9, 12, 15, 18, 21, 24]);
+        assert_eq!(average.counters(), [3, 6, 9, 12, 15, 18, 21, 24, 27]);
         for (_, stat) in average.queue_stats.iter() {
             assert_eq!((stat.length, stat.max_length, stat.enqueued, stat.dequeued), (6, 9, 9, 3));
             assert_eq!(stat.avg_wait_time, 3, "(2 tasks · 2 ns + 4 tasks · 4 ns) / 6 tasks");

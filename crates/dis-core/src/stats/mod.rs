@@ -33,6 +33,8 @@ pub struct SchedulerStats {
     pub deadline_misses: u64,
     /// CPU time used by all tasks, ns.
     pub total_cpu_time: u64,
+    /// Policies that were replaced by the built-in ones because their answers were wrong.
+    pub policy_faults: u64,
     /// The queues, class by class.
     pub queue_stats: QueueStats,
 }
@@ -62,7 +64,7 @@ impl SchedulerStats {
         self.queue_stats.merge(&other.queue_stats);
     }
 
-    fn counters(&self) -> [u64; 8] {
+    fn counters(&self) -> [u64; 9] {
         [
             self.tasks_created,
             self.tasks_exited,
@@ -72,11 +74,12 @@ impl SchedulerStats {
             self.involuntary_switches,
             self.deadline_misses,
             self.total_cpu_time,
+            self.policy_faults,
         ]
     }
 
     /// The same counters in the same order.
-    fn counters_mut(&mut self) -> [&mut u64; 8] {
+    fn counters_mut(&mut self) -> [&mut u64; 9] {
         [
             &mut self.tasks_created,
             &mut self.tasks_exited,
@@ -86,6 +89,7 @@ impl SchedulerStats {
             &mut self.involuntary_switches,
             &mut self.deadline_misses,
             &mut self.total_cpu_time,
+            &mut self.policy_faults,
         ]
     }
 }
@@ -104,9 +108,10 @@ mod tests {
         one.queue_stats[QueueType::Batch].record_enqueue();
         let mut sum = one.clone();
         sum.merge(&one);
-        assert_eq!(sum.counters(), [2, 4, 6, 8, 10, 12, 14, 16]);
+        assert_eq!(sum.counters(), [2, 4, 6, 8, 10, 12, 14, 16, 18]);
         assert_eq!(sum.queue_stats.batch.enqueued, 2);
         assert_eq!(sum.tasks_created, 2);
         assert_eq!(sum.total_cpu_time, 16);
+        assert_eq!(sum.policy_faults, 18);
     }
 }

@@ -27,6 +27,9 @@ impl fmt::Display for Summary<'_> {
         )?;
         writeln!(f, "deadline misses: {}", s.deadline_misses)?;
         writeln!(f, "cpu time: {}", Duration::from_nanos(s.total_cpu_time))?;
+        if s.policy_faults > 0 {
+            writeln!(f, "policies replaced after wrong answers: {}", s.policy_faults)?;
+        }
         if s.queue_stats.iter().all(|(_, stat)| stat.enqueued == 0) {
             return Ok(());
         }
@@ -77,5 +80,7 @@ mod tests {
              queue         length     max    enqueued    dequeued     wait (ns)\n\
              batch              0       1           1           1            70\n"
         );
+        collector.record_policy_fault();
+        assert!(collector.summary().to_string().contains("\npolicies replaced after wrong answers: 1\n"));
     }
 }

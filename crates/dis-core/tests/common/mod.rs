@@ -4,6 +4,7 @@
 pub mod faulty;
 pub mod lock;
 pub mod machine;
+pub mod modules;
 pub mod rng;
 
 use dis_core::api::{Duration, Timestamp};

@@ -32,6 +32,14 @@ pub fn render(report: &Report, colour: bool, width: usize) -> String {
             count(scheduler.involuntary_switches),
             time(scheduler.total_cpu_time),
         ));
+        match scheduler.policy_faults {
+            0 => {}
+            1 => out.push_str("  1 policy gave a wrong answer; the built-in one has taken its place\n"),
+            n => out.push_str(&format!(
+                "  {} policies gave wrong answers; the built-in ones have taken their places\n",
+                count(n)
+            )),
+        }
         let mut table = Table::new(&["queue", "in", "out", "now", "longest", "average wait"], 1, &[]);
         for (name, queue) in scheduler.queue_stats.named().into_iter().filter(|(_, queue)| queue.enqueued > 0) {
             let cells = [

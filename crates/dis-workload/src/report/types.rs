@@ -100,6 +100,9 @@ pub struct SchedulerReport {
     pub deadline_misses: u64,
     /// CPU time of all tasks, ns.
     pub total_cpu_time: u64,
+    /// Policies that were replaced by the built-in ones because their answers were wrong.
+    #[serde(default)]
+    pub policy_faults: u64,
     /// Statistics of each class's queue.
     pub queue_stats: QueuesReport,
 }
@@ -214,6 +217,7 @@ mod tests {
         assert!(json["tasks"][0]["response_ns"].is_null());
         assert_eq!(keys(&json["noise"]), "foreign_ns load1 steal_ns");
         assert_eq!(json["schema"], "dis-report/1");
+        assert_eq!(json["scheduler"]["policy_faults"], 0);
         report.baselines.push(Report::new("linux-eevdf", 2, 10));
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);

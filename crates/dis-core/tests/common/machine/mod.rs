@@ -18,6 +18,7 @@ use std::collections::{BTreeSet, VecDeque};
 use dis_core::api::{ExitStatus, SchedResult, Task, TaskId, TaskSpec, TaskState};
 use dis_core::executor::{Executor, Kill, Leave, Placement, Reason, Wake};
 use dis_core::intent::{Intent, QueueType};
+use dis_core::modules::SchedulerRegistry;
 use dis_core::optimizer::Limits;
 use dis_core::scheduler::{Config, Urgency};
 
@@ -134,10 +135,14 @@ impl Machine {
     }
 
     pub fn with(config: Config) -> Machine {
+        Machine::with_modules(config, &SchedulerRegistry::with_builtins())
+    }
+
+    pub fn with_modules(config: Config, modules: &SchedulerRegistry) -> Machine {
         let (cpus, limits) = (config.cpus, config.limits);
-        let policies = config.policies.map(|make| make().name());
+        let policies = QueueType::ALL.map(|class| modules.get_for_class(class).expect("an active module").name());
         Machine {
-            executor: Executor::new(config).expect("a valid configuration"),
+            executor: Executor::with_modules(config, modules).expect("a valid configuration"),
             now: 0,
             actors: Vec::new(),
             cpus: vec![Cpu { voluntary: true, ..Cpu::default() }; cpus],

@@ -69,6 +69,19 @@ fn a_wide_terminal_shows_everything() {
     assert_eq!(text, PLAIN, "\n{text}");
 }
 
+#[test]
+fn wrong_answers_of_policies_are_told() {
+    let told = |faults| {
+        let mut report = sample();
+        report.scheduler.as_mut().unwrap().policy_faults = faults;
+        let text = render(&report, false, 200);
+        text.lines().find(|line| line.contains("built-in")).map(str::to_string)
+    };
+    assert_eq!(told(0), None);
+    assert_eq!(told(1).unwrap(), "  1 policy gave a wrong answer; the built-in one has taken its place");
+    assert_eq!(told(2).unwrap(), "  2 policies gave wrong answers; the built-in ones have taken their places");
+}
+
 const COMPARED: &str = "\
 Tasks (linux, 2 CPUs, 10.0 s)
   task      class         jobs  missed  wake p50  wake p99  wake max   share
