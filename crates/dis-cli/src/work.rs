@@ -109,7 +109,8 @@ mod tests {
                 sys::thread_cpu_time() - start
             })
             .collect();
-        assert!(took.iter().any(|took| (1_900_000..2_150_000).contains(took)), "{took:?} ns");
+        // Interrupts of a busy machine are in it.
+        assert!(took.iter().any(|took| (1_800_000..2_800_000).contains(took)), "{took:?} ns");
     }
 
     #[test]

@@ -194,7 +194,19 @@ fn a_panic_where_a_task_yields_ends_the_process() {
 fn child_yields() {
     if is_child() {
         let (rt, _) = runtime(20, Then::Panic);
-        let tasks = [(); 2].map(|()| rt.spawn_fn(Intent::batch(), || (0..100).for_each(|_| yield_now())).unwrap());
+        let begun = Arc::new(AtomicU32::new(0));
+        let tasks = [(); 2].map(|()| {
+            let begun = begun.clone();
+            let body = move || {
+                begun.fetch_add(1, Ordering::Relaxed);
+                // Alone it has nobody to yield to, and the policy is not asked.
+                while begun.load(Ordering::Relaxed) < 2 {
+                    yield_now();
+                }
+                (0..100).for_each(|_| yield_now());
+            };
+            rt.spawn_fn(Intent::batch(), body).unwrap()
+        });
         tasks.into_iter().for_each(|task| assert!(task.join().is_ok()));
     }
 }
