@@ -71,6 +71,8 @@ pub(super) struct VirtualClock {
     base: i64,
     weight: i64,
     moment: i128,
+    /// By how much a task may be ahead of V and still be eligible.
+    slack: i64,
 }
 
 impl VirtualClock {
@@ -93,10 +95,15 @@ impl VirtualClock {
         self.weight
     }
 
-    /// Whether a task at `v` is eligible: it has had no more than its share, `v <= V`.
+    /// A clock by which a task is eligible although it is ahead by up to `slack` of virtual time.
+    pub(super) fn with_slack(slack: i64) -> Self {
+        VirtualClock { slack, ..Self::default() }
+    }
+
+    /// Whether a task at `v` is eligible: it has had no more than its share, `v <= V`, but for the slack.
     #[inline]
     pub(super) fn reached(&self, v: Instant) -> bool {
-        i128::from(v.since(Instant(self.base))) * i128::from(self.weight) <= self.moment
+        i128::from(v.since(Instant(self.base)) - self.slack) * i128::from(self.weight) <= self.moment
     }
 
     /// Where a task of `weight` has to join so that its lag is `lag` *after* it has joined. As the mean follows the

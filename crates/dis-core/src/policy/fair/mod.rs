@@ -12,7 +12,8 @@
 //! 3. it runs to the end of its request.
 //!
 //! While nobody joins or leaves, no task's lag leaves the bounds ± the longest request (in virtual time), so each has its
-//! share within a request's length. Short requests bring service early and often, not more of it.
+//! share within a request's length. (The product's policy counts a task that is ahead by no more than 50 µs as eligible, which
+//! widens the bounds by as much.) Short requests bring service early and often, not more of it.
 //!
 //! **Who joins and leaves.** A task that stops competing takes its lag along, at most one request either way: a
 //! sleeper hoards no credit, and one who has overdrawn does not get rid of it by a nap. A new task starts with lag 0:
@@ -65,6 +66,11 @@ enum Requests {
     ByIntent,
 }
 
+/// By how much service, at the default priority, a task of the product's policy may be ahead and still be eligible: about what a
+/// switch costs with all that it brings. Without it, tasks that yield after some nanoseconds are held back for each other's
+/// jitter: they are moved between the heaps and chosen again instead of letting the other go.
+const SLACK: Duration = Duration::from_micros(50);
+
 /// The most service that a task which comes from another CPU may be owed.
 pub(crate) const MOST_OWED: Duration = Duration::from_millis(200);
 
@@ -81,7 +87,8 @@ impl FairPolicy {
 
     /// Requests as long as the intents' own slices ([`Entity::slice`]), at least `min_granularity`, at most 4.3 s.
     pub fn with_intent_slices(min_granularity: Duration) -> Self {
-        Self::with_requests(Requests::ByIntent, min_granularity)
+        let policy = Self::with_requests(Requests::ByIntent, min_granularity);
+        FairPolicy { clock: VirtualClock::with_slack(virtual_length(SLACK, weight(128))), ..policy }
     }
 
     fn with_requests(requests: Requests, min_granularity: Duration) -> Self {

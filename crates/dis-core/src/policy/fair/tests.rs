@@ -12,6 +12,11 @@ use crate::policy::testing::entity;
 
 const NOW: Timestamp = Timestamp::ZERO;
 
+/// Requests as long as the slices, and no slack: the rule as published.
+fn exact(min_granularity: Duration) -> FairPolicy {
+    FairPolicy::with_requests(Requests::ByIntent, min_granularity)
+}
+
 /// A CPU with a fair queue and no more: runs tasks as long as they should, and keeps count.
 pub(super) struct Machine {
     pub policy: FairPolicy,

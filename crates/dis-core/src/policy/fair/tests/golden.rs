@@ -25,7 +25,7 @@ const EXAMPLES: [Example; 5] = [
 #[test]
 fn worked_examples() {
     for (tasks, schedule, v) in EXAMPLES {
-        let mut machine = Machine::new(FairPolicy::with_intent_slices(Duration::ZERO));
+        let mut machine = Machine::new(exact(Duration::ZERO));
         for (name, &(weight, request)) in tasks.iter().enumerate() {
             machine.spawn(weight, request);
             machine.shift(name, name as i64 * UNIT as i64);

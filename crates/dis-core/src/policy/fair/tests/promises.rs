@@ -8,7 +8,7 @@ const MS: u64 = 1_000_000;
 #[test]
 fn shares_are_proportional_to_weights() {
     let weights = [256, 128, 37, 1, 200, 90];
-    for policy in [FairPolicy::new(), FairPolicy::with_intent_slices(Duration::ZERO)] {
+    for policy in [FairPolicy::new(), exact(Duration::ZERO)] {
         let mut machine = Machine::new(policy);
         let mut slices = [3, 20, 1, 7, 11, 5].into_iter();
         weights.iter().for_each(|&weight| {
@@ -163,7 +163,7 @@ fn a_preempted_task_keeps_its_place_among_equals() {
 
 #[test]
 fn late_charges_do_not_delay_the_requests_to_come() {
-    let mut machine = Machine::new(FairPolicy::with_intent_slices(Duration::ZERO));
+    let mut machine = Machine::new(exact(Duration::ZERO));
     let task = machine.spawn(256, 10);
     machine.select();
     machine.run(13);
@@ -238,7 +238,7 @@ fn a_preempted_request_goes_on_and_runs_to_its_end() {
 
 #[test]
 fn only_a_more_urgent_and_eligible_task_preempts() {
-    let mut machine = Machine::new(FairPolicy::with_intent_slices(Duration::from_millis(1)));
+    let mut machine = Machine::new(exact(Duration::from_millis(1)));
     machine.spawn(256, 20 * MS);
     machine.select();
     let (short, long) = (machine.spawn(256, 2 * MS), machine.spawn(256, 30 * MS));
@@ -303,4 +303,24 @@ fn nobody_starves_while_others_come_and_go() {
             assert!(waited <= 2 * 1_270 * MS, "{waiting} has waited {waited} ns at {}", machine.clock);
         }
     }
+}
+
+#[test]
+fn a_yield_lets_the_other_go_whatever_the_jitter() {
+    // Stretches of 60 to 100 ns, and once in a while an interrupt of 20 µs in one of them.
+    let alternate = |policy: FairPolicy| {
+        let mut machine = Machine::new(policy);
+        (machine.spawn(128, 10_000_000), machine.spawn(128, 10_000_000));
+        let (mut last, mut again) = (None, 0);
+        for i in 0..1_000u64 {
+            let now = machine.select();
+            again += u32::from(now == last);
+            last = now;
+            machine.run(60 + i * 7919 % 41 + if i % 400 == 200 { 20_000 } else { 0 });
+            machine.put_back(Arrival::Yield);
+        }
+        again
+    };
+    assert_eq!(alternate(FairPolicy::with_intent_slices(Duration::from_millis(1))), 0);
+    assert!(alternate(exact(Duration::from_millis(1))) > 100, "without the slack they wait for each other's jitter");
 }

@@ -91,7 +91,7 @@ proptest! {
         tasks in vec((1u16..=256, 1u64..50_000), TASKS..=TASKS),
         calls in vec(call(), 0..200),
     ) {
-        let mut machine = Machine::new(FairPolicy::with_intent_slices(Duration::from_nanos(1)));
+        let mut machine = Machine::new(exact(Duration::from_nanos(1)));
         tasks.into_iter().for_each(|(weight, slice)| { machine.task(weight, slice); });
         for call in calls {
             apply(&mut machine, call);
@@ -105,7 +105,7 @@ proptest! {
         tasks in vec((1u16..=256, 1u64..50_000), 1..=TASKS),
         stops in vec((1u64..60_000, any::<bool>()), 0..300),
     ) {
-        let mut machine = Machine::new(FairPolicy::with_intent_slices(Duration::from_nanos(1)));
+        let mut machine = Machine::new(exact(Duration::from_nanos(1)));
         let longest = tasks.iter().map(|&(_, slice)| slice).max().unwrap_or(0);
         tasks.into_iter().for_each(|(weight, slice)| { machine.spawn(weight, slice); });
         for (span, preempted) in stops {
