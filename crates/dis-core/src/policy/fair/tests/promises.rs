@@ -310,7 +310,8 @@ fn a_yield_lets_the_other_go_whatever_the_jitter() {
     // Stretches of 60 to 100 ns, and once in a while an interrupt of 20 µs in one of them.
     let alternate = |policy: FairPolicy| {
         let mut machine = Machine::new(policy);
-        (machine.spawn(128, 10_000_000), machine.spawn(128, 10_000_000));
+        machine.spawn(128, 10_000_000);
+        machine.spawn(128, 10_000_000);
         let (mut last, mut again) = (None, 0);
         for i in 0..1_000u64 {
             let now = machine.select();
