@@ -16,9 +16,7 @@ pub fn render(report: &Report, colour: bool, width: usize) -> String {
     let cpus = if report.cpus == 1 { "1 CPU".to_string() } else { format!("{} CPUs", report.cpus) };
     heading(&mut out, colour, &format!("Tasks ({}, {cpus}, {})", report.host, time(report.duration_ns)));
     tasks(&mut out, report, colour, width);
-    // DIS's tasks share one thread a CPU, but the threads of baselines, in between, count in the load average.
-    let threads = if report.baselines.is_empty() { report.cpus } else { report.tasks.len() };
-    warning(&mut out, report, threads, "", (colour, width));
+    warning(&mut out, report, "", (colour, width));
     if let Some(scheduler) = &report.scheduler {
         heading(&mut out, colour, "Scheduler");
         out.push_str(&format!(
@@ -169,8 +167,8 @@ fn tasks(out: &mut String, report: &Report, colour: bool, width: usize) {
 
 /// What disturbed the run, if that was much: where it stands, misses and tails say as much of the machine as of the
 /// scheduler.
-fn warning(out: &mut String, run: &Report, threads: usize, whose: &str, (colour, width): (bool, usize)) {
-    let warnings = run.noise.warnings(run.cpus, run.duration_ns, threads as f64);
+fn warning(out: &mut String, run: &Report, whose: &str, (colour, width): (bool, usize)) {
+    let warnings = run.noise.warnings(run.cpus, run.duration_ns);
     if !warnings.is_empty() {
         let text = format!("WARNING{whose}: do not trust misses and tails (p99 and above): {}", warnings.join("; "));
         for line in wrap(&text, width.saturating_sub(2)) {
@@ -191,8 +189,7 @@ fn noise(out: &mut String, report: &Report, colour: bool, width: usize) {
         ));
     }
     for run in &report.baselines {
-        // All threads of a baseline count in the load average.
-        warning(out, run, report.tasks.len(), &format!(", {}", run.host), (colour, width));
+        warning(out, run, &format!(", {}", run.host), (colour, width));
     }
 }
 

@@ -162,10 +162,9 @@ pub struct Noise {
 const FOREIGN_FLOOR_NS: u64 = 20_000_000;
 
 impl Noise {
-    /// Why misses and tails of this run are not to be trusted, if so: more than 1 % of the CPU time stolen, more than 5 %
-    /// used by other processes, or, where that is not known, a load above what the CPUs and the workload's own demand
-    /// (`demand`, in CPUs) explain by more than one task. (The load is that of the last minute, mostly before the run.)
-    pub fn warnings(&self, cpus: usize, duration_ns: u64, demand: f64) -> Vec<String> {
+    /// Why misses and tails of this run are not to be trusted, if so: more than 1 % of the CPU time stolen, or more than 5 %
+    /// used by other processes. (The load average says nothing: it is that of the last minute, mostly before the run.)
+    pub fn warnings(&self, cpus: usize, duration_ns: u64) -> Vec<String> {
         let mut warnings = Vec::new();
         let available = duration_ns as f64 * cpus.max(1) as f64;
         let stolen = if available > 0.0 { self.steal_ns as f64 / available * 100.0 } else { 0.0 };
@@ -175,10 +174,6 @@ impl Noise {
         let foreign = if available > 0.0 { self.foreign_ns as f64 / available * 100.0 } else { 0.0 };
         if foreign > 5.0 && self.foreign_ns > FOREIGN_FLOOR_NS * cpus as u64 {
             warnings.push(format!("other processes used {foreign:.0} % of these CPUs' time"));
-        }
-        let expected = cpus as f64 + 1.0 + (demand - cpus as f64).max(0.0);
-        if self.foreign_ns == 0 && self.load1 > expected {
-            warnings.push(format!("load average {:.1} where at most {expected:.1} is explained", self.load1));
         }
         warnings
     }
@@ -226,14 +221,12 @@ mod tests {
     #[test]
     fn a_busy_machine_is_warned_of() {
         let noise = Noise { steal_ns: 30, load1: 2.9, foreign_ns: 0 };
-        assert_eq!(noise.warnings(2, 1_000, 1.0), ["a hypervisor took 1.5 % of the CPU time"]);
-        let noise = Noise { steal_ns: 20, load1: 7.6, foreign_ns: 0 };
-        assert_eq!(noise.warnings(2, 1_000, 6.0), ["load average 7.6 where at most 7.0 is explained"]);
-        assert_eq!(noise.warnings(0, 0, 9.0), Vec::<String>::new());
-        let foreign = |foreign_ns| Noise { foreign_ns, ..Noise::default() }.warnings(2, 200_000_000, 1.0);
+        assert_eq!(noise.warnings(2, 1_000), ["a hypervisor took 1.5 % of the CPU time"]);
+        assert_eq!(noise.warnings(0, 0), Vec::<String>::new());
+        let foreign = |foreign_ns| Noise { foreign_ns, ..Noise::default() }.warnings(2, 200_000_000);
         assert_eq!(foreign(200_000_000), ["other processes used 50 % of these CPUs' time"]);
-        let measured = Noise { foreign_ns: 1, load1: 7.6, ..Noise::default() };
-        assert_eq!(measured.warnings(2, 1_000_000_000, 6.0), Vec::<String>::new(), "of the minute before");
+        let before = Noise { load1: 7.6, ..Noise::default() };
+        assert_eq!(before.warnings(2, 1_000_000_000), Vec::<String>::new(), "of the minute before");
         assert_eq!(foreign(40_000_000), Vec::<String>::new(), "too little to be told from the clocks' grain");
     }
 }
