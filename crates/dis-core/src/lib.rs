@@ -35,7 +35,8 @@
 //!
 //! [`api`] has the nouns, [`intent`] declarations and their analysis, [`queues`] and [`policy`] the order within a
 //! class, [`optimizer`] the order between classes and the choice of a CPU, [`scheduler`] the tasks and what one does to
-//! another, [`executor`] what a CPU does for itself, [`modules`] the registry of policies, [`stats`] the counters.
+//! another, [`executor`] what a CPU does for itself, [`modules`] the registry of policies, [`stats`] the counters, [`admission`]
+//! whether deadlines will hold.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -43,6 +44,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod admission;
 pub mod api;
 pub mod executor;
 pub mod intent;
