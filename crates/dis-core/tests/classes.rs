@@ -5,7 +5,7 @@ mod common;
 
 use common::machine::{Machine, Op::*, default_wait_bounds};
 use common::{ms, us};
-use dis_core::api::{BlockReason, Duration, TaskSpec};
+use dis_core::api::{Duration, TaskSpec};
 use dis_core::executor::Reason;
 use dis_core::intent::{Intent, QueueType};
 use dis_core::optimizer::Limits;
@@ -239,62 +239,6 @@ fn shares_follow_weights() {
         let used = m.actors[task].cpu_time;
         assert!(used.abs_diff(ms(share)) <= ms(140), "{used} instead of {share} ms");
     }
-}
-
-/// tokio-rs/tokio#5712: two tasks that wake each other for ever must not starve a third.
-#[test]
-fn a_ping_pong_pair_does_not_starve_a_third() {
-    // The third hogs: among Interactive tasks that do not, it has Batch's turns.
-    for (intent, third_gets) in
-        [(Intent::batch(), ms(330)), (Intent::background(), ms(330)), (Intent::interactive(1_000), ms(60))]
-    {
-        let mut m = one_cpu(|_| {});
-        let wait = Block(BlockReason::Event);
-        m.spawn(intent.clone(), &[Run(us(20)), Unpark(1), wait]);
-        m.spawn(intent.clone(), &[wait, Run(us(20)), Unpark(0)]);
-        let third = m.spawn(intent.clone(), &[Run(us(50)), Yield]);
-        m.run_until(ms(1_000));
-        m.reconcile();
-        assert!(m.actors[third].cpu_time >= third_gets, "{intent:?}: {}", m.actors[third].cpu_time);
-        assert!(m.actors[third].longest_gap(0, ms(1_000)) <= ms(98));
-    }
-}
-
-/// DataDog/glommio#484: a latency-sensitive task that is blocked still bounds the slice of whoever runs.
-#[test]
-fn a_sleeper_is_not_kept_waiting_by_a_slice() {
-    let mut m = one_cpu(|_| {});
-    for _ in 0..3 {
-        m.spawn(Intent::batch(), &[]);
-    }
-    let ui = m.spawn(Intent::interactive(1_000), &[Run(us(100)), Sleep(us(3_300))]);
-    let external = m.spawn(Intent::interactive(1_000), &[Run(us(100)), Block(BlockReason::Io)]);
-    for i in 1..200 {
-        m.at(i * us(4_567), move |m| {
-            let _ = m.unpark(external);
-        });
-    }
-    m.run_until(ms(1_000));
-    m.reconcile();
-    for task in [ui, external] {
-        let waits: Vec<u64> = m.trace.iter().filter(|e| e.task == Some(task)).map(|e| e.waited).collect();
-        assert!(waits.len() > 190 && waits.iter().all(|&w| w <= us(100)), "{:?}", waits.iter().max());
-    }
-}
-
-/// DataDog/glommio#539: a class with many tasks does not keep the CPU for each of them.
-#[test]
-fn shares_are_per_task_whatever_the_crowd() {
-    let mut m = one_cpu(|_| {});
-    for _ in 0..50 {
-        m.spawn(Intent::batch(), &[]);
-    }
-    m.run_until(ms(2_000));
-    let late = m.spawn(Intent::batch(), &[]);
-    m.run_until(ms(2_000 + 51 * 20 * 10));
-    m.reconcile();
-    let used = m.actors[late].cpu_time;
-    assert!(used.abs_diff(ms(200)) <= ms(20), "{used}: neither more nor less than the others");
 }
 
 #[test]

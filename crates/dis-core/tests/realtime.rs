@@ -329,24 +329,6 @@ fn a_deadline_met_to_the_nanosecond_is_met() {
     }
 }
 
-/// Zephyr #109477: what counts is the distance of deadlines, at either end of the range.
-#[test]
-fn deadlines_are_ordered_at_both_ends_of_time() {
-    let ends = [0, u64::from(u32::MAX) - us(5), 1 << 53, u64::MAX / 2, u64::MAX - ms(1_000)];
-    for origin in ends {
-        let mut m = Machine::new(1);
-        m.run_until(origin);
-        let late = m.spawn(realtime(50, 40, 10), &[Run(ms(10)), NextPeriod]);
-        let early = m.spawn(realtime(50, 20, 10), &[Run(ms(10)), NextPeriod]);
-        m.spawn(Intent::batch(), &[]);
-        m.run_until(origin + ms(900));
-        m.reconcile();
-        assert_eq!((misses(&m, late), misses(&m, early)), (0, 0), "from {origin}");
-        assert!(m.actors[early].runs[0].0 < m.actors[late].runs[0].0 + ms(10));
-        assert_eq!(m.actors[late].ran_between(origin, origin + ms(900)), ms(180), "from {origin}");
-    }
-}
-
 #[test]
 fn the_end_of_time_stops_nobody() {
     let machine = Executor::<u32, common::lock::Lock>::new(Config::new(1)).unwrap();
@@ -364,26 +346,6 @@ fn the_end_of_time_stops_nobody() {
         machine.switched(0);
     }
     assert!(machine.task_ids().is_empty());
-}
-
-/// Zephyr PR #69984: a deadline that changes while the task is queued.
-#[test]
-fn deadlines_change_while_queued() {
-    let mut rng = common::rng::Rng::new(5);
-    let mut m = Machine::new(1);
-    m.spawn(Intent::system(), &[Run(ms(5)), Sleep(ms(1))]);
-    let tasks: Vec<usize> = (0..40).map(|_| m.spawn(Intent::interactive(50_000), &[])).collect();
-    for _ in 0..2_000 {
-        let task = *rng.of(&tasks);
-        let deadline = at(m.now + rng.below(ms(40)));
-        let lent = Urgency { class: QueueType::Realtime, priority: rng.below(256) as u8, deadline };
-        let lent = rng.chance(800).then_some(lent);
-        m.inherit(task, lent).unwrap();
-        m.run_for(rng.below(us(300)));
-        // The order is checked by the machine, at every decision.
-    }
-    let served = m.trace.iter().filter(|e| e.class == Some(QueueType::Realtime)).count();
-    assert!(served > 100, "{served}");
 }
 
 /// A job ends within its deadline although the class below waits, and starts at its release although one runs.

@@ -35,6 +35,9 @@ pub struct Urgency {
     pub deadline: Timestamp,
 }
 
+/// How much less weight an Interactive task has while it counts as Batch: what lies between the base priorities of the two.
+const DEMOTION: u8 = IntentClass::Batch.to_priority() - IntentClass::Interactive { target_latency_us: 1 }.to_priority();
+
 impl Urgency {
     /// Whether `self` goes before `other`.
     pub fn exceeds(&self, other: &Urgency) -> bool {
@@ -574,7 +577,10 @@ impl<C> Task<C> {
             (QueueType::Interactive, _) => self.deadline.unwrap_or(Timestamp::MAX),
             _ => Timestamp::MAX,
         };
-        Urgency { class, priority: self.priority, deadline }
+        // An Interactive task without credit has a Batch task's weight: a hog must not gain by its declaration.
+        let demoted = class == QueueType::Batch && self.sched.own_class == QueueType::Interactive;
+        let priority = self.priority.saturating_add(if demoted { DEMOTION } else { 0 });
+        Urgency { class, priority, deadline }
     }
 
     /// When the CPU on which the task runs must decide anew if nothing happens before. `timer` is when the next timer
