@@ -2,8 +2,22 @@
 //!
 //! All analyses work on [`SporadicTask`]s, in whole nanoseconds, without a scheduler. What they accept holds if tasks
 //! keep to their declaration and the host's costs are part of the wcet; what an exact one rejects has a counterexample.
+//! Each bounds its work and says "undecided" beyond that, which counts as rejected.
+//!
+//! One CPU: [`Supply`] is what Realtime is sure to get of it, [`TaskSet`] what is asked, [`Verdict`] the answer;
+//! [`edf`] is the test for the policy that the scheduler uses.
+//! Several CPUs: [`global`].
 
+mod blocking;
+pub mod edf;
 pub mod global;
+mod set;
+mod supply;
 mod task;
+mod utilisation;
+mod verdict;
 
+pub use set::{DEFAULT_WORK, Locking, TaskSet};
+pub use supply::Supply;
 pub use task::SporadicTask;
+pub use verdict::{Overload, Undecided, Verdict};

@@ -16,12 +16,17 @@ pub struct SporadicTask {
     /// Release jitter: a job may become ready this much later than its release, and is due all the same. At most
     /// `deadline - wcet`. 0 in the usual model.
     pub jitter: Duration,
+    /// Longest stretch, part of `wcet`, in which a job does not give way to a more urgent one: it cannot be preempted, or it
+    /// holds what the other wants. 0 in the usual model. How the sections of several tasks add up: [`Locking`].
+    ///
+    /// [`Locking`]: super::Locking
+    pub section: Duration,
 }
 
 impl SporadicTask {
-    /// A task without release jitter.
+    /// A task without release jitter and without sections.
     pub const fn new(wcet: Duration, deadline: Duration, period: Duration) -> Self {
-        SporadicTask { wcet, deadline, period, jitter: Duration::ZERO }
+        SporadicTask { wcet, deadline, period, jitter: Duration::ZERO, section: Duration::ZERO }
     }
 
     /// A task whose deadline is its period.
@@ -34,6 +39,21 @@ impl SporadicTask {
         let ppb =
             (u128::from(self.wcet.as_nanos()) * 1_000_000_000).div_ceil(u128::from(self.period.as_nanos().max(1)));
         u64::try_from(ppb).unwrap_or(u64::MAX)
+    }
+
+    /// The same task with release jitter.
+    pub const fn with_jitter(self, jitter: Duration) -> Self {
+        SporadicTask { jitter, ..self }
+    }
+
+    /// The same task with a section in which it does not give way.
+    pub const fn with_section(self, section: Duration) -> Self {
+        SporadicTask { section, ..self }
+    }
+
+    /// From the latest instant at which a job can become ready to its deadline.
+    pub(super) fn effective_deadline(&self) -> u64 {
+        self.deadline.saturating_sub(self.jitter).as_nanos()
     }
 
     /// Whether wcet and period are above 0 and wcet + jitter <= deadline <= period.
