@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dis_core::api::{CpuMask, TaskStats};
+use dis_core::api::CpuMask;
 use dis_runtime::{JoinHandle, sync};
+use dis_workload::report::Counters;
 
-use super::{Counters, Host, Lock, NextJob, Park};
+use super::{Host, Lock, NextJob, Park};
 
 /// A task of DIS as it sees itself.
 #[derive(Debug, Clone)]
@@ -37,17 +38,6 @@ impl Handle {
     /// Looks at it.
     pub fn with<T>(&self, look: impl FnOnce(&JoinHandle<()>) -> T) -> Option<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
-    }
-}
-
-/// The core's counters as the report has them.
-pub fn counters(stats: &TaskStats) -> Counters {
-    Counters {
-        cpu_ns: stats.cpu_time,
-        voluntary: stats.voluntary_yields + stats.blocks,
-        preemptions: stats.preemptions,
-        migrations: stats.migrations,
-        overruns: stats.overruns,
     }
 }
 

@@ -9,6 +9,7 @@ pub mod threads;
 use std::ops::DerefMut;
 
 use dis_core::api::CpuMask;
+use dis_workload::report::Counters;
 
 /// What the interpreter needs. All calls are made by the task that they concern.
 pub trait Host: Clone + Send + Sync + 'static {
@@ -64,29 +65,4 @@ pub struct NextJob {
     pub release: u64,
     /// Releases left out before it, because even their deadlines had passed.
     pub skipped: u64,
-}
-
-/// What a task has used and undergone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// CPU time, ns.
-    pub cpu_ns: u64,
-    /// Times it gave up the CPU by itself.
-    pub voluntary: u64,
-    /// Times it was preempted.
-    pub preemptions: u64,
-    /// Times it moved to another CPU.
-    pub migrations: u64,
-    /// Jobs that used more CPU time than declared.
-    pub overruns: u64,
-}
-
-impl std::ops::AddAssign for Counters {
-    fn add_assign(&mut self, other: Counters) {
-        self.cpu_ns += other.cpu_ns;
-        self.voluntary += other.voluntary;
-        self.preemptions += other.preemptions;
-        self.migrations += other.migrations;
-        self.overruns += other.overruns;
-    }
 }

@@ -5,8 +5,9 @@ use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dis_core::api::CpuMask;
+use dis_workload::report::Counters;
 
-use super::{Counters, Host, Lock, NextJob, Park};
+use super::{Host, Lock, NextJob, Park};
 use crate::sys;
 
 /// A thread as a task sees it.

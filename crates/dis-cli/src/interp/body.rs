@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use dis_core::api::{CpuMask, Duration};
 use dis_core::intent::IntentClass;
 use dis_workload::model::{Action, Cursor, Release, Scope, Step, TaskSpec, TimerId, TimerMode};
+use dis_workload::report::{Grid, Record};
 
-use super::deadlines::Grid;
 use super::objects::Woken;
-use super::{Record, Round};
+use super::Round;
 use crate::host::{Host, Lock, NextJob, Park};
 
 /// How many actions a task makes between two looks at the clock, beside one in each pass.
@@ -213,7 +213,7 @@ impl<'a, H: Host> Body<'a, H> {
         now
     }
 
-    /// Deadlines were missed. Those of periodic jobs are counted by [`Deadlines`](super::deadlines::Deadlines).
+    /// Deadlines were missed. Those of periodic jobs are counted by [`Deadlines`](dis_workload::report::Deadlines).
     fn miss(&mut self, count: u64) {
         if self.grid.is_none() {
             self.record.misses += count;

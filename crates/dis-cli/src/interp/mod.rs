@@ -10,21 +10,18 @@
 //! * **CPU time**, switches, migrations and overruns are the host's counts.
 
 mod body;
-mod deadlines;
 mod objects;
 mod record;
-mod samples;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dis_workload::Workload;
+use dis_workload::report::{Grid, Record};
 
 pub use body::execute;
-use deadlines::Grid;
 pub use objects::Shared;
-pub use record::{Record, Slot};
-pub use samples::Samples;
+pub use record::Slot;
 
 use crate::host::{Host, Lock};
 use crate::work::Speed;

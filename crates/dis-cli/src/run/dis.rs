@@ -9,16 +9,17 @@ use dis_core::api::{SchedError, TaskId, Timestamp};
 use dis_core::intent::{Intent, IntentClass, QueueType};
 use dis_runtime::{JoinError, JoinHandle, Runtime, SpawnError};
 use dis_workload::model::{Release, TaskSpec};
+use dis_workload::report::{Counters, SchedulerReport};
 
 use super::fifo;
 use super::noise::NoiseMeter;
-use super::outcome::{Outcome, hang_text, scheduler_report};
+use super::outcome::{Outcome, hang_text};
 use super::plan::Plan;
 use super::refusal::{explain, give_in};
 use super::watch::Watch;
 use crate::failure::Failure;
-use crate::host::dis::{Dis, Handle, counters};
-use crate::host::{Counters, Park};
+use crate::host::Park;
+use crate::host::dis::{Dis, Handle};
 use crate::interp::{Round, execute};
 use crate::sys;
 use crate::trace::{Feed, KEPT, TraceFile};
@@ -91,7 +92,7 @@ impl DisRound<'_> {
         let mut stats = Vec::new();
         let measure = || {
             stats = tasks.stats();
-            outcome.scheduler = Some(scheduler_report(&runtime.stats()));
+            outcome.scheduler = Some(SchedulerReport::from(&runtime.stats()));
             outcome.noise = noise.read();
             // Later than all of that, so that no task has had more than the time that is reported.
             let measured = runtime.now().as_nanos();
@@ -207,7 +208,7 @@ impl Tasks {
     /// What each has used and undergone up to now.
     fn stats(&self) -> Vec<Counters> {
         let stats = |handle: &Handle| handle.with(JoinHandle::scheduler_stats).flatten();
-        self.handles.iter().map(|handle| stats(handle).as_ref().map(counters).unwrap_or_default()).collect()
+        self.handles.iter().map(|handle| stats(handle).as_ref().map(Counters::from).unwrap_or_default()).collect()
     }
 
     /// The round is over, and every task is to see that, even one that has used up its budget until a release far away.

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use crate::cli::RunArgs;
 use crate::failure::Failure;
-use crate::interp::Record;
+use dis_workload::report::Record;
 use crate::output::progress::Progress;
 use crate::output::{JsonOutput, note, report_text};
 use crate::trace::TraceFile;

@@ -1,11 +1,9 @@
 //! What came out of the rounds of one host.
 
-use dis_core::stats::{QueueStat, SchedulerStats};
 use dis_workload::Workload;
-use dis_workload::report::{QueueReport, QueuesReport, Report, SchedulerReport};
+use dis_workload::report::{Record, Report, SchedulerReport};
 
 use super::noise::Disturbance;
-use crate::interp::Record;
 
 /// The result of one round, or of several put together.
 #[derive(Debug, Default)]
@@ -63,35 +61,6 @@ pub fn hang_text(whom: &str, names: &[String]) -> String {
     format!("{whom} that did not end by themselves: {names}{more}; do they wait for each other, or are they too many?")
 }
 
-/// The counters as the report has them.
-pub fn scheduler_report(stats: &SchedulerStats) -> SchedulerReport {
-    let queue = |stat: &QueueStat| QueueReport {
-        length: stat.length.into(),
-        max_length: stat.max_length.into(),
-        enqueued: stat.enqueued,
-        dequeued: stat.dequeued,
-        avg_wait_time: stat.avg_wait_time,
-    };
-    SchedulerReport {
-        tasks_created: stats.tasks_created,
-        tasks_exited: stats.tasks_exited,
-        tasks_killed: stats.tasks_killed,
-        context_switches: stats.context_switches,
-        voluntary_switches: stats.voluntary_switches,
-        involuntary_switches: stats.involuntary_switches,
-        deadline_misses: stats.deadline_misses,
-        total_cpu_time: stats.total_cpu_time,
-        policy_faults: stats.policy_faults,
-        queue_stats: QueuesReport {
-            system: queue(&stats.queue_stats.system),
-            realtime: queue(&stats.queue_stats.realtime),
-            interactive: queue(&stats.queue_stats.interactive),
-            batch: queue(&stats.queue_stats.batch),
-            background: queue(&stats.queue_stats.background),
-        },
-    }
-}
-
 fn merge_scheduler(sum: &mut SchedulerReport, round: &SchedulerReport) {
     sum.tasks_created += round.tasks_created;
     sum.tasks_exited += round.tasks_exited;
@@ -123,6 +92,7 @@ fn merge_scheduler(sum: &mut SchedulerReport, round: &SchedulerReport) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dis_core::stats::SchedulerStats;
 
     #[test]
     fn rounds_add_up() {
@@ -136,7 +106,7 @@ mod tests {
                 records: vec![record],
                 duration_ns: length,
                 noise: Disturbance { elapsed_ns: 1, ..Disturbance::default() },
-                scheduler: Some(scheduler_report(&stats)),
+                scheduler: Some(SchedulerReport::from(&stats)),
                 ..Outcome::default()
             }
         };

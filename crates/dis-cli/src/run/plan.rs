@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use dis_core::api::{CpuMask, Duration};
+use dis_core::api::CpuMask;
 use dis_core::optimizer::Limits;
 use dis_workload::Workload;
-use dis_workload::model::{self, Repeat, TaskSpec};
+use dis_workload::model::{Repeat, TaskSpec};
 
 use super::policies;
 use crate::cli::{PolicyChoice, RunArgs};
@@ -72,7 +72,7 @@ impl Plan {
             }
             notes.push(format!("{file} has no `duration`: runs until Ctrl-C (or give --duration)"));
         }
-        let limits = limits(&workload.limits);
+        let limits = workload.limits.over(dis_runtime::default_limits());
         limits.validate().map_err(|error| Failure::bad_input(format!("{file}: limits: {error}")))?;
         Ok(Plan {
             file,
@@ -164,23 +164,6 @@ fn check_affinity(task: &TaskSpec, file: &str, count: usize, notes: &mut Vec<Str
     Ok(())
 }
 
-/// The scheduler's limits from the file's.
-fn limits(file: &model::Limits) -> Limits {
-    let mut limits = dis_runtime::default_limits();
-    limits.system = file.system.unwrap_or(limits.system);
-    limits.realtime = file.realtime.unwrap_or(limits.realtime);
-    limits.batch_wait = file.batch_wait.unwrap_or(limits.batch_wait);
-    limits.background_wait = file.background_wait.unwrap_or(limits.background_wait);
-    if let Some(share) = file.background.map(u64::from) {
-        // A turn of this length after each longest wait makes up the share.
-        let wait = limits.background_wait.as_nanos();
-        let turn = u128::from(wait) * u128::from(share) / u128::from(1_000 - share.min(999));
-        let turn = u64::try_from(turn).unwrap_or(u64::MAX).clamp(10_000, 3_600_000_000_000);
-        limits.background_turn = Duration::from_nanos(turn);
-    }
-    limits
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,16 +234,5 @@ mod tests {
     fn comparing_needs_a_duration() {
         assert!(plan(TASK, "--compare", 1).unwrap_err().message.contains("--duration 10s"));
         assert!(plan(TASK, "", 1).unwrap().notes[0].contains("until Ctrl-C"));
-    }
-
-    #[test]
-    fn a_background_share_becomes_a_turn() {
-        let share = |share| limits(&model::Limits { background: Some(share), ..Default::default() }).background_turn;
-        assert_eq!(share(20), Duration::from_nanos(5_102_040));
-        assert_eq!(share(0), Duration::from_micros(10));
-        for value in [0, 1, 500, 999, 1_000] {
-            let limits = limits(&model::Limits { background: Some(value), ..Default::default() });
-            assert_eq!(limits.validate(), Ok(()), "{value}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use dis_core::api::Duration;
+use dis_core::optimizer::Limits as CoreLimits;
 
 use super::{Instance, Objects, TaskSpec};
 
@@ -38,6 +39,25 @@ pub struct Limits {
     pub background_wait: Option<Duration>,
 }
 
+impl Limits {
+    /// `base`, which are a host's defaults, with what the file says in their place.
+    pub fn over(&self, base: CoreLimits) -> CoreLimits {
+        let mut limits = base;
+        limits.system = self.system.unwrap_or(limits.system);
+        limits.realtime = self.realtime.unwrap_or(limits.realtime);
+        limits.batch_wait = self.batch_wait.unwrap_or(limits.batch_wait);
+        limits.background_wait = self.background_wait.unwrap_or(limits.background_wait);
+        if let Some(share) = self.background.map(u64::from) {
+            // A turn of this length after each longest wait makes up the share.
+            let wait = limits.background_wait.as_nanos();
+            let turn = u128::from(wait) * u128::from(share) / u128::from(1_000 - share.min(999));
+            let turn = u64::try_from(turn).unwrap_or(u64::MAX).clamp(10_000, 3_600_000_000_000);
+            limits.background_turn = Duration::from_nanos(turn);
+        }
+        limits
+    }
+}
+
 /// Something the reader wants known: a key that has no effect, a default taken, an oddity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
@@ -67,5 +87,27 @@ impl Workload {
             .iter()
             .enumerate()
             .flat_map(|(index, spec)| (0..spec.instances).map(move |instance| Instance { task: index, instance, spec }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_background_share_becomes_a_turn() {
+        let limits = |share| Limits { background: Some(share), ..Limits::default() }.over(CoreLimits::default());
+        assert_eq!(limits(20).background_turn, Duration::from_nanos(5_102_040));
+        assert_eq!(limits(0).background_turn, Duration::from_micros(10));
+        for share in [0, 1, 500, 999, 1_000] {
+            assert_eq!(limits(share).validate(), Ok(()), "{share}");
+        }
+    }
+
+    #[test]
+    fn what_the_file_leaves_out_is_the_hosts() {
+        let base = CoreLimits { realtime: 800, ..CoreLimits::default() };
+        assert_eq!(Limits::default().over(base), base);
+        assert_eq!(Limits { system: Some(7), ..Limits::default() }.over(base), CoreLimits { system: 7, ..base });
     }
 }

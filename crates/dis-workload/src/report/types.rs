@@ -1,5 +1,6 @@
 //! The report's schema.
 
+use dis_core::stats::{QueueStat, SchedulerStats};
 use serde::{Deserialize, Serialize};
 
 use super::Summary;
@@ -116,6 +117,36 @@ pub struct QueuesReport {
     pub interactive: QueueReport,
     pub batch: QueueReport,
     pub background: QueueReport,
+}
+
+impl From<&SchedulerStats> for SchedulerReport {
+    fn from(stats: &SchedulerStats) -> Self {
+        let queue = |stat: &QueueStat| QueueReport {
+            length: stat.length.into(),
+            max_length: stat.max_length.into(),
+            enqueued: stat.enqueued,
+            dequeued: stat.dequeued,
+            avg_wait_time: stat.avg_wait_time,
+        };
+        SchedulerReport {
+            tasks_created: stats.tasks_created,
+            tasks_exited: stats.tasks_exited,
+            tasks_killed: stats.tasks_killed,
+            context_switches: stats.context_switches,
+            voluntary_switches: stats.voluntary_switches,
+            involuntary_switches: stats.involuntary_switches,
+            deadline_misses: stats.deadline_misses,
+            total_cpu_time: stats.total_cpu_time,
+            policy_faults: stats.policy_faults,
+            queue_stats: QueuesReport {
+                system: queue(&stats.queue_stats.system),
+                realtime: queue(&stats.queue_stats.realtime),
+                interactive: queue(&stats.queue_stats.interactive),
+                batch: queue(&stats.queue_stats.batch),
+                background: queue(&stats.queue_stats.background),
+            },
+        }
+    }
 }
 
 impl QueuesReport {

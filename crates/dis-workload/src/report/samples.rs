@@ -1,6 +1,6 @@
 //! Measured times, small while there are few.
 
-use dis_workload::report::{Latencies, Summary};
+use super::{Latencies, Summary};
 
 /// So many are kept as they are; a histogram takes 270 KB whatever is in it.
 const FEW: usize = 16 * 1024;

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dis_core::intent::IntentClass;
-use dis_workload::model::{Release, Repeat, TaskSpec};
+use crate::model::{Release, Repeat, TaskSpec};
 
 /// What a periodic task has done; others read it while it runs.
 #[derive(Debug, Default)]
@@ -63,7 +63,8 @@ impl Deadlines {
         let due = release.saturating_add(grid.deadline);
         if now <= due {
             self.last_due.store(due, Ordering::Relaxed);
-            self.in_time.fetch_add(1, Ordering::Relaxed);
+            // Only the task itself writes.
+            self.in_time.store(self.in_time.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
     }
 
