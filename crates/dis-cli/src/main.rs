@@ -1,7 +1,7 @@
 //! The `dis` command.
 //!
 //! * [`cli`] is what can be said on the command line; every command has a module with a `run`.
-//! * [`run`](mod@run) and [`bench`](mod@bench) are the commands.
+//! * [`run`](mod@run), [`sim`](mod@sim) and [`bench`](mod@bench) are the commands.
 //! * [`interp`] executes the tasks of a workload on a [`host`]: under DIS, or as plain threads.
 //! * [`work`] uses CPU time to order, [`trace`] records what happened, [`output`] shows it.
 
@@ -12,6 +12,7 @@ mod host;
 mod interp;
 mod output;
 mod run;
+mod sim;
 mod sys;
 mod trace;
 mod work;
@@ -24,6 +25,7 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     result.unwrap_or_else(|failure| {

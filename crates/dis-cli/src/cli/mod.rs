@@ -2,15 +2,6 @@
 //!
 //! A new command is a variant of [`Command`], a struct of arguments, and a module with its `run`.
 
-mod values;
-
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand};
-use dis_core::api::{Duration, MAX_CPUS};
-
-pub use values::{Destination, PolicyChoice};
-
 /// The exit codes of every command, as its help has them.
 macro_rules! exit_codes {
     () => {
@@ -22,6 +13,17 @@ Exit codes:
   130  stopped by Ctrl-C, after the report (143: by SIGTERM)"
     };
 }
+
+mod sim;
+mod values;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use dis_core::api::{Duration, MAX_CPUS};
+
+pub use sim::SimArgs;
+pub use values::{Destination, PolicyChoice};
 
 /// Runs workloads on an intent-based scheduler.
 #[derive(Debug, Parser)]
@@ -37,6 +39,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a workload as tasks of this process and report how they fared
     Run(RunArgs),
+    /// Simulate a workload under virtual time: what the scheduler decides, to the nanosecond, the same on any machine
+    Sim(SimArgs),
     /// Measure wake-up latency while every CPU is kept busy, against plain threads
     Bench(BenchArgs),
 }
@@ -198,7 +202,7 @@ mod tests {
         assert!(text.contains("has no unit") && text.contains("10s"), "{text}");
         assert_eq!(error(&["dis"]).0, 2);
         assert_eq!(error(&["dis", "run"]).0, 2);
-        assert_eq!(error(&["dis", "sim", "a.toml"]).0, 2);
+        assert_eq!(error(&["dis", "simulate", "a.toml"]).0, 2);
         assert_eq!(error(&["dis", "run", "--help"]).0, 0);
     }
 }

@@ -57,6 +57,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_nanos(ns.round() as u64))
 }
 
+/// A time with a unit that may be 0, with or without one.
+pub fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    let number = text.trim().trim_end_matches(|c: char| c.is_alphabetic()).trim_end();
+    let zero = !number.is_empty() && number.chars().all(|c| c == '0' || c == '.') && number.contains('0');
+    let unit = text.trim()[number.len()..].trim();
+    if zero && (unit.is_empty() || UNITS.iter().any(|(name, _)| *name == unit)) {
+        return Ok(Duration::ZERO);
+    }
+    duration(text)
+}
+
 /// `CLASS=NAME`.
 pub fn policy(text: &str) -> Result<PolicyChoice, String> {
     let modules = SchedulerRegistry::with_builtins();
@@ -101,6 +112,17 @@ mod tests {
         }
         for text in ["", "s", "10", "-1s", "0s", "1.2.3s", "4h", "1e9s", "9999999999s"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn some_durations_may_be_zero() {
+        for text in ["0", "0s", "0.0 us", " 0ms"] {
+            assert_eq!(duration_or_zero(text), Ok(Duration::ZERO), "{text}");
+        }
+        assert_eq!(duration_or_zero("1.5us"), Ok(Duration::from_nanos(1_500)));
+        for text in ["", ".", "s", "0h", "10", "-1us"] {
+            assert!(duration_or_zero(text).is_err(), "{text}");
         }
     }
 

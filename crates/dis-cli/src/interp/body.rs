@@ -7,8 +7,8 @@ use dis_core::intent::IntentClass;
 use dis_workload::model::{Action, Cursor, Release, Scope, Step, TaskSpec, TimerId, TimerMode};
 use dis_workload::report::{Grid, Record};
 
-use super::objects::Woken;
 use super::Round;
+use super::objects::Woken;
 use crate::host::{Host, Lock, NextJob, Park};
 
 /// How many actions a task makes between two looks at the clock, beside one in each pass.

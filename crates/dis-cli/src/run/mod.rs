@@ -9,8 +9,8 @@ pub mod interrupt;
 pub mod noise;
 pub mod outcome;
 pub mod plan;
-mod policies;
-mod refusal;
+pub mod policies;
+pub mod refusal;
 pub mod watch;
 
 use std::collections::HashSet;
@@ -18,14 +18,15 @@ use std::process::ExitCode;
 
 use crate::cli::RunArgs;
 use crate::failure::Failure;
-use dis_workload::report::Record;
 use crate::output::progress::Progress;
 use crate::output::{JsonOutput, note, report_text};
+use crate::sys;
 use crate::trace::TraceFile;
 use crate::work::{Calibration, Speed};
 use baseline::Baseline;
 use compare::{Contender, Schedule};
 use dis::DisRound;
+use dis_workload::report::Record;
 use interrupt::Interrupt;
 use outcome::Outcome;
 use plan::Plan;
@@ -38,7 +39,7 @@ use watch::Watch;
 pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let plan = Plan::new(args)?;
     let json = JsonOutput::open(args.json.as_ref())?;
-    let mut trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
+    let mut trace = args.trace.as_deref().map(|path| TraceFile::create(path, sys::monotonic())).transpose()?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::failed(format!("cannot listen for Ctrl-C: {error}")))?;
     plan.notes.iter().for_each(|text| note(text));

@@ -1,6 +1,7 @@
 //! What is to be run, once the command line, the file and the machine have had their say.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use dis_core::api::CpuMask;
@@ -46,11 +47,7 @@ impl Plan {
     /// # Errors
     /// Whatever is wrong with either, or what this machine lacks.
     pub fn new(args: &RunArgs) -> Result<Plan, Failure> {
-        let (workload, file) = match args.file.as_os_str() == "-" {
-            true => (Workload::from_reader(io::stdin().lock(), STDIN), STDIN.to_string()),
-            false => (Workload::load(&args.file), args.file.display().to_string()),
-        };
-        let workload = workload.map_err(|error| Failure::bad_input(error.to_string()))?;
+        let (workload, file) = read(&args.file)?;
         Self::of(workload, file, args, sys::allowed_cpus())
     }
 
@@ -97,7 +94,20 @@ impl Plan {
     }
 }
 
-fn place(file: &str, task: &TaskSpec) -> String {
+/// Reads a workload; `-` is standard input. Answers what messages call the file, too.
+///
+/// # Errors
+/// All that is wrong with the file.
+pub fn read(path: &Path) -> Result<(Workload, String), Failure> {
+    let (workload, file) = match path.as_os_str() == "-" {
+        true => (Workload::from_reader(io::stdin().lock(), STDIN), STDIN.to_string()),
+        false => (Workload::load(path), path.display().to_string()),
+    };
+    Ok((workload.map_err(|error| Failure::bad_input(error.to_string()))?, file))
+}
+
+/// The beginning of a message about a task: file, line, name.
+pub fn place(file: &str, task: &TaskSpec) -> String {
     match task.line {
         0 => format!("{file}: task \"{}\"", task.name),
         line => format!("{file}:{line}: task \"{}\"", task.name),
@@ -143,7 +153,7 @@ fn check_dedicated(workload: &Workload, file: &str) -> Result<(), Failure> {
 }
 
 /// A task needs one of the CPUs in use; the others that it names are told of.
-fn check_affinity(task: &TaskSpec, file: &str, count: usize, notes: &mut Vec<String>) -> Result<(), Failure> {
+pub fn check_affinity(task: &TaskSpec, file: &str, count: usize, notes: &mut Vec<String>) -> Result<(), Failure> {
     let masks = task.phases.iter().filter_map(|phase| phase.affinity);
     for mask in masks.chain(task.intent.constraints.cpu_affinity) {
         let beyond: CpuMask = mask.iter().filter(|&cpu| cpu >= count).collect();

@@ -17,7 +17,6 @@ use dis_core::api::TaskId;
 
 use crate::failure::Failure;
 use crate::output;
-use crate::sys;
 use chrome::{CPUS, ChromeWriter, TASKS};
 use event::Happened;
 pub use feed::{Feed, KEPT};
@@ -35,13 +34,13 @@ pub struct TraceFile {
 }
 
 impl TraceFile {
-    /// Creates the file.
+    /// Creates the file. Time 0 of the trace is `origin`, ns.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn create(path: &Path) -> Result<TraceFile, Failure> {
+    pub fn create(path: &Path, origin: u64) -> Result<TraceFile, Failure> {
         let file = output::create(path, "the trace")?;
-        let writer = ChromeWriter::new(BufWriter::with_capacity(1 << 16, file), sys::monotonic())
+        let writer = ChromeWriter::new(BufWriter::with_capacity(1 << 16, file), origin)
             .map_err(|error| unwritable(path, &error))?;
         let timeline = Timeline::new(0, 0);
         Ok(TraceFile { path: path.into(), writer, timeline, named: false, dropped: 0, problem: None })

@@ -5,8 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dis_core::intent::IntentClass;
 use crate::model::{Release, Repeat, TaskSpec};
+use dis_core::intent::IntentClass;
 
 /// What a periodic task has done; others read it while it runs.
 #[derive(Debug, Default)]

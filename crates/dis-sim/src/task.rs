@@ -1,0 +1,68 @@
+//! Tasks as the machine knows them: what they do, and what was seen of them.
+
+use dis_core::api::TaskId;
+use dis_core::scheduler::Urgency;
+use dis_workload::model::{Cursor, MutexId, TimerId};
+use dis_workload::report::{Deadlines, Grid, Record};
+
+/// A task of the workload at work.
+#[derive(Debug)]
+pub(crate) struct Actor {
+    pub id: TaskId,
+    /// Index of its specification.
+    pub spec: usize,
+    /// What is left of the step that computes, ns.
+    pub left: u64,
+    pub cursor: Cursor,
+    /// What is to be done when it gets a CPU again.
+    pub pending: Pending,
+    /// The CPU where it ran last.
+    pub last_cpu: Option<u16>,
+    pub preempted: bool,
+    pub ended: bool,
+    /// Whether the core releases its jobs.
+    pub periodic: bool,
+    /// When the task's own time begins, ns.
+    pub origin: u64,
+    /// When its jobs are released and due, if they are.
+    pub grid: Option<Grid>,
+    pub deadlines: Deadlines,
+    /// When the job under way, or the last one, was released.
+    pub release: u64,
+    /// Its number, from 1.
+    pub job: u64,
+    /// How many jobs are complete or were left out: those up to this number.
+    pub settled: u64,
+    /// Whether a periodic job is under way.
+    pub in_job: bool,
+    /// Since when it has work to do: its last wake-up, until it blocks again.
+    pub since: Option<u64>,
+    /// References of its own timers.
+    pub timers: Vec<(TimerId, u64)>,
+    /// Mutexes that it holds.
+    pub held: Vec<MutexId>,
+    pub waits_for: Option<Waiting>,
+    /// What it is lent.
+    pub lent: Option<Urgency>,
+    pub record: Record,
+}
+
+/// What a task that got off the CPU does first when it is on one again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pending {
+    Nothing,
+    /// It slept, or waited for its release, until then.
+    Slept(u64),
+    /// It waited for the release of this periodic job.
+    Released(u64),
+    /// It waited for an event and was woken then; after that it takes the mutex again.
+    Signalled(u64, Option<MutexId>),
+}
+
+/// What a blocked task waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    Mutex(MutexId),
+    Event(usize, Option<MutexId>),
+    Barrier(usize),
+}
