@@ -228,7 +228,9 @@ impl<'w, K: Kernel> Simulation<'w, K> {
     fn conclude(&mut self) {
         self.is_over = true;
         let at = if self.end == NEVER || self.live == 0 { self.now } else { self.end };
-        self.pass_time(at);
+        if at > self.now {
+            self.pass_time(at);
+        }
         // Deadlines at the end count, releases do not.
         self.end = at;
         self.pass_calendar(at.saturating_add(1));
