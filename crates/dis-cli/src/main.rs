@@ -1,7 +1,7 @@
 //! The `dis` command.
 //!
 //! * [`cli`] is what can be said on the command line; every command has a module with a `run`.
-//! * [`run`](mod@run), [`sim`](mod@sim) and [`bench`](mod@bench) are the commands.
+//! * [`run`](mod@run), [`sim`](mod@sim), [`bench`](mod@bench) and [`sweep`](mod@sweep) are the commands.
 //! * [`interp`] executes the tasks of a workload on a [`host`]: under DIS, or as plain threads.
 //! * [`work`] uses CPU time to order, [`trace`] records what happened, [`output`] shows it.
 
@@ -13,6 +13,7 @@ mod interp;
 mod output;
 mod run;
 mod sim;
+mod sweep;
 mod sys;
 mod trace;
 mod work;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
     };
     result.unwrap_or_else(|failure| {
         let text: String = failure.message.lines().map(|line| format!("error: {line}\n")).collect();

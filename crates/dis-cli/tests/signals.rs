@@ -92,3 +92,17 @@ fn tasks_that_wait_for_their_release_do_not_hang() {
     assert!(!err.contains("did not end"), "{err}");
     assert!(out.contains("rare"), "{out}");
 }
+
+/// What is done so far is printed: the sets before some point, and nothing of utilisations that were not reached.
+#[test]
+fn a_sweep_is_ended_with_what_is_done() {
+    let child = start(&["sweep", "--cpus", "4", "--sets", "100000", "--csv", "-", "--no-progress"]);
+    signal(&child, "-INT");
+    let (code, out, err) = end(child);
+    assert_eq!(code, Some(130), "{err}");
+    assert!(err.contains("stopped by a signal") && err.contains("Accepted, in percent"), "{err}");
+    let rows: Vec<&str> = out.lines().collect();
+    assert!((2..20).contains(&rows.len()), "{out}");
+    let sets: u32 = rows[rows.len() - 1].split(',').nth(1).unwrap().parse().unwrap();
+    assert!((1..100_000).contains(&sets), "{out}");
+}

@@ -15,6 +15,7 @@ Exit codes:
 }
 
 mod sim;
+mod sweep;
 mod values;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use clap::{Args, Parser, Subcommand};
 use dis_core::api::{Duration, MAX_CPUS};
 
 pub use sim::SimArgs;
+pub use sweep::SweepArgs;
 pub use values::{Destination, PolicyChoice};
 
 /// Runs workloads on an intent-based scheduler.
@@ -38,11 +40,17 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a workload as tasks of this process and report how they fared
+    #[command(long_about = RUN_ABOUT)]
     Run(RunArgs),
     /// Simulate a workload under virtual time: what the scheduler decides, to the nanosecond, the same on any machine
+    #[command(long_about = sim::ABOUT)]
     Sim(SimArgs),
     /// Measure wake-up latency while every CPU is kept busy, against plain threads
+    #[command(long_about = BENCH_ABOUT)]
     Bench(BenchArgs),
+    /// Compare schedulability tests on random task sets: how many each accepts, by utilisation
+    #[command(long_about = sweep::about())]
+    Sweep(SweepArgs),
 }
 
 const RUN_EXAMPLES: &str = concat!(
@@ -64,7 +72,7 @@ Ctrl-C ends the run early and still prints the report; a second Ctrl-C ends it a
 
 /// Arguments of `dis run`.
 #[derive(Debug, Args)]
-#[command(after_help = RUN_EXAMPLES, long_about = RUN_ABOUT)]
+#[command(after_help = RUN_EXAMPLES)]
 pub struct RunArgs {
     /// The workload: a .toml file of DIS or a .json file of rt-app; `-` is standard input, in either format
     pub file: PathBuf,
@@ -123,7 +131,7 @@ gives.";
 
 /// Arguments of `dis bench`.
 #[derive(Debug, Args)]
-#[command(after_help = BENCH_EXAMPLES, long_about = BENCH_ABOUT)]
+#[command(after_help = BENCH_EXAMPLES)]
 pub struct BenchArgs {
     /// Number of rounds; each is one run of DIS and one of every baseline
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]

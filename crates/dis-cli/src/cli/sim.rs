@@ -23,7 +23,8 @@ Ctrl-C ends the simulation early and still prints the report; a second Ctrl-C en
     exit_codes!()
 );
 
-const ABOUT: &str = "\
+/// What `--help` begins with.
+pub const ABOUT: &str = "\
 Simulate a workload under virtual time: what the scheduler decides, to the nanosecond, the same on any machine.
 
 The scheduler is the one of `dis run`, unchanged; nothing is executed. A `run` step takes exactly the time it says, and \
@@ -32,7 +33,7 @@ needs more than its wcet is stopped until its next period.";
 
 /// Arguments of `dis sim`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, long_about = ABOUT)]
+#[command(after_help = EXAMPLES)]
 pub struct SimArgs {
     /// The workload: a .toml file of DIS or a .json file of rt-app; `-` is standard input, in either format
     pub file: PathBuf,

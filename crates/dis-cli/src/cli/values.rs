@@ -93,7 +93,7 @@ pub fn destination(text: &str) -> Result<Destination, Infallible> {
     Ok(if text == "-" { Destination::Stdout } else { Destination::File(text.into()) })
 }
 
-fn list(names: &[&str]) -> String {
+pub(super) fn list(names: &[&str]) -> String {
     match names.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         _ => names.concat(),

@@ -88,42 +88,59 @@ pub fn create(path: &Path, what: &str) -> Result<File, Failure> {
     })
 }
 
+/// Where a document goes, opened before the run; or nowhere.
+#[derive(Debug)]
+pub struct TextOutput(Option<(Destination, Option<File>)>);
+
+impl TextOutput {
+    /// Opens the destination of `what`, if there is one.
+    pub fn open(destination: Option<&Destination>, what: &str) -> Result<Self, Failure> {
+        Ok(TextOutput(match destination {
+            None => None,
+            Some(Destination::Stdout) => Some((Destination::Stdout, None)),
+            Some(Destination::File(path)) => Some((Destination::File(path.clone()), Some(create(path, what)?))),
+        }))
+    }
+
+    /// Whether it is standard output.
+    pub fn is_stdout(&self) -> bool {
+        matches!(self.0, Some((Destination::Stdout, _)))
+    }
+
+    /// Writes what `text` makes, if it goes anywhere.
+    pub fn write(self, text: impl FnOnce() -> Result<String, Failure>) -> Result<(), Failure> {
+        match self.0 {
+            None => Ok(()),
+            Some((Destination::File(path), Some(mut file))) => file
+                .write_all(text()?.as_bytes())
+                .map_err(|error| Failure::failed(format!("{}: cannot write it: {error}", path.display()))),
+            Some(_) => Stream::Out.write(&text()?),
+        }
+    }
+}
+
 /// Where the JSON report goes, opened before the run.
 #[derive(Debug)]
-pub struct JsonOutput(Option<(Destination, Option<File>)>);
+pub struct JsonOutput(TextOutput);
 
 impl JsonOutput {
     /// Opens the destination, if there is one.
     pub fn open(destination: Option<&Destination>) -> Result<Self, Failure> {
-        Ok(JsonOutput(match destination {
-            None => None,
-            Some(Destination::Stdout) => Some((Destination::Stdout, None)),
-            Some(Destination::File(path)) => {
-                Some((Destination::File(path.clone()), Some(create(path, "the JSON report")?)))
-            }
-        }))
+        TextOutput::open(destination, "the JSON report").map(JsonOutput)
     }
 
     /// The stream that remains for people.
     pub fn stream_for_people(&self) -> Stream {
-        match self.0 {
-            Some((Destination::Stdout, _)) => Stream::Err,
-            _ => Stream::Out,
-        }
+        if self.0.is_stdout() { Stream::Err } else { Stream::Out }
     }
 
     /// Writes the document.
     pub fn write(self, document: &impl serde::Serialize) -> Result<(), Failure> {
-        let Some((destination, file)) = self.0 else { return Ok(()) };
-        let mut text = serde_json::to_string_pretty(document)
-            .map_err(|error| Failure::failed(format!("cannot make JSON of the report: {error}")))?;
-        text.push('\n');
-        match (destination, file) {
-            (Destination::File(path), Some(mut file)) => file
-                .write_all(text.as_bytes())
-                .map_err(|error| Failure::failed(format!("{}: cannot write the report: {error}", path.display()))),
-            _ => Stream::Out.write(&text),
-        }
+        self.0.write(|| {
+            let text = serde_json::to_string_pretty(document)
+                .map_err(|error| Failure::failed(format!("cannot make JSON of the report: {error}")))?;
+            Ok(text + "\n")
+        })
     }
 }
 
