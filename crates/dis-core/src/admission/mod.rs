@@ -6,17 +6,19 @@
 //!
 //! One CPU: [`Supply`] is what Realtime is sure to get of it, [`TaskSet`] what is asked, [`Verdict`] the answer;
 //! [`edf`] is the test for the policy that the scheduler uses.
-//! Several CPUs: [`global`].
+//! Several CPUs: [`Admission`] keeps the book of a machine, [`global`] has the tests for global EDF.
 
 mod blocking;
 pub mod edf;
 pub mod global;
+mod partition;
 mod set;
 mod supply;
 mod task;
 mod utilisation;
 mod verdict;
 
+pub use partition::{Admission, Assignment, Claim, Piece, RejectReason, Rejection, Request, SYSTEM_FLOOR, Shortfall};
 pub use set::{DEFAULT_WORK, Locking, TaskSet};
 pub use supply::Supply;
 pub use task::SporadicTask;

@@ -59,9 +59,14 @@ impl Supply {
     /// remainder is taken: before the first time, all deadlines are met without it, so in a window each task has run for no
     /// more than its [`window_workload`]. O(n).
     pub fn under(limits: &Limits, system: Duration, tasks: &[SporadicTask]) -> Supply {
+        let work = tasks.iter().fold(Duration::ZERO, |sum, task| sum + window_workload(task, limits.window));
+        Self::under_load(limits, system, work)
+    }
+
+    /// [`under`](Self::under) with the sum of the tasks' [`window_workload`]s. O(1).
+    pub(super) fn under_load(limits: &Limits, system: Duration, work: Duration) -> Supply {
         let cap = limits.window.mul_div(limits.realtime.into(), 1000);
-        let work = tasks.iter().fold(system, |sum, task| sum.saturating_add(window_workload(task, limits.window)));
-        Self::windowed(limits.window, if work < cap { limits.window } else { cap }, system)
+        Self::windowed(limits.window, if system + work < cap { limits.window } else { cap }, system)
     }
 
     /// The same supply after `work` of somebody else: in any interval, that goes first, once.
@@ -127,7 +132,7 @@ impl Supply {
 /// The most that a task whose deadlines are met can run within any span: its first job as late as possible, all others as early
 /// as possible (Bertogna and Cirinei, "Response-time analysis for globally scheduled symmetric multiprocessor platforms",
 /// RTSS 2007, equation 4). What is run for it on loan while it waits counts as its own.
-fn window_workload(task: &SporadicTask, span: Duration) -> Duration {
+pub(super) fn window_workload(task: &SporadicTask, span: Duration) -> Duration {
     let [wcet, deadline, period] = [task.wcet, task.deadline, task.period].map(|d| u128::from(d.as_nanos()));
     let reach = (u128::from(span.as_nanos()) + deadline).saturating_sub(wcet);
     let (jobs, part) = (reach / period.max(1), reach % period.max(1));
