@@ -100,6 +100,17 @@ pub(super) fn last_deadline(tasks: &[SporadicTask], t: u64) -> Option<u64> {
     tasks.iter().filter_map(due).max()
 }
 
+/// The first instant after `t` at which a job is due, in the same case. O(n).
+pub(super) fn first_deadline(tasks: &[SporadicTask], t: u64) -> Option<u64> {
+    let due = |task: &SporadicTask| {
+        let first = task.effective_deadline();
+        let Some(rest) = t.checked_sub(first) else { return Some(first) };
+        let period = task.period.as_nanos().max(1);
+        t.checked_add(period - rest % period)
+    };
+    tasks.iter().filter_map(due).min()
+}
+
 /// Up to which interval the demand must be compared with the supply: if it is too much in any, it is so in one up to here.
 ///
 /// Three bounds, the smallest of which counts: the line above the demand crosses the line below the supply (Ripoll, Crespo and Mok,

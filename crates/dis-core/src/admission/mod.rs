@@ -5,13 +5,17 @@
 //! Each bounds its work and says "undecided" beyond that, which counts as rejected.
 //!
 //! One CPU: [`Supply`] is what Realtime is sure to get of it, [`TaskSet`] what is asked, [`Verdict`] the answer;
-//! [`edf`] is the test for the policy that the scheduler uses.
+//! [`edf`] is the test for the policy that the scheduler uses, [`response`] bounds response times under it, [`fp`] those under
+//! fixed priorities, and [`Remedy`] is what would make a rejected task fit.
 //! Several CPUs: [`Admission`] keeps the book of a machine, [`global`] has the tests for global EDF.
 
 mod blocking;
 pub mod edf;
+pub mod fp;
 pub mod global;
 mod partition;
+mod remedy;
+pub mod response;
 mod set;
 mod supply;
 mod task;
@@ -19,7 +23,8 @@ mod utilisation;
 mod verdict;
 
 pub use partition::{Admission, Assignment, Claim, Piece, RejectReason, Rejection, Request, SYSTEM_FLOOR, Shortfall};
+pub use remedy::Remedy;
 pub use set::{DEFAULT_WORK, Locking, TaskSet};
 pub use supply::Supply;
 pub use task::SporadicTask;
-pub use verdict::{Overload, Undecided, Verdict};
+pub use verdict::{Overload, Response, Undecided, Verdict};

@@ -47,6 +47,24 @@ impl Overload {
     }
 }
 
+/// How long the jobs of a task take at most, from release to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Response {
+    /// So long, which is in time.
+    Within(Duration),
+    /// At least so long in the worst case, which is too long; the analysis has not looked further.
+    Beyond(Duration),
+    /// Not known.
+    Undecided(Undecided),
+}
+
+impl Response {
+    /// The bound, if there is one within the deadline.
+    pub const fn within(self) -> Option<Duration> {
+        if let Response::Within(bound) = self { Some(bound) } else { None }
+    }
+}
+
 /// Why an analysis has given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undecided {
