@@ -6,6 +6,7 @@ mod end_to_end;
 mod hygiene;
 mod licences;
 mod needs;
+mod oracle;
 mod process;
 mod report;
 mod runner;

@@ -7,7 +7,7 @@
 
 use crate::needs::Need;
 use crate::step::{Step, Suite};
-use crate::{end_to_end, hygiene, licences};
+use crate::{end_to_end, hygiene, licences, oracle};
 
 const NO_STD_TARGET: &str = "x86_64-unknown-none";
 
@@ -82,6 +82,11 @@ pub const STEPS: &[Step] = &[
         ],
     )
     .needs(&[Need::File { folder: "crates/dis-core/tests", prefix: "model_", suffix: ".rs" }]),
+    Step::function(
+        "simso",
+        "schedules are those of SimSo, an independent simulator, for random task sets",
+        oracle::simso,
+    ),
     Step::function("end-to-end", "dis run examples/mixed.toml reports as dis-report/1", end_to_end::mixed)
         .needs(&[MIXED]),
     Step::function(
