@@ -87,7 +87,7 @@ const EXAMPLES: &str = "\
 Examples:
   dis sweep
   dis sweep --cpus 2 --tasks 10 --deadline-ratio 0.5..1 --sets 1000
-  dis sweep --from 95 --to 95 --tests gfb,rta --seed 7
+  dis sweep --from 95 --to 95 --tests partitioned,c=d --seed 7
   dis sweep --periods automotive --generator uunifast-discard --svg curves.svg
   dis sweep --csv - | column -ts,
 

@@ -1,7 +1,8 @@
 //! The tests that are compared.
 
-use dis_core::admission::SporadicTask;
 use dis_core::admission::global::{self, GlobalTest};
+use dis_core::admission::{Admission, Request, SporadicTask};
+use dis_core::api::TaskId;
 
 /// A schedulability test under a name.
 #[derive(Debug)]
@@ -17,6 +18,16 @@ pub struct Method {
 /// All, in the order of columns.
 pub const METHODS: &[Method] = &[
     Method {
+        name: "partitioned",
+        about: "partitioned EDF: first-fit decreasing, processor demand (QPA) on each CPU",
+        accepts: |tasks, cpus| fits(tasks, Admission::dedicated(cpus).with_max_splits(0)),
+    },
+    Method {
+        name: "c=d",
+        about: "the same, with C=D splitting of up to cpus - 1 tasks",
+        accepts: |tasks, cpus| fits(tasks, Admission::dedicated(cpus)),
+    },
+    Method {
         name: "partitioned-bound",
         about: "partitioned EDF by first fit: utilisation bound of López et al. (deadline = period)",
         accepts: partitioned_bound,
@@ -30,6 +41,17 @@ pub const METHODS: &[Method] = &[
     },
     Method { name: "global", about: "global EDF: gfb, bcl or rta, as they complement each other", accepts: any_global },
 ];
+
+/// Whether all tasks have a place on this machine.
+fn fits(tasks: &[SporadicTask], mut machine: Admission) -> bool {
+    let requests: Vec<_> =
+        (0..).map(|slot| TaskId::from_parts(slot, 1)).zip(tasks.iter().copied().map(Request::realtime)).collect();
+    let mut order: Vec<usize> = (0..tasks.len()).collect();
+    order.sort_by_key(|&i| {
+        core::cmp::Reverse((u128::from(tasks[i].wcet.as_nanos()) << 64) / u128::from(tasks[i].deadline.as_nanos()))
+    });
+    order.into_iter().all(|i| machine.admit(requests[i].0, requests[i].1).is_ok())
+}
 
 /// Whether the utilisation is at most (βm + 1) / (β + 1), where β is the number of tasks of the greatest utilisation that fit one
 /// CPU. First fit in any order then finds a partition (López, Díaz and García, "Utilization Bounds for EDF Scheduling on
