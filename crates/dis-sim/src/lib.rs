@@ -40,6 +40,7 @@ mod mutex;
 mod objects;
 mod options;
 mod schedule;
+pub mod study;
 mod task;
 mod trace;
 

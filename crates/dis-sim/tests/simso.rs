@@ -10,6 +10,7 @@ use dis_core::admission::{SporadicTask, Supply, TaskSet, edf};
 use dis_core::api::Duration;
 use dis_core::intent::QueueType;
 use dis_core::modules::SchedulerRegistry;
+use dis_sim::study::{Machine, Study};
 use dis_sim::{ScheduleEvent, ScheduleKind, SimError, Simulation};
 use serde_json::Value;
 
@@ -63,6 +64,12 @@ impl Case {
     fn simulate(&self) -> Option<Vec<Slice>> {
         let workload = workload(&self.text());
         let options = options(self.cpus, self.end);
+        if self.policy == "global-edf" {
+            let machine = Machine::new(Study::GlobalEdf, self.cpus);
+            let mut simulation = Simulation::with_kernel(&workload, &options, machine).unwrap();
+            simulation.run().unwrap();
+            return Some(slices(&simulation.take_schedule()));
+        }
         let mut modules = SchedulerRegistry::with_builtins();
         if self.policy == "rm" {
             modules.set_active(QueueType::Realtime, "priority").expect("a built-in policy");
@@ -157,6 +164,16 @@ fn edf() {
 fn rate_monotonic() {
     let count = compare("rm", 1);
     assert_eq!((count.ties, count.differ), (0, 0), "no two periods are equal");
+}
+
+/// Several CPUs that share a queue: CPU for CPU the same, ties and all.
+#[test]
+fn global_edf() {
+    for cpus in [2, 4] {
+        let count = compare("global-edf", cpus);
+        assert!(count.sets > 20 && count.ties > 10, "{count:?}");
+        assert_eq!((count.refused, count.differ), (0, 0), "equal deadlines are served in the same order");
+    }
 }
 
 /// SimSo's first miss within the hyperperiod against our verdict: exact where all first releases fall together.
