@@ -43,6 +43,7 @@ mod schedule;
 pub mod study;
 mod task;
 mod trace;
+mod walk;
 
 pub use engine::{Progress, Simulation};
 pub use error::{Blocked, SimError, WaitsFor};

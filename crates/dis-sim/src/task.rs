@@ -2,18 +2,20 @@
 
 use dis_core::api::TaskId;
 use dis_core::scheduler::Urgency;
-use dis_workload::model::{Cursor, MutexId, TimerId};
+use dis_workload::model::{MutexId, TimerId};
 use dis_workload::report::{Deadlines, Grid, Record};
+
+use crate::walk::Walk;
 
 /// A task of the workload at work.
 #[derive(Debug)]
-pub(crate) struct Actor {
+pub(crate) struct Actor<'w> {
     pub id: TaskId,
     /// Index of its specification.
     pub spec: usize,
     /// What is left of the step that computes, ns.
     pub left: u64,
-    pub cursor: Cursor,
+    pub walk: Walk<'w>,
     /// What is to be done when it gets a CPU again.
     pub pending: Pending,
     /// The CPU where it ran last.
@@ -24,6 +26,10 @@ pub(crate) struct Actor {
     pub periodic: bool,
     /// When the task's own time begins, ns.
     pub origin: u64,
+    /// Distance of its releases, ns; 0 without any.
+    pub period: u64,
+    /// Its relative deadline, ns; without end for tasks that have none.
+    pub deadline: u64,
     /// When its jobs are released and due, if they are.
     pub grid: Option<Grid>,
     pub deadlines: Deadlines,
@@ -55,8 +61,10 @@ pub(crate) enum Pending {
     Slept(u64),
     /// It waited for the release of this periodic job.
     Released(u64),
-    /// It waited for an event and was woken then; after that it takes the mutex again.
-    Signalled(u64, Option<MutexId>),
+    /// It waited for an event and was woken then.
+    Signalled(u64),
+    /// The same; now it takes the mutex again that it released for the wait.
+    Relocks(u64, MutexId),
 }
 
 /// What a blocked task waits for.

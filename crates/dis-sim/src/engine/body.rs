@@ -4,10 +4,9 @@
 //! was due, or an event was signalled, to the task's next step. Response: of a periodic task from the release to the end of
 //! the pass; of others from the wake-up to the next step that waits for time or an event.
 
-use dis_core::api::{BlockReason, CpuMask, Duration, Timestamp};
+use dis_core::api::{BlockReason, CpuMask, Timestamp};
 use dis_core::executor::Leave;
-use dis_core::intent::IntentClass;
-use dis_workload::model::{Action, Release, Scope, Step, TimerId, TimerMode};
+use dis_workload::model::{Action, Scope, Step, TimerId, TimerMode};
 use dis_workload::report::Counters;
 
 use super::Simulation;
@@ -30,18 +29,17 @@ impl<K: Kernel> Simulation<'_, K> {
                     actor.record.wake.record(self.now - release);
                 }
             }
-            Pending::Signalled(at, mutex) => {
+            Pending::Signalled(at) => self.resume(me, at, true),
+            Pending::Relocks(at, mutex) => {
                 self.resume(me, at, true);
-                if let Some(mutex) = mutex
-                    && !self.lock(me, mutex)?
-                {
+                if !self.lock(me, mutex)? {
                     return Ok(Flow::Leave(Leave::Block(BlockReason::Mutex, None)));
                 }
             }
         }
         let actor = &mut self.actors[me as usize];
         let spec = &self.workload.tasks[actor.spec];
-        match actor.cursor.next(spec) {
+        match actor.walk.next(spec) {
             Action::BeginPass(pass) => Ok(self.begin_pass(me, cpu, pass)),
             Action::Affinity(mask) => {
                 let mask = mask.or(spec.intent.constraints.cpu_affinity).unwrap_or(CpuMask::ALL);
@@ -118,8 +116,7 @@ impl<K: Kernel> Simulation<'_, K> {
     fn begin_pass(&mut self, me: u32, cpu: usize, pass: u64) -> Flow {
         let now = self.now;
         let actor = &mut self.actors[me as usize];
-        let spec = &self.workload.tasks[actor.spec];
-        let Release::Periodic(period) = spec.release else {
+        if actor.period == 0 {
             actor.job = pass + 1;
             let job = actor.job;
             if let Some(recorder) = self.recorder.as_mut().filter(|_| pass > 0) {
@@ -129,13 +126,13 @@ impl<K: Kernel> Simulation<'_, K> {
                 recorder.runs(cpu, Some((me, job)));
             }
             return Flow::On;
-        };
+        }
         if pass > 0 {
             // As the core does: releases whose deadlines have passed too are left out, their jobs could only be late.
-            let (period, deadline) = (period.as_nanos().max(1), relative_deadline(&spec.intent.class));
-            let next = actor.release.saturating_add(period);
-            let skipped = now.saturating_sub(next.saturating_add(deadline)).div_ceil(period);
-            actor.release = next.saturating_add(period.saturating_mul(skipped));
+            let next = actor.release.saturating_add(actor.period);
+            let late = now.saturating_sub(next.saturating_add(actor.deadline));
+            let skipped = if late == 0 { 0 } else { late.div_ceil(actor.period) };
+            actor.release = next.saturating_add(actor.period.saturating_mul(skipped));
             actor.job += 1 + skipped;
         }
         actor.settled = actor.job - 1;
@@ -200,11 +197,10 @@ impl<K: Kernel> Simulation<'_, K> {
     fn signalled(&mut self, woken: Vec<u32>) -> Flow {
         for task in woken {
             let actor = &mut self.actors[task as usize];
-            let mutex = match actor.waits_for.take() {
-                Some(Waiting::Event(_, mutex)) => mutex,
-                _ => None,
+            actor.pending = match actor.waits_for.take() {
+                Some(Waiting::Event(_, Some(mutex))) => Pending::Relocks(self.now, mutex),
+                _ => Pending::Signalled(self.now),
             };
-            actor.pending = Pending::Signalled(self.now, mutex);
             self.unpark(task);
         }
         Flow::On
@@ -246,7 +242,7 @@ impl<K: Kernel> Simulation<'_, K> {
         let actor = &mut self.actors[me as usize];
         let response = now.saturating_sub(since);
         actor.record.response.record(response);
-        let late = response > relative_deadline(&self.workload.tasks[actor.spec].intent.class);
+        let late = response > actor.deadline;
         // The misses of periodic jobs are counted by their deadlines.
         if late && actor.grid.is_none() {
             actor.record.misses += 1;
@@ -283,13 +279,5 @@ impl<K: Kernel> Simulation<'_, K> {
         let due = reference.saturating_add(period);
         *reference = if mode == TimerMode::Relative { due.max(now) } else { due };
         due
-    }
-}
-
-/// The relative deadline, ns; without end for tasks that have none.
-pub(super) fn relative_deadline(class: &IntentClass) -> u64 {
-    match *class {
-        IntentClass::Realtime { deadline_us, .. } => Duration::from_micros(deadline_us).as_nanos(),
-        _ => u64::MAX,
     }
 }

@@ -14,7 +14,7 @@ use dis_core::intent::IntentClass;
 use dis_core::modules::SchedulerRegistry;
 use dis_core::scheduler::Config;
 use dis_workload::Workload;
-use dis_workload::model::{Cursor, Release, Repeat};
+use dis_workload::model::{Release, Repeat};
 use dis_workload::report::{Counters, Deadlines, Grid, Record};
 
 use crate::agenda::Agenda;
@@ -26,6 +26,7 @@ use crate::options::{Costs, Options};
 use crate::schedule::{Entry, Recorder};
 use crate::task::{Actor, Pending, Waiting};
 use crate::trace::TraceEvent;
+use crate::walk::Walk;
 use machine::Cpu;
 
 /// Never, ns.
@@ -41,7 +42,7 @@ pub struct Simulation<'w, K = Executor<u32, Lock>> {
     is_over: bool,
     cpus: Vec<Cpu>,
     agenda: Agenda,
-    pub(crate) actors: Vec<Actor>,
+    pub(crate) actors: Vec<Actor<'w>>,
     pub(crate) mutexes: Vec<Mutex>,
     shared: Shared,
     costs: Costs,
@@ -151,13 +152,21 @@ impl<'w, K: Kernel> Simulation<'w, K> {
                 id,
                 spec: instance.task,
                 left: 0,
-                cursor: Cursor::new(),
+                walk: Walk::new(spec),
                 pending: Pending::Nothing,
                 last_cpu: None,
                 preempted: false,
                 ended: false,
                 periodic,
                 origin,
+                period: match spec.release {
+                    Release::Periodic(period) => period.as_nanos().max(1),
+                    Release::Free => 0,
+                },
+                deadline: match spec.intent.class {
+                    IntentClass::Realtime { deadline_us, .. } => Duration::from_micros(deadline_us).as_nanos(),
+                    _ => NEVER,
+                },
                 grid: Grid::of(spec, origin),
                 deadlines: Deadlines::default(),
                 release: origin,

@@ -1,11 +1,9 @@
 //! How the tasks fared.
 
 use dis_core::api::TaskId;
-use dis_workload::model::Release;
 use dis_workload::report::{Counters, Report, SchedulerReport};
 
 use super::Simulation;
-use super::body::relative_deadline;
 use crate::error::SimError;
 use crate::kernel::Kernel;
 use crate::schedule::{Entry, ScheduleEvent, ScheduleKind};
@@ -31,8 +29,7 @@ impl<K: Kernel> Simulation<'_, K> {
         let periodic =
             periodic.map_or(0, |grid| actor.deadlines.missed(grid, spec.repeat, actor.record.jobs, self.now));
         // What a task that paces itself has not answered is a miss only if it was due by now.
-        let deadline = relative_deadline(&spec.intent.class);
-        let waits = |since: u64| self.now > since.saturating_add(deadline);
+        let waits = |since: u64| self.now > since.saturating_add(actor.deadline);
         let open = actor.grid.is_none() && !actor.ended && actor.since.is_some_and(waits);
         actor.record.misses + periodic + u64::from(open)
     }
@@ -93,18 +90,16 @@ impl<K: Kernel> Simulation<'_, K> {
                 }
                 continue;
             }
-            let spec = &self.workload.tasks[actor.spec];
-            let has_deadline = actor.grid.is_some();
+            let (period, deadline) = (actor.period, actor.grid.is_some().then_some(actor.deadline));
             let cpu = self.home(task);
             let Some(recorder) = self.recorder.as_mut().filter(|_| at < self.end) else { continue };
             recorder.push(at, cpu, (task, job), ScheduleKind::Release);
-            if let Release::Periodic(period) = spec.release {
-                let next = at.saturating_add(period.as_nanos().max(1));
+            if period > 0 {
+                let next = at.saturating_add(period);
                 recorder.plan(Entry { at: next, deadline: false, task, job: job + 1 });
             }
-            if has_deadline {
-                let due = at.saturating_add(relative_deadline(&spec.intent.class));
-                recorder.plan(Entry { at: due, deadline: true, task, job });
+            if let Some(deadline) = deadline {
+                recorder.plan(Entry { at: at.saturating_add(deadline), deadline: true, task, job });
             }
         }
     }
