@@ -10,6 +10,8 @@ pub struct Options {
     pub cpus: usize,
     /// How long to simulate; `None`: until every task has exited.
     pub duration: Option<Duration>,
+    /// What the times that are drawn at random depend on.
+    pub seed: u64,
     /// What is not free.
     pub costs: Costs,
     /// Caps, floors and waits; a workload's own are applied by `workload.limits.over(…)`.
@@ -26,6 +28,7 @@ impl Options {
         Options {
             cpus,
             duration: Some(duration),
+            seed: 0,
             costs: Costs::default(),
             limits: Limits::default(),
             schedule: false,

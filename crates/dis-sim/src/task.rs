@@ -2,7 +2,7 @@
 
 use dis_core::api::TaskId;
 use dis_core::scheduler::Urgency;
-use dis_workload::model::{MutexId, TimerId};
+use dis_workload::model::{Draws, MutexId, TimerId};
 use dis_workload::report::{Deadlines, Grid, Record};
 
 use crate::walk::Walk;
@@ -45,6 +45,8 @@ pub(crate) struct Actor<'w> {
     pub since: Option<u64>,
     /// References of its own timers.
     pub timers: Vec<(TimerId, u64)>,
+    /// Its random times.
+    pub draws: Draws,
     /// Mutexes that it holds.
     pub held: Vec<MutexId>,
     pub waits_for: Option<Waiting>,

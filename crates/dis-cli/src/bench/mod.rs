@@ -95,6 +95,7 @@ fn plan(cpus: &[usize]) -> Plan {
         duration: None,
         policies: Vec::new(),
         limits: dis_runtime::default_limits(),
+        seed: 0,
         fifo: false,
         notes: Vec::new(),
     }

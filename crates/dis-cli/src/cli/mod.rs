@@ -89,6 +89,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "CLASS=NAME", value_parser = values::policy)]
     pub policy: Vec<PolicyChoice>,
 
+    /// Seed of the times that are drawn at random; overrides the file's `seed` (default: that, else 0)
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+
     /// Write the report as JSON (schema dis-report/1) to FILE; `-` is standard output, which then holds nothing else
     #[arg(long, value_name = "FILE|-", value_parser = values::destination)]
     pub json: Option<Destination>,

@@ -50,21 +50,26 @@ pub struct SimArgs {
     #[arg(long, value_name = "CLASS=NAME", value_parser = values::policy)]
     pub policy: Vec<PolicyChoice>,
 
-    /// What each switch to another task takes; charged to that task
-    #[arg(long, value_name = "D", value_parser = values::duration_or_zero, default_value = "0")]
-    pub switch_cost: Duration,
+    /// Seed of the times that are drawn at random; overrides the file's `seed` (default: that, else 0)
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+
+    /// What each switch to another task takes, charged to that task; this and the next three override the file's [sim]
+    /// (default: that, else 0)
+    #[arg(long, value_name = "D", value_parser = values::duration_or_zero)]
+    pub switch_cost: Option<Duration>,
 
     /// What a task has to compute in addition when it goes on, on another CPU
-    #[arg(long, value_name = "D", value_parser = values::duration_or_zero, default_value = "0")]
-    pub migration_cost: Duration,
+    #[arg(long, value_name = "D", value_parser = values::duration_or_zero)]
+    pub migration_cost: Option<Duration>,
 
     /// What a task has to compute in addition when it goes on after it was preempted
-    #[arg(long, value_name = "D", value_parser = values::duration_or_zero, default_value = "0")]
-    pub preemption_cost: Duration,
+    #[arg(long, value_name = "D", value_parser = values::duration_or_zero)]
+    pub preemption_cost: Option<Duration>,
 
     /// Timers fire only at multiples of this
-    #[arg(long, value_name = "D", value_parser = values::duration_or_zero, default_value = "0")]
-    pub timer_resolution: Duration,
+    #[arg(long, value_name = "D", value_parser = values::duration_or_zero)]
+    pub timer_resolution: Option<Duration>,
 
     /// Write the report as JSON (schema dis-report/1) to FILE; `-` is standard output, which then holds nothing else
     #[arg(long, value_name = "FILE|-", value_parser = values::destination)]

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use dis_core::api::{CpuMask, Duration};
 use dis_core::intent::IntentClass;
-use dis_workload::model::{Action, Cursor, Release, Scope, Step, TaskSpec, TimerId, TimerMode};
+use dis_workload::model::{Action, Cursor, DistributionId, Draws, Release, Scope, Step, TaskSpec, TimerId, TimerMode};
 use dis_workload::report::{Grid, Record};
 
 use super::Round;
@@ -29,6 +29,7 @@ pub fn execute<H: Host>(host: &H, round: &Round<H>, spec: &TaskSpec, me: usize) 
         record: Record::default(),
         guards: Vec::new(),
         timers: Vec::new(),
+        draws: round.draws[me].clone(),
         since: None,
         job: None,
         release: 0,
@@ -52,6 +53,8 @@ struct Body<'a, H: Host> {
     guards: Vec<(usize, Guard<'a, H>)>,
     /// References of its own timers.
     timers: Vec<(TimerId, u64)>,
+    /// Its random times.
+    draws: Draws,
     /// Since when it has work to do: its last wake-up, until it blocks again.
     since: Option<u64>,
     /// The job of a periodic task that is under way.
@@ -264,12 +267,14 @@ impl<'a, H: Host> Body<'a, H> {
         let (host, shared, run) = (self.host, &self.round.shared, &self.round.run);
         match *step {
             Step::Run(time) => self.burn(time.as_nanos()),
-            Step::Sleep(time) => {
-                self.settle();
-                let due = host.now().saturating_add(time.as_nanos());
-                if self.until(due) {
-                    self.resume(due, true);
-                }
+            Step::RunDrawn(id) => {
+                let time = self.draw(id);
+                self.burn(time);
+            }
+            Step::Sleep(time) => self.sleep(time.as_nanos()),
+            Step::SleepDrawn(id) => {
+                let time = self.draw(id);
+                self.sleep(time);
             }
             Step::Yield => host.yield_now(),
             Step::Lock(mutex) => self.guards.push((mutex.0, shared.mutexes[mutex.0].lock())),
@@ -299,6 +304,19 @@ impl<'a, H: Host> Body<'a, H> {
                     self.resume(due, waited);
                 }
             }
+        }
+    }
+
+    /// A time drawn at random, ns.
+    fn draw(&mut self, id: DistributionId) -> u64 {
+        self.draws.draw(id, &self.round.workload.objects.distributions[id.0]).as_nanos()
+    }
+
+    fn sleep(&mut self, ns: u64) {
+        self.settle();
+        let due = self.host.now().saturating_add(ns);
+        if self.until(due) {
+            self.resume(due, true);
         }
     }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dis_workload::Workload;
+use dis_workload::model::Draws;
 use dis_workload::report::{Grid, Record};
 
 pub use body::execute;
@@ -38,6 +39,8 @@ pub struct Round<H: Host> {
     pub run: Run,
     /// Speed of the CPUs.
     pub speed: Speed,
+    /// The random times of each task, from their beginning.
+    pub draws: Vec<Draws>,
     /// Deadlines missed, for a trace: which task, when. `None`: nobody wants to know.
     pub misses: Option<H::Mutex<Vec<(usize, u64)>>>,
 }
@@ -63,8 +66,15 @@ impl<H: Host> Round<H> {
             slots: (0..tasks).map(|_| Slot::default()).collect(),
             run: Run { start: start.into(), length, stopped: AtomicBool::new(false) },
             speed,
+            draws: draws(workload, workload.seed),
             misses: None,
         }
+    }
+
+    /// Random times depend on this seed, and not on the workload's own.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.draws = draws(&self.workload, seed);
+        self
     }
 
     /// Keeps the instants of missed deadlines, for [`take_misses`](Self::take_misses).
@@ -117,6 +127,10 @@ impl<H: Host> Round<H> {
         let end = end.min(self.run.end());
         self.slots.iter().zip(self.missed_by(end)).map(|(slot, missed)| slot.take(missed)).collect()
     }
+}
+
+fn draws(workload: &Workload, seed: u64) -> Vec<Draws> {
+    workload.instances().map(|instance| Draws::new(seed, instance.task, instance.instance)).collect()
 }
 
 impl Run {

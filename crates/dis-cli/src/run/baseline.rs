@@ -152,7 +152,7 @@ pub fn run_round(
     watch: &mut Watch<'_>,
 ) -> Result<Outcome, String> {
     let far = u64::MAX / 4;
-    let round = Arc::new(Round::<Threads>::new(&plan.workload, speed, far, length));
+    let round = Arc::new(Round::<Threads>::new(&plan.workload, speed, far, length).seed(plan.seed));
     let gate = Arc::new(Gate::default());
     let mut threads = Vec::new();
     for (me, instance) in plan.workload.instances().enumerate() {

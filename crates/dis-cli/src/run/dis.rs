@@ -61,7 +61,7 @@ impl DisRound<'_> {
         }
         // Late enough that all tasks are there by then.
         let start = runtime.now().as_nanos() + 10_000_000 + 20_000 * count as u64;
-        let mut round = Round::new(&plan.workload, self.speed, start, self.length);
+        let mut round = Round::new(&plan.workload, self.speed, start, self.length).seed(plan.seed);
         if self.trace.is_some() {
             round = round.keep_misses();
         }

@@ -231,6 +231,7 @@ mod tests {
             duration: Some(100_000_000),
             policies: Vec::new(),
             limits: dis_runtime::default_limits(),
+            seed: 0,
             fifo: false,
             notes: Vec::new(),
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dis_core::api::CpuMask;
 use dis_core::optimizer::Limits;
 use dis_workload::Workload;
-use dis_workload::model::{Repeat, TaskSpec};
+use dis_workload::model::{Machine, Repeat, TaskSpec};
 
 use super::policies;
 use crate::cli::{PolicyChoice, RunArgs};
@@ -35,6 +35,8 @@ pub struct Plan {
     pub policies: Vec<PolicyChoice>,
     /// Caps and floors.
     pub limits: Limits,
+    /// What the times that are drawn at random depend on.
+    pub seed: u64,
     /// Ask for SCHED_FIFO.
     pub fifo: bool,
     /// What to tell the person before the run.
@@ -55,6 +57,10 @@ impl Plan {
         policies::check(&args.policy)?;
         let mut notes: Vec<String> = workload.notes.iter().map(ToString::to_string).collect();
         notes.extend(policies::notes(&args.policy));
+        if workload.machine != Machine::default() {
+            notes.push(format!("{file}: [sim]: has an effect in `dis sim` only"));
+        }
+        let seed = args.seed.unwrap_or(workload.seed);
         let count = cpu_count(workload.cpus, &file, args.cpus, allowed.len(), &mut notes)?;
         for task in &workload.tasks {
             check_affinity(task, &file, count, &mut notes)?;
@@ -78,6 +84,7 @@ impl Plan {
             duration,
             policies: args.policy.clone(),
             limits,
+            seed,
             fifo: args.fifo,
             notes,
         })

@@ -1,5 +1,6 @@
 //! What is to be simulated, once the command line and the file have had their say.
 
+use dis_core::api::Duration;
 use dis_core::intent::IoPriority;
 use dis_core::optimizer::Limits;
 use dis_runtime::SpawnError;
@@ -66,14 +67,17 @@ impl Plan {
         }
         let limits = workload.limits.over(Limits::default());
         limits.validate().map_err(|error| Failure::bad_input(format!("{file}: limits: {error}")))?;
+        let in_file = &workload.machine;
+        let cost = |given: Option<Duration>, in_file: Option<Duration>| given.or(in_file).unwrap_or_default();
         let costs = Costs {
-            switch: args.switch_cost,
-            migration: args.migration_cost,
-            preemption: args.preemption_cost,
-            timer_resolution: args.timer_resolution,
+            switch: cost(args.switch_cost, in_file.switch_cost),
+            migration: cost(args.migration_cost, in_file.migration_cost),
+            preemption: cost(args.preemption_cost, in_file.preemption_cost),
+            timer_resolution: cost(args.timer_resolution, in_file.timer_resolution),
         };
+        let seed = args.seed.unwrap_or(workload.seed);
         let (schedule, trace) = (args.schedule.is_some(), args.trace.is_some());
-        let options = Options { cpus, duration, costs, limits, schedule, trace };
+        let options = Options { cpus, duration, seed, costs, limits, schedule, trace };
         Ok(Plan { file, workload, options, schedule_on_stdout: on_stdout(&args.schedule), notes })
     }
 

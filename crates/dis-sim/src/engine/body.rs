@@ -6,7 +6,7 @@
 
 use dis_core::api::{BlockReason, CpuMask, Timestamp};
 use dis_core::executor::Leave;
-use dis_workload::model::{Action, Scope, Step, TimerId, TimerMode};
+use dis_workload::model::{Action, DistributionId, Scope, Step, TimerId, TimerMode};
 use dis_workload::report::Counters;
 
 use super::Simulation;
@@ -59,9 +59,11 @@ impl<K: Kernel> Simulation<'_, K> {
         let now = self.now;
         Ok(match *step {
             Step::Run(time) => Flow::Run(time.as_nanos()),
-            Step::Sleep(time) => {
-                self.settle(me);
-                self.sleep(me, now.saturating_add(time.as_nanos()))
+            Step::RunDrawn(id) => Flow::Run(self.draw(me, id)),
+            Step::Sleep(time) => self.sleep_for(me, time.as_nanos()),
+            Step::SleepDrawn(id) => {
+                let time = self.draw(me, id);
+                self.sleep_for(me, time)
             }
             Step::Yield => Flow::Leave(Leave::Yield),
             Step::Lock(mutex) => match self.lock(me, mutex)? {
@@ -182,6 +184,19 @@ impl<K: Kernel> Simulation<'_, K> {
             recorder.runs(cpu, None);
         }
         Flow::Leave(Leave::Exit(0))
+    }
+
+    /// A time drawn at random, ns.
+    fn draw(&mut self, me: u32, id: DistributionId) -> u64 {
+        self.actors[me as usize].draws.draw(id, &self.workload.objects.distributions[id.0]).as_nanos()
+    }
+
+    fn sleep_for(&mut self, me: u32, time: u64) -> Flow {
+        self.settle(me);
+        if time == 0 {
+            return Flow::On;
+        }
+        self.sleep(me, self.now.saturating_add(time))
     }
 
     fn sleep(&mut self, me: u32, due: u64) -> Flow {

@@ -14,7 +14,7 @@ use dis_core::intent::IntentClass;
 use dis_core::modules::SchedulerRegistry;
 use dis_core::scheduler::Config;
 use dis_workload::Workload;
-use dis_workload::model::{Release, Repeat};
+use dis_workload::model::{Draws, Release, Repeat};
 use dis_workload::report::{Counters, Deadlines, Grid, Record};
 
 use crate::agenda::Agenda;
@@ -125,12 +125,12 @@ impl<'w, K: Kernel> Simulation<'w, K> {
             trace: options.trace.then(Vec::new),
             used: Vec::new(),
         };
-        simulation.spawn_all()?;
+        simulation.spawn_all(options.seed)?;
         simulation.pass_calendar(0);
         Ok(simulation)
     }
 
-    fn spawn_all(&mut self) -> Result<(), SimError> {
+    fn spawn_all(&mut self, seed: u64) -> Result<(), SimError> {
         for (index, instance) in self.workload.instances().enumerate() {
             let spec = instance.spec;
             let origin = spec.offset.as_nanos();
@@ -175,6 +175,7 @@ impl<'w, K: Kernel> Simulation<'w, K> {
                 in_job: false,
                 since: None,
                 timers: Vec::new(),
+                draws: Draws::new(seed, instance.task, instance.instance),
                 held: Vec::new(),
                 waits_for: None,
                 lent: None,

@@ -115,7 +115,7 @@ fn check_mutexes(task: &TaskSpec, objects: &Objects, add: Add<'_>) {
 fn check_progress(task: &TaskSpec, add: Add<'_>) {
     let progresses = |step: &Step| match step {
         Step::Run(time) => !time.is_zero(),
-        Step::Wait { .. } | Step::Barrier(_) => true,
+        Step::Wait { .. } | Step::Barrier(_) | Step::RunDrawn(_) => true,
         step => step.sleeps(),
     };
     let stuck = |phase: &Phase| !phase.steps.iter().any(progresses);

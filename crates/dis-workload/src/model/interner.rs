@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{Barrier, BarrierId, Event, EventId, EventKind, Mutex, MutexId, Objects, Scope, Timer, TimerId};
+use super::{
+    Barrier, BarrierId, Distribution, DistributionId, Event, EventId, EventKind, Mutex, MutexId, Objects, Scope, Timer,
+    TimerId,
+};
 
 /// Builds the [`Objects`] of a file: the first use of a name makes its row, later ones find it.
 #[derive(Debug, Default)]
@@ -47,6 +50,12 @@ impl Interner {
     /// The barrier of that name; its parties are counted later.
     pub fn barrier(&mut self, name: &str) -> BarrierId {
         BarrierId(intern(&mut self.barriers, &mut self.objects.barriers, name, |name| Barrier { name, parties: 0 }))
+    }
+
+    /// A distribution; each has a row of its own.
+    pub fn distribution(&mut self, distribution: Distribution) -> DistributionId {
+        self.objects.distributions.push(distribution);
+        DistributionId(self.objects.distributions.len() - 1)
     }
 
     /// The tables.

@@ -1,6 +1,6 @@
 //! What tasks share: mutexes, events, timers and barriers, each a row of a table that steps point into.
 
-use super::{BarrierId, EventId, MutexId, Step, TaskSpec};
+use super::{BarrierId, Distribution, EventId, MutexId, Step, TaskSpec};
 
 /// The name tables. The index of an entry is its id; names are unique within a table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,6 +13,8 @@ pub struct Objects {
     pub timers: Vec<Timer>,
     /// Barriers, nobody waiting at the start.
     pub barriers: Vec<Barrier>,
+    /// Distributions of times that are drawn at random.
+    pub distributions: Vec<Distribution>,
 }
 
 /// A mutex.

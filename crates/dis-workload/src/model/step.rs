@@ -2,6 +2,8 @@
 
 use dis_core::api::Duration;
 
+use super::DistributionId;
+
 /// Index of a mutex in [`Objects::mutexes`](super::Objects::mutexes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MutexId(pub usize);
@@ -24,8 +26,13 @@ pub enum Step {
     /// Uses this much CPU time of the task's own. Preemption does not count; the step ends when the task itself has
     /// computed for that long. A host calibrates the work on the machine it runs on.
     Run(Duration),
+    /// The same for a time drawn from this distribution each time the step is made, from the instance's
+    /// [`Draws`](super::Draws). A time of 0 ends the step at once.
+    RunDrawn(DistributionId),
     /// Gives up the CPU and becomes ready this long after the step began, whatever else happens.
     Sleep(Duration),
+    /// The same for a time drawn from this distribution. A time of 0 ends the step at once.
+    SleepDrawn(DistributionId),
     /// Stays ready but lets others of its class go first.
     Yield,
     /// Takes the mutex; blocks while another task holds it. Waiters are served in the order that the host's mutex
@@ -73,6 +80,7 @@ impl Step {
     pub const fn sleeps(&self) -> bool {
         match self {
             Step::Sleep(time) => !time.is_zero(),
+            Step::SleepDrawn(_) => true,
             Step::Timer { period, .. } => !period.is_zero(),
             _ => false,
         }

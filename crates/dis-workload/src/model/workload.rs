@@ -14,6 +14,10 @@ pub struct Workload {
     pub duration: Option<Duration>,
     /// How many CPUs to use, `1..=MAX_CPUS`; `None` leaves it to the host.
     pub cpus: Option<usize>,
+    /// What the times that are drawn at random depend on; a command line may say otherwise.
+    pub seed: u64,
+    /// What a simulated machine takes for switches and timers.
+    pub machine: Machine,
     /// Caps and floors of the class guarantees.
     pub limits: Limits,
     /// The tasks; never empty, names unique.
@@ -37,6 +41,19 @@ pub struct Limits {
     pub batch_wait: Option<Duration>,
     /// Longest wait of a ready Background task.
     pub background_wait: Option<Duration>,
+}
+
+/// `[sim]`: what a simulated machine takes for what a scheduler does. Without effect on other hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Machine {
+    /// Of each switch to another task.
+    pub switch_cost: Option<Duration>,
+    /// Of going on, on another CPU.
+    pub migration_cost: Option<Duration>,
+    /// Of going on after a preemption.
+    pub preemption_cost: Option<Duration>,
+    /// Timers fire at multiples of this.
+    pub timer_resolution: Option<Duration>,
 }
 
 impl Limits {

@@ -19,6 +19,11 @@ impl<'a> Context<'a> {
         Self { file, text, lines, problems: Vec::new(), notes: Vec::new() }
     }
 
+    /// What the file is called.
+    pub fn file(&self) -> &'a str {
+        self.file
+    }
+
     /// The line of a byte offset, from 1.
     pub fn line(&self, offset: usize) -> usize {
         self.lines.partition_point(|&start| start <= offset).max(1)

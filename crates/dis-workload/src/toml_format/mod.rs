@@ -5,8 +5,10 @@ mod constraints;
 mod contradiction;
 mod fields;
 mod limits;
+mod machine;
 mod steps;
 mod task;
+mod times;
 
 use toml::de::{DeTable, DeValue};
 
@@ -16,7 +18,7 @@ use crate::text::Context;
 use dis_core::api::MAX_CPUS;
 use fields::Fields;
 
-const KEYS: [&str; 4] = ["duration", "cpus", "limits", "task"];
+const KEYS: [&str; 6] = ["duration", "cpus", "seed", "limits", "sim", "task"];
 
 impl Workload {
     /// Reads a workload in the TOML format. `file_name` is what messages call it.
@@ -45,6 +47,10 @@ fn read(cx: &mut Context<'_>, root: &DeTable<'_>, workload: &mut Workload) {
     let fields = Fields::new(cx, root, 0, String::new(), &KEYS);
     workload.duration = fields.positive(cx, "duration");
     workload.cpus = fields.integer(cx, "cpus", 1..=MAX_CPUS as u64).map(|cpus| cpus as usize);
+    workload.seed = fields.integer(cx, "seed", 0..=u64::MAX / 2).unwrap_or(0);
+    if let Some((table, at)) = fields.table(cx, "sim") {
+        workload.machine = machine::read(cx, table, at);
+    }
     if let Some((table, at)) = fields.table(cx, "limits") {
         workload.limits = limits::read(cx, table, at);
     }

@@ -3,6 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::fields::{Fields, with_article};
+use super::times::{self, Time};
 use crate::model::{EventKind, Interner, Scope, Step, TimerMode};
 use crate::text::{Context, did_you_mean, join_or, shorten};
 
@@ -72,8 +73,14 @@ fn read_step(
         std::iter::once(action).chain(MODIFIERS.iter().filter(|(_, of)| *of == action).map(|(key, _)| *key)).collect();
     let fields = Fields::new(cx, table, at, path, &keys);
     match action {
-        "run" => fields.positive(cx, "run").map(Step::Run),
-        "sleep" => fields.positive(cx, "sleep").map(Step::Sleep),
+        "run" => times::read(cx, &fields, "run", objects).map(|time| match time {
+            Time::Fixed(time) => Step::Run(time),
+            Time::Drawn(id) => Step::RunDrawn(id),
+        }),
+        "sleep" => times::read(cx, &fields, "sleep", objects).map(|time| match time {
+            Time::Fixed(time) => Step::Sleep(time),
+            Time::Drawn(id) => Step::SleepDrawn(id),
+        }),
         "yield" => match fields.boolean(cx, "yield")? {
             true => Some(Step::Yield),
             false => {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Constraint, EventKind, Release, Repeat, Step, TimerMode};
+use crate::model::{Constraint, Distribution, DistributionId, EventKind, Release, Repeat, Step, TimerMode};
 use dis_core::api::{CpuMask, Duration};
 use dis_core::intent::{Intent, IoPriority};
 
@@ -119,7 +119,7 @@ wcet = "2ms"
     let expected = [
         "1:12: duration: \"10\" has no unit; write for instance \"10ms\" (units: ns, us, ms, s)",
         "2:8: cpus: is 0; it must be a whole number from 1 to 256",
-        "3:1: colour: unknown key (allowed are `duration`, `cpus`, `limits` or `task`)",
+        "3:1: colour: unknown key (allowed are `duration`, `cpus`, `seed`, `limits`, `sim` or `task`)",
         "5:12: limits.realtime: \"120%\" is more than one CPU; give 0.1% to 100%",
         "6:1: task \"a\".period: is missing; give a duration such as \"10ms\"",
         &format!("9:1: task \"a\".perod: unknown key; did you mean `period`? {known}"),
@@ -261,7 +261,10 @@ fn whole_files_that_are_wrong() {
     );
     assert_eq!(
         problems("[[tasks]]\nname = \"a\""),
-        [missing, "1:3: tasks: unknown key; did you mean `task`? (allowed are `duration`, `cpus`, `limits` or `task`)"]
+        [
+            missing,
+            "1:3: tasks: unknown key; did you mean `task`? (allowed are `duration`, `cpus`, `seed`, `limits`, `sim` or `task`)"
+        ]
     );
     let syntax = problems("duration = \n[[task]\n");
     assert!(syntax.iter().all(|line| line.contains("not valid TOML")), "{syntax:#?}");
@@ -276,4 +279,75 @@ fn what_is_odd_but_harmless_is_noted() {
     let w = read_ok("[[task]]\nname = \"a\"\nintent = \"batch\"\nloop = [ { run = \"1ms\" },\n { signal = \"e\" } ]");
     let notes: Vec<_> = w.notes.iter().map(ToString::to_string).collect();
     assert_eq!(notes, ["w.toml:5: task \"a\".loop[1]: signals `e`, which no task waits for"]);
+}
+
+#[test]
+fn random_times_are_read() {
+    let us = Duration::from_micros;
+    let folder = std::env::temp_dir().join(format!("dis-workload-times-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("times.txt"), "# measured\n1ms\n\n  20us # short\n").unwrap();
+    let text = r#"
+        seed = 7
+        [[task]]
+        name = "a"
+        intent = "batch"
+        loop = [
+            { run = { uniform = ["1us", "3us"] } }, { sleep = { normal = ["2us", "0us"] } },
+            { run = { bursty = ["1us", "9us"], burst = 8 } }, { sleep = { trace = "times.txt" } },
+        ]
+    "#;
+    let workload = Workload::from_toml(text, &folder.join("w.toml").display().to_string());
+    std::fs::remove_dir_all(&folder).unwrap();
+    let workload = workload.unwrap();
+    let id = DistributionId;
+    assert_eq!(workload.seed, 7);
+    assert_eq!(
+        workload.tasks[0].phases[0].steps,
+        [Step::RunDrawn(id(0)), Step::SleepDrawn(id(1)), Step::RunDrawn(id(2)), Step::SleepDrawn(id(3))]
+    );
+    assert_eq!(
+        workload.objects.distributions,
+        [
+            Distribution::Uniform { low: us(1), high: us(3) },
+            Distribution::Normal { mean: us(2), deviation: us(0) },
+            Distribution::Bursty { short: us(1), long: us(9), burst: 8 },
+            Distribution::Recorded { file: "times.txt".into(), times: vec![us(1_000), us(20)] },
+        ]
+    );
+}
+
+#[test]
+fn random_times_that_make_no_sense_are_refused() {
+    let run = |time: &str| task_problem(&format!("loop = [ {{ run = {time} }} ]"));
+    for (time, message) in [
+        ("{ uniform = [\"3ms\", \"1ms\"] }", "loop[0].run.uniform: the first is the shortest time"),
+        ("{ uniform = [\"0s\", \"0s\"] }", "the second the longest, which is above 0"),
+        ("{ uniform = [\"1ms\"] }", "must be [\"1ms\", \"3ms\"], the shortest and the longest"),
+        ("{ uniform = [\"1ms\", 3] }", "must be [\"1ms\", \"3ms\"]"),
+        ("{ uniform = [\"1ms\", \"-3ms\"] }", "\"-3ms\" is negative"),
+        ("{ uniform = \"1ms\" }", "is a string; it must be [\"1ms\", \"3ms\"]"),
+        ("{ normal = [\"0s\", \"1ms\"] }", "the mean is 0"),
+        ("{ bursty = [\"1ms\", \"9ms\"] }", "loop[0].run.burst: is missing; give the mean length"),
+        ("{ bursty = [\"1ms\", \"9ms\"], burst = 0 }", "it must be a whole number from 1 to 1000000"),
+        ("{ bursty = [\"1ms\", \"0s\"], burst = 3 }", "the time between bursts is 0"),
+        ("{ uniform = [\"1ms\", \"3ms\"], burst = 3 }", "unknown key"),
+        ("{ trace = \"no/such/times\" }", "no/such/times: cannot be read"),
+        ("{ trace = \".\" }", "is not an ordinary file"),
+        ("{ poisson = \"1ms\" }", "has to say how the time is drawn, by one of `uniform`"),
+        ("{ uniform = [\"1ms\", \"3ms\"], normal = [\"1ms\", \"3ms\"] }", "has to say how the time is drawn"),
+    ] {
+        let found = run(time);
+        assert!(found.starts_with("4:") && found.contains(message), "{time}: {found}");
+    }
+}
+
+#[test]
+fn costs_of_a_simulated_machine_are_read() {
+    let task = "[[task]]\nname = \"a\"\nintent = \"batch\"\nloop = [ { run = \"1ms\" } ]\n";
+    let w = read_ok(&format!("[sim]\nswitch_cost = \"2us\"\ntimer_resolution = \"0s\"\n{task}"));
+    let costs = (w.machine.switch_cost, w.machine.migration_cost, w.machine.timer_resolution);
+    assert_eq!(costs, (Some(Duration::from_micros(2)), None, Some(Duration::ZERO)));
+    let found = problems(&format!("[sim]\nswitch_cost = \"-2us\"\n{task}"));
+    assert!(found[0].starts_with("2:") && found[0].contains("sim.switch_cost: \"-2us\" is negative"), "{found:?}");
 }
