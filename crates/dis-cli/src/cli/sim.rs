@@ -13,6 +13,7 @@ Examples:
   dis sim examples/mixed.toml
   dis sim examples/mixed.toml --cpus 4 --duration 1min
   dis sim examples/mixed.toml --policy batch=round-robin --switch-cost 2us --timer-resolution 1ms
+  dis sim set.toml --cpus 2 --policy realtime=global-edf
   dis sim examples/mixed.toml --duration 100ms --schedule - --quiet | head
   dis sim examples/mixed.toml --json - | jq '.tasks[] | {name, deadline_misses}'
   dis sim examples/mixed.toml --trace trace.json      (open it in https://ui.perfetto.dev)
@@ -46,8 +47,9 @@ pub struct SimArgs {
     #[arg(long, value_name = "D", value_parser = values::duration)]
     pub duration: Option<Duration>,
 
-    /// Scheduling policy of a class (once for each class): edf, fair, priority or round-robin
-    #[arg(long, value_name = "CLASS=NAME", value_parser = values::policy)]
+    /// Scheduling policy of a class (once for each class): edf, fair, priority or round-robin; or, for study and for
+    /// `realtime` alone, one that decides for all CPUs at once: rm, dm, llf, global-edf, pd2 or dp-wrap
+    #[arg(long, value_name = "CLASS=NAME", value_parser = values::simulated_policy)]
     pub policy: Vec<PolicyChoice>,
 
     /// Seed of the times that are drawn at random; overrides the file's `seed` (default: that, else 0)

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use dis_core::api::Duration;
 use dis_core::intent::QueueType;
 use dis_core::modules::SchedulerRegistry;
+use dis_sim::study::Study;
 
 /// Where a document goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,20 @@ pub fn duration_or_zero(text: &str) -> Result<Duration, String> {
     duration(text)
 }
 
+/// `CLASS=NAME`, where the class may be `realtime` and the name that of a policy for study.
+pub fn simulated_policy(text: &str) -> Result<PolicyChoice, String> {
+    let Some((class, study)) = text.split_once('=').and_then(|(class, name)| Some((class, Study::from_name(name)?)))
+    else {
+        let and_for_study = || format!("; for realtime also {}", list(&Study::ALL.map(Study::name)));
+        return policy(text).map_err(|error| error + &and_for_study());
+    };
+    let name = study.name();
+    match QueueType::from_name(class) {
+        Some(QueueType::Realtime) => Ok(PolicyChoice { class: QueueType::Realtime, name }),
+        _ => Err(format!("`{name}` is for study, and for realtime only: write realtime={name}")),
+    }
+}
+
 /// `CLASS=NAME`.
 pub fn policy(text: &str) -> Result<PolicyChoice, String> {
     let modules = SchedulerRegistry::with_builtins();
@@ -84,6 +99,9 @@ pub fn policy(text: &str) -> Result<PolicyChoice, String> {
     };
     match modules.get(name) {
         Some(module) => Ok(PolicyChoice { class: found, name: module.name() }),
+        None if Study::from_name(name).is_some() => {
+            Err(format!("`{name}` is for study, and `dis sim` alone has it (names here: {})", names()))
+        }
         None => Err(format!("`{name}` is no policy (names: {})", names())),
     }
 }
@@ -133,6 +151,18 @@ mod tests {
         for text in ["batch", "=fair", "batch=", "Batch=fair"] {
             assert!(policy(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_simulation_has_policies_for_study() {
+        for study in Study::ALL {
+            let choice = simulated_policy(&format!("realtime={}", study.name())).unwrap();
+            assert_eq!((choice.class, choice.name), (QueueType::Realtime, study.name()));
+        }
+        assert_eq!(simulated_policy("batch=edf").unwrap().class, QueueType::Batch);
+        assert!(simulated_policy("batch=rm").unwrap_err().contains("write realtime=rm"));
+        assert!(simulated_policy("realtime=luck").unwrap_err().contains("for realtime also rm, dm, llf"));
+        assert!(policy("realtime=pd2").unwrap_err().contains("`dis sim` alone has it"));
     }
 
     #[test]

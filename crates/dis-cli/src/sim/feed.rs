@@ -1,7 +1,7 @@
 //! Carries what a simulation records into the trace.
 
 use dis_core::api::TaskId;
-use dis_sim::{Departure, Simulation, TraceEvent, TraceKind};
+use dis_sim::{Departure, Kernel, Simulation, TraceEvent, TraceKind};
 
 use super::plan::Plan;
 use crate::trace::TraceFile;
@@ -13,7 +13,7 @@ pub struct Feed(Vec<TaskId>);
 
 impl Feed {
     /// For the tasks of this simulation.
-    pub fn new(simulation: &Simulation<'_>) -> Feed {
+    pub fn new<K: Kernel>(simulation: &Simulation<'_, K>) -> Feed {
         Feed(simulation.task_ids())
     }
 

@@ -3,12 +3,14 @@
 mod feed;
 mod plan;
 mod schedule;
+mod study;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use dis_core::modules::SchedulerRegistry;
-use dis_sim::{Progress, Simulation};
+use dis_sim::study::Machine;
+use dis_sim::{Kernel, Progress, SimError, Simulation};
 
 use crate::cli::SimArgs;
 use crate::failure::Failure;
@@ -30,7 +32,22 @@ const FRAME: Duration = Duration::from_millis(100);
 /// # Errors
 /// Bad input, a workload that deadlocks, or a file that cannot be written.
 pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
-    let plan = Plan::new(args)?;
+    let mut plan = Plan::new(args)?;
+    if let Some(study) = study::chosen(args) {
+        plan.notes.push(study::check(study, args, &plan)?);
+        let machine = Machine::new(study, plan.options.cpus);
+        return simulate(args, &plan, |plan| Simulation::with_kernel(&plan.workload, &plan.options, machine));
+    }
+    let modules = modules(args)?;
+    simulate(args, &plan, |plan| Simulation::with_modules(&plan.workload, &plan.options, &modules))
+}
+
+/// Simulates on the machine that `make` makes.
+fn simulate<'p, K: Kernel>(
+    args: &SimArgs,
+    plan: &'p Plan,
+    make: impl FnOnce(&'p Plan) -> Result<Simulation<'p, K>, SimError>,
+) -> Result<ExitCode, Failure> {
     let json = JsonOutput::open(args.json.as_ref())?;
     let mut schedule = args.schedule.as_ref().map(|place| ScheduleFile::open(place, &plan.workload)).transpose()?;
     let mut trace = args.trace.as_deref().map(|path| TraceFile::create(path, 0)).transpose()?;
@@ -38,12 +55,10 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
         Interrupt::listen().map_err(|error| Failure::failed(format!("cannot listen for Ctrl-C: {error}")))?;
     plan.notes.iter().for_each(|text| note(text));
 
-    let modules = modules(args)?;
-    let mut simulation =
-        Simulation::with_modules(&plan.workload, &plan.options, &modules).map_err(|error| plan.explain(&error))?;
+    let mut simulation = make(plan).map_err(|error| plan.explain(&error))?;
     let feed = Feed::new(&simulation);
     if let Some(trace) = &mut trace {
-        feed.begin(&plan, trace);
+        feed.begin(plan, trace);
     }
     let mut line = Line::new(!args.no_progress);
     let mut drawn = Instant::now();
@@ -62,7 +77,7 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
             simulation.stop();
         } else if line.is_on() && drawn.elapsed() >= FRAME {
             drawn = Instant::now();
-            line.draw(&progress_line(&simulation, &plan));
+            line.draw(&progress_line(&simulation, plan));
         }
     }
     line.clear();
@@ -101,7 +116,7 @@ fn modules(args: &SimArgs) -> Result<SchedulerRegistry, Failure> {
     Ok(modules)
 }
 
-fn progress_line(simulation: &Simulation<'_>, plan: &Plan) -> String {
+fn progress_line<K: Kernel>(simulation: &Simulation<'_, K>, plan: &Plan) -> String {
     let seconds = |ns: u64| ns as f64 / 1e9;
     let elapsed = simulation.now().as_nanos();
     let time = match plan.options.duration {

@@ -81,6 +81,11 @@ impl Plan {
         Ok(Plan { file, workload, options, schedule_on_stdout: on_stdout(&args.schedule), notes })
     }
 
+    /// Where a task is in the file, for messages.
+    pub fn place(&self, task: &TaskSpec) -> String {
+        place(&self.file, task)
+    }
+
     /// What went wrong, for a person.
     pub fn explain(&self, error: &SimError) -> Failure {
         match error {

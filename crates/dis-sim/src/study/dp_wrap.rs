@@ -69,7 +69,11 @@ impl DpWrap {
 
 impl GlobalPolicy for DpWrap {
     fn accepts(&self, task: &SporadicTask, _start: u64) -> Result<(), &'static str> {
-        if task.deadline == task.period { Ok(()) } else { Err("dp-wrap needs deadlines equal to periods") }
+        if task.deadline == task.period {
+            Ok(())
+        } else {
+            Err("dp-wrap needs deadlines equal to periods; take llf or global-edf for others")
+        }
     }
 
     fn choose(&mut self, now: u64, tasks: &[StudyTask], _cpus: usize, chosen: &mut Vec<usize>) -> Option<u64> {

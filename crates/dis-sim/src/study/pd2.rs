@@ -73,10 +73,12 @@ fn quanta(task: &StudyTask) -> u64 {
 impl GlobalPolicy for Pd2 {
     fn accepts(&self, task: &SporadicTask, start: u64) -> Result<(), &'static str> {
         if task.deadline != task.period {
-            return Err("pd2 needs deadlines equal to periods");
+            return Err("pd2 needs deadlines equal to periods; take llf or global-edf for others");
         }
         if !task.period.as_nanos().is_multiple_of(QUANTUM) || !start.is_multiple_of(QUANTUM) {
-            return Err("pd2 needs periods and offsets in whole milliseconds, its quantum");
+            return Err(
+                "pd2 needs periods and offsets in whole milliseconds, its quantum; round them, or take dp-wrap",
+            );
         }
         Ok(())
     }
