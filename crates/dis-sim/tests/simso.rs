@@ -17,6 +17,15 @@ use serde_json::Value;
 /// Task, job, from, to, CPU; in ticks.
 type Slice = [u64; 5];
 
+/// Who makes our schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Host {
+    /// The core, with admission.
+    Product,
+    /// The machine of the policies for study, which admits everything. On one CPU, global EDF is EDF.
+    Study,
+}
+
 /// A task set and SimSo's schedule of it.
 #[derive(Debug)]
 struct Case {
@@ -61,11 +70,12 @@ impl Case {
     }
 
     /// Our schedule, or `None` if the set is not admitted.
-    fn simulate(&self) -> Option<Vec<Slice>> {
+    fn simulate(&self, host: Host) -> Option<Vec<Slice>> {
         let workload = workload(&self.text());
         let options = options(self.cpus, self.end);
-        if self.policy == "global-edf" {
-            let machine = Machine::new(Study::GlobalEdf, self.cpus);
+        if host == Host::Study {
+            let study = if self.policy == "rm" { Study::Rm } else { Study::GlobalEdf };
+            let machine = Machine::new(study, self.cpus);
             let mut simulation = Simulation::with_kernel(&workload, &options, machine).unwrap();
             simulation.run().unwrap();
             return Some(slices(&simulation.take_schedule()));
@@ -130,11 +140,11 @@ struct Count {
     differ: usize,
 }
 
-fn compare(policy: &str, cpus: usize) -> Count {
+fn compare(policy: &str, cpus: usize, host: Host) -> Count {
     let mut count = Count::default();
     for case in cases().iter().filter(|case| case.policy == policy && case.cpus == cpus) {
         count.sets += 1;
-        let Some(ours) = case.simulate() else {
+        let Some(ours) = case.simulate(host) else {
             count.refused += 1;
             continue;
         };
@@ -150,27 +160,33 @@ fn compare(policy: &str, cpus: usize) -> Count {
         assert!(case.tie.is_some_and(|tie| first.is_some_and(|first| tie <= first)), "{case:?}\n{ours:?}");
         count.differ += 1;
     }
-    println!("{policy} on {cpus}: {count:?}");
+    println!("{policy} on {cpus}, {host:?}: {count:?}");
     count
 }
 
 #[test]
 fn edf() {
-    let count = compare("edf", 1);
+    let count = compare("edf", 1, Host::Product);
+    assert!(count.sets > 20 && count.refused < count.sets / 2 && count.ties > 10, "{count:?}");
     assert_eq!(count.differ, 0, "equal deadlines are served in the same order");
+    let count = compare("edf", 1, Host::Study);
+    assert_eq!((count.refused, count.differ), (0, 0));
 }
 
 #[test]
 fn rate_monotonic() {
-    let count = compare("rm", 1);
+    let count = compare("rm", 1, Host::Product);
+    assert!(count.sets > 20 && count.refused < count.sets / 2, "{count:?}");
     assert_eq!((count.ties, count.differ), (0, 0), "no two periods are equal");
+    let count = compare("rm", 1, Host::Study);
+    assert_eq!((count.refused, count.ties, count.differ), (0, 0, 0));
 }
 
 /// Several CPUs that share a queue: CPU for CPU the same, ties and all.
 #[test]
 fn global_edf() {
     for cpus in [2, 4] {
-        let count = compare("global-edf", cpus);
+        let count = compare("global-edf", cpus, Host::Study);
         assert!(count.sets > 20 && count.ties > 10, "{count:?}");
         assert_eq!((count.refused, count.differ), (0, 0), "equal deadlines are served in the same order");
     }
