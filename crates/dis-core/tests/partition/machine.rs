@@ -11,6 +11,8 @@ use crate::common::rng::Rng;
 pub struct Task {
     pub task: SporadicTask,
     pub pieces: Vec<Piece>,
+    /// A reservation: its windows are the clock's; it may wake in one, and has then its share of the rest.
+    pub reservation: bool,
 }
 
 impl Task {
@@ -22,7 +24,7 @@ impl Task {
             }
             Assignment::Split(pieces) => pieces.clone(),
         };
-        Task { task, pieces }
+        Task { task, pieces, reservation: false }
     }
 }
 
@@ -66,15 +68,71 @@ impl Rival for Nobody {
     }
 }
 
+/// System and the lower classes, as the arbiter lets them: System runs at once, for so much of each window; the lower classes
+/// always have something to do, and get what System and EDF leave of the cap.
+pub struct Classes {
+    window: u64,
+    cap: u64,
+    /// For each CPU: System's share, and what of this window System and all above the lower classes have used.
+    cpus: Vec<(u64, u64, u64)>,
+    /// When in a window System begins to want the CPU.
+    begins: u64,
+}
+
+impl Classes {
+    pub fn new(window: u64, cap: u64, system: Vec<u64>) -> Classes {
+        Classes { window, cap, cpus: system.into_iter().map(|share| (share, 0, 0)).collect(), begins: 0 }
+    }
+}
+
+impl Rival for Classes {
+    fn takes(&mut self, cpu: usize, now: u64, wanted: bool, rng: &mut Rng) -> bool {
+        let at = now % self.window;
+        if at == 0 && cpu == 0 {
+            self.cpus.iter_mut().for_each(|(_, system, high)| (*system, *high) = (0, 0));
+            self.begins = if rng.chance(500) { 0 } else { rng.below(self.window) };
+        }
+        let (share, system, high) = &mut self.cpus[cpu];
+        // Late enough for the last tick of the window, so that it goes on in the next one.
+        let begins = if self.begins == 0 { 0 } else { self.begins.min(self.window - (*share).min(self.window)) };
+        if *high >= self.cap {
+            return true;
+        }
+        let takes = at >= begins && *system < *share;
+        *system += u64::from(takes);
+        *high += u64::from(takes || wanted);
+        takes
+    }
+}
+
 /// Runs `tasks` on `cpus` CPUs for `ticks`; ties go to the lower index. The first miss, if there is one.
 pub fn run(tasks: &[Task], cpus: usize, ticks: u64, load: Load, rival: &mut impl Rival, rng: &mut Rng) -> Option<Miss> {
     let mut next: Vec<u64> = tasks
         .iter()
-        .map(|task| if load == Load::Full { 0 } else { rng.below(2 * task.task.period.as_nanos()) })
+        .map(|task| {
+            let full = load == Load::Full || task.reservation;
+            if full { 0 } else { rng.below(2 * task.task.period.as_nanos()) }
+        })
         .collect();
     let mut jobs: Vec<VecDeque<Job>> = vec![VecDeque::new(); tasks.len()];
     for now in 0..ticks {
-        for (i, Task { task, pieces }) in tasks.iter().enumerate() {
+        for (i, Task { task, pieces, reservation }) in tasks.iter().enumerate() {
+            if *reservation {
+                if next[i] == now {
+                    let window = task.period.as_nanos();
+                    let late = if load == Load::Random && rng.chance(500) { rng.below(window) } else { 0 };
+                    let left = task.wcet.as_nanos() * (window - late) / window;
+                    // Who woke late has not been promised the window's rest.
+                    if jobs[i].pop_front().is_some_and(|job| job.ready == job.release) {
+                        return Some(Miss { task: i, piece: 0, at: now });
+                    }
+                    if left > 0 {
+                        jobs[i].push_back(Job { release: now, ready: now + late, left, piece: 0, budget: left });
+                    }
+                    next[i] = now + window;
+                }
+                continue;
+            }
             if next[i] == now {
                 let (wcet, jitter) = (task.wcet.as_nanos(), task.jitter.as_nanos());
                 let random = load == Load::Random;

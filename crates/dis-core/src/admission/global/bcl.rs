@@ -14,7 +14,7 @@ use super::interference::with_deadlines_in;
 ///
 /// Assumptions: those of [`global`](super). O(n²).
 pub fn bcl(tasks: &[SporadicTask], cpus: usize) -> bool {
-    if cpus == 0 || !tasks.iter().all(SporadicTask::is_valid) {
+    if cpus == 0 || !tasks.iter().all(super::is_covered) {
         return tasks.is_empty();
     }
     tasks.iter().enumerate().all(|(k, task)| {

@@ -15,7 +15,7 @@ const POINT: u32 = 64;
 /// Assumptions: those of [`global`](super). O(n). Sums are rounded up by less than n·2⁻⁶⁴; near the bound, they are compared
 /// exactly while 128 bits hold the common denominator. Beyond, a set within that rounding of the bound is rejected.
 pub fn gfb(tasks: &[SporadicTask], cpus: usize) -> bool {
-    if cpus == 0 || !tasks.iter().all(SporadicTask::is_valid) {
+    if cpus == 0 || !tasks.iter().all(super::is_covered) {
         return tasks.is_empty();
     }
     let Some(heaviest) = tasks.iter().map(density).reduce(larger) else { return true };
@@ -111,6 +111,7 @@ mod tests {
         assert!(!gfb(&[task(1, 4, 4)], 0));
         assert!(!gfb(&[task(3, 2, 4)], 4));
         assert!(!gfb(&[task(0, 2, 4)], 4));
+        assert!(!gfb(&[task(1, 2, 4).with_section(Duration::from_nanos(1))], 4));
     }
 
     #[test]

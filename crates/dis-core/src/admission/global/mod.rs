@@ -10,7 +10,8 @@
 //!    not used. A job runs on one CPU at a time and does not suspend itself.
 //! 3. Priority is the absolute deadline (release + deadline, whatever the jitter); ties are broken in any way that does not
 //!    change while a job is ready.
-//! 4. Preemption and migration cost nothing, or their cost is in the wcet; nothing is non-preemptible.
+//! 4. Preemption and migration cost nothing, or their cost is in the wcet; nothing is non-preemptible: sets with sections
+//!    ([`SporadicTask::section`]) are rejected.
 //! 5. Time is discrete: all times are whole nanoseconds, and the scheduler decides at whole nanoseconds.
 
 mod bcl;
@@ -61,4 +62,9 @@ impl GlobalTest {
 /// The first test, cheapest first, that accepts `tasks` under global EDF on `cpus` CPUs; `None` if all reject.
 pub fn accepted_by(tasks: &[SporadicTask], cpus: usize) -> Option<GlobalTest> {
     GlobalTest::ALL.into_iter().find(|test| test.accepts(tasks, cpus))
+}
+
+/// Whether the tests' assumptions hold for a task.
+fn is_covered(task: &SporadicTask) -> bool {
+    task.is_valid() && task.section.is_zero()
 }

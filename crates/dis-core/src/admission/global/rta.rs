@@ -42,7 +42,7 @@ impl ResponseBound {
 /// more pessimistic. Whatever [`bcl`](super::bcl) accepts is accepted, unless n² alone exceeds the terms.
 pub fn rta(tasks: &[SporadicTask], cpus: usize) -> Vec<ResponseBound> {
     let mut bounds = alloc::vec![ResponseBound::Unknown; tasks.len()];
-    if cpus == 0 || !tasks.iter().all(SporadicTask::is_valid) {
+    if cpus == 0 || !tasks.iter().all(super::is_covered) {
         return bounds;
     }
     let mut slacks = alloc::vec![0; tasks.len()];

@@ -19,9 +19,9 @@ use crate::optimizer::Limits;
 /// Tasks come and go one by one; what is placed stays where it is. Deterministic: the same calls give the same places.
 #[derive(Debug, Clone)]
 pub struct Admission {
-    pub(super) rules: Rules,
-    pub(super) cpus: Vec<CpuBook>,
-    pub(super) admitted: BTreeMap<TaskId, Entry>,
+    rules: Rules,
+    cpus: Vec<CpuBook>,
+    admitted: BTreeMap<TaskId, Entry>,
     max_splits: usize,
     splits: usize,
 }
@@ -75,9 +75,6 @@ impl Admission {
     /// # Errors
     /// A [`Rejection`]; nothing has changed then.
     pub fn admit(&mut self, id: TaskId, request: Request) -> Result<&Assignment, Rejection> {
-        if self.admitted.contains_key(&id) {
-            return Err(Rejection { task: id, reason: RejectReason::Known });
-        }
         self.place(id, request, None)
     }
 
@@ -110,31 +107,70 @@ impl Admission {
     }
 
     fn place(&mut self, id: TaskId, request: Request, preferred: Option<usize>) -> Result<&Assignment, Rejection> {
-        let reject = |reason| Err(Rejection { task: id, reason });
-        if !request.task.is_valid() {
-            return reject(RejectReason::Invalid);
-        }
-        let allowed = self.allowed(&request);
-        if allowed.is_empty() {
-            return reject(RejectReason::NoCpu);
-        }
-        let part = self.part(&request);
+        let allowed = self.check(id, &request)?;
+        let assignment = self
+            .whole(&request, &allowed, preferred)
+            .or_else(|| self.split(&request, &allowed))
+            .ok_or_else(|| self.no_room(id, &request, &allowed))?;
+        Ok(self.enter(id, Entry { request, assignment }))
+    }
+
+    /// Admits a task on the first CPU that takes it whole.
+    pub(super) fn admit_whole(&mut self, id: TaskId, request: Request) -> Result<&Assignment, Rejection> {
+        let allowed = self.check(id, &request)?;
+        let whole = self.whole(&request, &allowed, None);
+        let assignment = whole.ok_or_else(|| self.no_room(id, &request, &allowed))?;
+        Ok(self.enter(id, Entry { request, assignment }))
+    }
+
+    /// The CPUs of the request that this machine has.
+    pub(super) fn allowed(&self, request: &Request) -> CpuMask {
+        request.affinity.intersection(&CpuMask::first(self.cpus.len()))
+    }
+
+    /// The same, if the request is one that makes sense.
+    pub(super) fn check(&self, id: TaskId, request: &Request) -> Result<CpuMask, Rejection> {
+        let allowed = self.allowed(request);
+        let reason = match request {
+            _ if self.admitted.contains_key(&id) => RejectReason::Known,
+            _ if !request.task.is_valid() => RejectReason::Invalid,
+            _ if allowed.is_empty() => RejectReason::NoCpu,
+            _ => return Ok(allowed),
+        };
+        Err(Rejection { task: id, reason })
+    }
+
+    /// The first CPU that takes all of a task, `preferred` before the others.
+    pub(super) fn whole(
+        &mut self,
+        request: &Request,
+        allowed: &CpuMask,
+        preferred: Option<usize>,
+    ) -> Option<Assignment> {
+        let part = self.part(request);
         let first = preferred.filter(|&cpu| allowed.contains(cpu));
-        let whole = first.into_iter().chain(allowed.iter()).find(|&cpu| self.cpus[cpu].fits(&self.rules, &part));
-        if let Some(cpu) = whole {
-            return Ok(self.enter(id, Entry { request, assignment: Assignment::Whole(cpu) }));
+        first
+            .into_iter()
+            .chain(allowed.iter())
+            .find(|&cpu| self.cpus[cpu].fits(&self.rules, &part))
+            .map(Assignment::Whole)
+    }
+
+    /// What the utilisations leave of all CPUs together, 64 bits behind the point.
+    pub(super) fn room(&self) -> u128 {
+        self.cpus.iter().map(|book| book.room(&self.rules)).sum()
+    }
+
+    /// Pieces of a task, if it and the number of splits allow that.
+    fn split(&mut self, request: &Request, allowed: &CpuMask) -> Option<Assignment> {
+        if !request.is_divisible() || self.splits >= self.max_splits {
+            return None;
         }
-        if request.is_divisible()
-            && self.splits < self.max_splits
-            && let Some(pieces) = split(&mut self.cpus, &self.rules, &request.task, &allowed)
-        {
-            return Ok(self.enter(id, Entry { request, assignment: Assignment::Split(pieces) }));
-        }
-        reject(RejectReason::NoRoom(self.shortfall(id, &part, &allowed)))
+        split(&mut self.cpus, &self.rules, &request.task, allowed).map(Assignment::Split)
     }
 
     /// Enters a task where `entry` says, whether it fits or not.
-    fn enter(&mut self, id: TaskId, entry: Entry) -> &Assignment {
+    pub(super) fn enter(&mut self, id: TaskId, entry: Entry) -> &Assignment {
         self.splits += usize::from(entry.assignment.is_split());
         match self.part(&entry.request) {
             part @ Part::Reservation(_) => self.cpus[entry.assignment.first_cpu()].add(&self.rules, id, &part),
@@ -147,25 +183,21 @@ impl Admission {
         &self.admitted.entry(id).insert_entry(entry).into_mut().assignment
     }
 
-    /// Where the task stands that fits nowhere: on the CPU that is used least.
-    fn shortfall(&mut self, id: TaskId, part: &Part, allowed: &CpuMask) -> Shortfall {
+    /// What to say of a task that fits nowhere: how it stands on the CPU that is used least.
+    fn no_room(&mut self, id: TaskId, request: &Request, allowed: &CpuMask) -> Rejection {
+        let part = self.part(request);
         let used = |cpu: &usize| self.cpus[*cpu].sums().utilisation.high;
         let cpu = allowed.iter().min_by_key(used).unwrap_or(0);
-        let verdict = self.cpus[cpu].verdict(&self.rules, part);
-        let late = match (part, &verdict) {
+        let verdict = self.cpus[cpu].verdict(&self.rules, &part);
+        let late = match (&part, &verdict) {
             (Part::Task(task), Verdict::Overload(overload)) => self.cpus[cpu].late(id, task, overload),
             _ => None,
         };
-        Shortfall { cpu, verdict, late }
-    }
-
-    /// The CPUs of the request that this machine has.
-    pub(super) fn allowed(&self, request: &Request) -> CpuMask {
-        request.affinity.intersection(&CpuMask::first(self.cpus.len()))
+        Rejection { task: id, reason: RejectReason::NoRoom(Shortfall { cpu, verdict, late }) }
     }
 
     /// What a request means for a CPU that takes it whole. Only parts of the caps' own windows count as reservations.
-    pub(super) fn part(&self, request: &Request) -> Part {
+    fn part(&self, request: &Request) -> Part {
         match (request.claim, &self.rules.limits) {
             (Claim::Reservation, Some(limits)) if request.task.period == limits.window => {
                 Part::Reservation(request.task.wcet)

@@ -2,10 +2,13 @@
 
 use alloc::vec::Vec;
 
+use super::linear::{self, Line};
 use super::reserved;
 use super::rules::{Rules, WORK};
 use super::sums::Sums;
-use crate::admission::{Overload, SporadicTask, Supply, TaskSet, Verdict, edf};
+use super::witness::Witnesses;
+use crate::admission::utilisation::rate;
+use crate::admission::{Overload, SporadicTask, Supply, TaskSet, Undecided, Verdict, edf};
 use crate::api::{Duration, TaskId};
 
 /// What a task wants of one CPU: all of it, a piece of it, or its reservation.
@@ -17,14 +20,30 @@ pub(super) enum Part {
     Reservation(Duration),
 }
 
-/// The book of one CPU. Questions take O(1) where sums decide, else one run of QPA.
+impl Part {
+    fn task(&self) -> Option<&SporadicTask> {
+        match self {
+            Part::Task(task) => Some(task),
+            Part::Reservation(_) => None,
+        }
+    }
+}
+
+/// The book of one CPU. A question is answered by the first that can: sums, in O(1); intervals in which tasks did not fit before,
+/// in O(1); lines above the demand, in O(n); else QPA. QPA takes ever longer the closer the utilisation is to the supply; where it
+/// has given up, nothing is admitted closer than that and half as much again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CpuBook {
+    /// In ascending order of deadline - jitter.
     tasks: Vec<SporadicTask>,
-    /// Whose the task at the same place is.
+    /// Of the task at the same place: whose it is, and its line.
     owners: Vec<TaskId>,
+    lines: Vec<Line>,
     reservations: Vec<(TaskId, Duration)>,
     sums: Sums,
+    witnesses: Witnesses,
+    /// How much of the CPU, 64 bits behind the point, must be left so that QPA is asked: 0 until it has given up.
+    margin: u128,
 }
 
 impl CpuBook {
@@ -36,60 +55,85 @@ impl CpuBook {
         &self.tasks
     }
 
-    /// Puts `part` here, whether it fits or not. O(1).
+    /// Puts `part` here, whether it fits or not. O(n).
     pub fn add(&mut self, rules: &Rules, owner: TaskId, part: &Part) {
         self.sums = with(self.sums, rules, part);
-        match *part {
+        match part {
             Part::Task(task) => {
-                self.tasks.push(task);
-                self.owners.push(owner);
+                let line = Line::of(task);
+                let at = self.place_of(&line);
+                self.tasks.insert(at, *task);
+                self.owners.insert(at, owner);
+                self.lines.insert(at, line);
+                self.witnesses.add(task);
             }
-            Part::Reservation(budget) => self.reservations.push((owner, budget)),
+            Part::Reservation(budget) => self.reservations.push((owner, *budget)),
         }
     }
 
     /// Takes what belongs to `owner` away. O(n).
     pub fn remove(&mut self, rules: &Rules, owner: TaskId) {
-        let mut others = self.owners.iter().map(|&other| other != owner);
-        self.tasks.retain(|_| others.next().unwrap_or(true));
+        let mut stays = self.owners.iter().map(|&other| other != owner);
+        self.tasks.retain(|_| stays.next().unwrap_or(true));
+        let mut stays = self.owners.iter().map(|&other| other != owner);
+        self.lines.retain(|_| stays.next().unwrap_or(true));
         self.owners.retain(|&other| other != owner);
         self.reservations.retain(|&(other, _)| other != owner);
+        self.witnesses = Witnesses::default();
+        self.margin = 0;
         let tasks = self.tasks.iter().map(|&task| Part::Task(task));
         let reservations = self.reservations.iter().map(|&(_, budget)| Part::Reservation(budget));
         self.sums = tasks.chain(reservations).fold(Sums::default(), |sums, part| with(sums, rules, &part));
     }
 
-    /// Whether `part` fits beside what is here, with the least share of System.
-    pub fn fits(&mut self, rules: &Rules, part: &Part) -> bool {
+    /// What the analysis says about `part` beside what is here, with the least share of System.
+    pub fn verdict(&mut self, rules: &Rules, part: &Part) -> Verdict {
         let sums = with(self.sums, rules, part);
-        self.decide(rules, rules.floor(), &sums, Some(part))
+        self.decide(rules, rules.floor(), &sums, part.task())
+    }
+
+    /// Whether `part` fits.
+    pub fn fits(&mut self, rules: &Rules, part: &Part) -> bool {
+        self.verdict(rules, part).is_schedulable()
     }
 
     /// Whether what is here holds if System may use `system` per mille of each window.
     pub fn holds(&mut self, rules: &Rules, system: u16) -> bool {
         let sums = self.sums;
-        self.decide(rules, system, &sums, None)
+        self.decide(rules, system, &sums, None).is_schedulable()
     }
 
-    fn decide(&mut self, rules: &Rules, system: u16, sums: &Sums, part: Option<&Part>) -> bool {
-        if reserved::overload(rules, system, sums).is_some() {
-            return false;
-        }
-        let supply = rules.supply(system, sums.load);
-        sums.decide(&supply).unwrap_or_else(|| self.analyse(rules, supply, sums, part).is_schedulable())
-    }
-
-    /// What the analysis says about `part` beside what is here.
-    pub fn verdict(&mut self, rules: &Rules, part: &Part) -> Verdict {
-        let sums = with(self.sums, rules, part);
-        if let Some(overload) = reserved::overload(rules, rules.floor(), &sums) {
+    fn decide(&mut self, rules: &Rules, system: u16, sums: &Sums, task: Option<&SporadicTask>) -> Verdict {
+        if let Some(overload) = reserved::overload(rules, system, sums) {
             return Verdict::Overload(overload);
         }
-        let supply = rules.supply(rules.floor(), sums.load);
-        match sums.decide(&supply) {
-            Some(true) => Verdict::Schedulable,
-            _ => self.analyse(rules, supply, &sums, Some(part)),
-        }
+        let supply = rules.supply(system, sums.load);
+        sums.decide(&supply).unwrap_or_else(|| self.analyse(rules, supply, sums, task))
+    }
+
+    /// What the utilisation leaves of the CPU, less what must be left so that QPA is asked; 64 bits behind the point.
+    pub fn room(&self, rules: &Rules) -> u128 {
+        let supply = rules.supply(rules.floor(), self.sums.load);
+        rate(&supply).high.saturating_sub(self.sums.utilisation.low).saturating_sub(self.margin)
+    }
+
+    /// The first deadline after `t` of `task` or what is here, if all become ready at 0. O(n).
+    pub fn next_deadline(&self, task: &SporadicTask, t: u64) -> Option<u64> {
+        let next = |task: &SporadicTask| match t.checked_sub(task.effective_deadline()) {
+            Some(since) => t.checked_add(task.period.as_nanos() - since % task.period.as_nanos()),
+            None => Some(task.effective_deadline()),
+        };
+        self.tasks.iter().chain([task]).filter_map(next).min()
+    }
+
+    /// Whether demand exceeds supply in an interval of `t`, with `task` and the least share of System. Leaves out sections, and
+    /// the line of reservations. O(n).
+    pub fn overload(&self, rules: &Rules, task: &SporadicTask, t: u64) -> Option<Overload> {
+        let supply = rules.supply(rules.floor(), self.sums.with_task(rules, task).load);
+        let demand = edf::demand(&self.tasks, t).saturating_add(edf::demand(core::slice::from_ref(task), t));
+        let (interval, demand) = (Duration::from_nanos(t), Duration::from_nanos(demand));
+        let supply = supply.within(interval);
+        (demand > supply).then_some(Overload { interval, demand, supply })
     }
 
     /// Whose deadline is at the end of the interval at which `task` fails here: its own, or that of one that is here.
@@ -102,12 +146,40 @@ impl CpuBook {
         core::iter::once((task, owner)).chain(here).find(|(task, _)| due(task)).map(|(_, owner)| owner)
     }
 
-    fn analyse(&mut self, rules: &Rules, supply: Supply, sums: &Sums, part: Option<&Part>) -> Verdict {
-        if let Some(Part::Task(task)) = part {
-            self.tasks.push(*task);
+    fn place_of(&self, line: &Line) -> usize {
+        self.lines.partition_point(|other| other.deadline <= line.deadline)
+    }
+
+    fn below_the_lines(&self, sums: &Sums, supply: &Supply, task: Option<&SporadicTask>) -> bool {
+        let line = task.map(Line::of);
+        let (before, behind) = self.lines.split_at(line.as_ref().map_or(0, |line| self.place_of(line)));
+        linear::holds(before.iter().chain(&line).chain(behind), sums, supply)
+    }
+
+    fn analyse(&mut self, rules: &Rules, supply: Supply, sums: &Sums, task: Option<&SporadicTask>) -> Verdict {
+        if let Some(overload) = self.witnesses.overload(task, sums, &supply) {
+            return Verdict::Overload(overload);
         }
-        let (demand, supply) = reserved::demand(rules, supply, sums);
-        self.tasks.extend(demand);
+        let left = rate(&supply).high.saturating_sub(sums.utilisation.low);
+        if left < self.margin {
+            return Verdict::Undecided(Undecided::Work);
+        }
+        if self.below_the_lines(sums, &supply, task) {
+            return Verdict::Schedulable;
+        }
+        let verdict = self.ask(rules, supply, sums, task);
+        match verdict {
+            Verdict::Overload(overload) => self.witnesses.remember(&self.tasks, overload.interval),
+            Verdict::Undecided(_) => self.margin = left + left / 2 + 1,
+            Verdict::Schedulable | Verdict::Overutilised { .. } => {}
+        }
+        verdict
+    }
+
+    fn ask(&mut self, rules: &Rules, supply: Supply, sums: &Sums, task: Option<&SporadicTask>) -> Verdict {
+        self.tasks.extend(task);
+        let (reserved, supply) = reserved::demand(rules, supply, sums);
+        self.tasks.extend(reserved);
         let set = TaskSet::new(&self.tasks, supply).with_locking(rules.locking).with_work(WORK);
         let verdict = edf::test(&set);
         self.tasks.truncate(self.owners.len());

@@ -9,13 +9,16 @@
 mod assignment;
 mod book;
 mod cpu;
+mod linear;
 mod piece;
+mod plan;
 mod rejection;
 mod request;
 mod reserved;
 mod rules;
 mod split;
 mod sums;
+mod witness;
 
 pub use assignment::{Assignment, Piece};
 pub use book::Admission;

@@ -2,12 +2,16 @@
 
 use super::cpu::{CpuBook, Part};
 use super::rules::Rules;
-use crate::admission::utilisation::{ONE, rate};
-use crate::admission::{SporadicTask, Verdict};
+use crate::admission::utilisation::ONE;
+use crate::admission::{Overload, SporadicTask, Verdict, edf};
 use crate::api::Duration;
 
-/// QPA runs for one piece before the search gives up on the exact size.
-const MAX_STEPS: usize = 40;
+/// QPA runs for one piece before the search gives up.
+const MAX_STEPS: usize = 12;
+/// How many of them seek the largest size; the others come down faster.
+const EXACT_STEPS: usize = 6;
+/// Intervals that are looked at before, shortest first.
+const SHORT_INTERVALS: usize = 200;
 
 /// A piece with no more laxity than the CPU needs: alone on it, it would just be finished by its deadline. On a whole CPU,
 /// without sections, the deadline is the budget: C = D.
@@ -18,37 +22,60 @@ pub(super) struct Cut {
     pub deadline: Duration,
 }
 
-/// The largest piece of at most `most` that fits on `cpu`; `None` if not even one of 1 ns does.
+/// The largest piece that fits on `cpu`, above `least` and of at most `most`; `None` if there is none.
 ///
 /// If a size fits, so does any smaller one: the same schedule, with the end of each piece left out, meets the earlier
-/// deadline (on a whole CPU; elsewhere, what is found is tested all the same). So each QPA run that fails, at an interval in which
-/// n jobs of the piece are due, bounds the size: what is left there beside the others, divided by n. Those bounds fall to
-/// the largest size that fits (Burns et al. 2012, section 4, derive it in the same way).
-pub(super) fn largest(cpu: &mut CpuBook, rules: &Rules, task: &SporadicTask, most: Duration) -> Option<Cut> {
+/// deadline (on a whole CPU; elsewhere, what is found is tested all the same). So each interval with too much demand, in
+/// which n jobs of the piece are due, bounds the size: by what is left there beside the others, divided by n. Those bounds
+/// fall to the largest size that fits. Most come from short intervals, which are looked at first; QPA finds the others
+/// (Burns et al. 2012, section 4, derive the size in QPA in the same way).
+pub(super) fn largest(
+    cpu: &mut CpuBook,
+    rules: &Rules,
+    task: &SporadicTask,
+    least: Duration,
+    most: Duration,
+) -> Option<Cut> {
+    let least = least.as_nanos();
     let mut size = most.as_nanos().min(left(cpu, rules, task));
-    for _ in 0..MAX_STEPS {
-        let cut = cut(cpu, rules, task, Duration::from_nanos(size)).filter(|_| size > 0)?;
+    let mut t = 0;
+    for _ in 0..SHORT_INTERVALS {
+        let cut = cut(cpu, rules, task, Duration::from_nanos(size)).filter(|_| size > least)?;
+        let piece = as_task(&cut, task);
+        let Some(next) = cpu.next_deadline(&piece, t) else { break };
+        match cpu.overload(rules, &piece, next) {
+            Some(overload) => size = bound(&piece, &overload),
+            None => t = next,
+        }
+    }
+    for step in 0..MAX_STEPS {
+        let cut = cut(cpu, rules, task, Duration::from_nanos(size)).filter(|_| size > least)?;
         let piece = as_task(&cut, task);
         size = match cpu.verdict(rules, &Part::Task(piece)) {
-            Verdict::Overload(overload) => {
-                let jobs = crate::admission::edf::demand(&[piece], overload.interval.as_nanos()) / size;
-                // No job of the piece is due there: others fail, because it may use up the cap with them.
-                let jobs = jobs.max(1);
-                size.saturating_sub(overload.excess().as_nanos().div_ceil(jobs))
-            }
             Verdict::Schedulable => return Some(cut),
-            Verdict::Overutilised { .. } | Verdict::Undecided(_) => size - size.div_ceil(64),
+            // Exact while that leads somewhere soon.
+            Verdict::Overload(overload) if step < EXACT_STEPS => bound(&piece, &overload),
+            Verdict::Overload(overload) => bound(&piece, &overload).min(size - size.div_ceil(4)),
+            // The margin has grown.
+            Verdict::Undecided(_) => left(cpu, rules, task).min(size - 1),
+            // Lower classes take the cap's remainder, which was not reckoned with.
+            Verdict::Overutilised { .. } => size - size.div_ceil(64),
         };
     }
     None
 }
 
-/// What the utilisation of `cpu` leaves for the wcet of `task`, ns, less a ten-thousandth: with all of it, QPA may have to look at
-/// very long intervals.
-fn left(cpu: &CpuBook, rules: &Rules, task: &SporadicTask) -> u64 {
-    let supply = rules.supply(rules.floor(), Duration::ZERO);
-    let free = rate(&supply).high.saturating_sub(cpu.sums().utilisation.low);
-    let size = ((free.min(ONE - 1) * u128::from(task.period.as_nanos())) >> 64) as u64;
+/// The largest size of `piece` with which this overload may not be one.
+fn bound(piece: &SporadicTask, overload: &Overload) -> u64 {
+    let size = piece.wcet.as_nanos();
+    let jobs = edf::demand(&[*piece], overload.interval.as_nanos()) / size;
+    // If no job of the piece is due there, others fail because it may use up the cap with them.
+    size.saturating_sub(overload.excess().as_nanos().div_ceil(jobs.max(1)))
+}
+
+/// What the utilisation of `cpu` leaves for the wcet of `task`, ns, less a ten-thousandth and the margin that QPA wants there.
+pub(super) fn left(cpu: &CpuBook, rules: &Rules, task: &SporadicTask) -> u64 {
+    let size = ((cpu.room(rules).min(ONE - 1) * u128::from(task.period.as_nanos())) >> 64) as u64;
     size - size / 10_000
 }
 

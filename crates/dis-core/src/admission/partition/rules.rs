@@ -7,9 +7,9 @@ use crate::optimizer::Limits;
 /// The least share that System is left on every CPU, per mille of the window.
 pub const SYSTEM_FLOOR: u16 = 10;
 
-/// Evaluations of one task's demand that one question about one CPU may take: a millisecond. Sets that need more are within
-/// a ten-thousandth of the supply, and count as not schedulable.
-pub(super) const WORK: u64 = 200_000;
+/// Evaluations of one task's demand that one question about one CPU may take: a quarter of a millisecond. Sets that need more
+/// are within a thousandth of the supply, or less, and count as not schedulable.
+pub(super) const WORK: u64 = 50_000;
 
 /// What Realtime gets of each CPU, and how it is asked.
 #[derive(Debug, Clone, Copy)]

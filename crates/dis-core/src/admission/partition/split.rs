@@ -5,6 +5,7 @@
 //! pieces never overlap in time, as each is released when the one before is due.
 
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use super::assignment::Piece;
 use super::cpu::{CpuBook, Part};
@@ -12,6 +13,13 @@ use super::piece::{self, Cut};
 use super::rules::Rules;
 use crate::admission::SporadicTask;
 use crate::api::{CpuMask, Duration};
+
+/// Most pieces of one task: each is a migration a job.
+const MAX_PIECES: usize = 6;
+/// A first piece that is less than this part of the wcet is not worth a migration.
+const LEAST_PART: u64 = 64;
+/// Of how many CPUs a first piece is sought, those that have most left.
+const MAX_SEARCHED: usize = 16;
 
 /// What is left of a task behind the pieces that are placed.
 #[derive(Debug, Clone, Copy)]
@@ -41,31 +49,27 @@ impl Rest {
 /// Cuts `task` into pieces for the CPUs of `allowed`; `None` if that is not possible.
 ///
 /// Of the CPUs that take a first piece, the one that takes the largest is tried first, and the rest goes whole to the first
-/// CPU that takes it. If no two CPUs do, the largest piece is taken, and the rest is cut again. Each CPU gets at most one piece.
-/// O(m²) questions to CPUs for a piece, m the number of CPUs.
+/// CPU that takes it. If no two CPUs do, the largest piece is taken, and the rest is cut again, up to six pieces. Each CPU gets at
+/// most one. At most 80 searches for a size, and O(m) questions for each, m the number of CPUs.
 pub(super) fn split(cpus: &mut [CpuBook], rules: &Rules, task: &SporadicTask, allowed: &CpuMask) -> Option<Vec<Piece>> {
     let mut free: Vec<usize> = allowed.iter().filter(|&cpu| cpu < cpus.len()).collect();
+    let room = free.iter().map(|&cpu| piece::left(&cpus[cpu], rules, task)).fold(0u64, u64::saturating_add);
+    if room < task.wcet.as_nanos() {
+        return None;
+    }
     let mut rest = Rest { task: *task, offset: Duration::ZERO };
     let mut pieces: Vec<Piece> = Vec::new();
-    while free.len() > 1 {
-        let mut cuts: Vec<(usize, Cut, Rest)> = free
-            .iter()
-            .filter_map(|&cpu| {
-                let most = rest.task.wcet - Duration::from_nanos(1);
-                let cut = piece::largest(&mut cpus[cpu], rules, &rest.task, most)?;
-                let useful = cut.budget > rules.per_piece;
-                Some((cpu, cut, rest.behind(&cut, rules).filter(|_| useful)?))
-            })
-            .collect();
-        cuts.sort_by_key(|&(cpu, cut, _)| (core::cmp::Reverse(cut.budget), cpu));
+    while free.len() > 1 && pieces.len() + 1 < MAX_PIECES {
+        let mut cuts = first_pieces(cpus, rules, &rest, &free);
+        cuts.sort_by_key(|&(cpu, cut, _)| (Reverse(cut.budget), cpu));
         for (cpu, cut, behind) in &cuts {
             let last = Part::Task(behind.task);
-            let Some(end) = free.iter().copied().find(|&end| end != *cpu && cpus[end].fits(rules, &last)) else {
-                continue;
-            };
-            pieces.push(rest.piece(*cpu, cut.budget, cut.deadline));
-            pieces.push(behind.piece(end, behind.task.wcet, behind.task.deadline));
-            return Some(pieces);
+            let end = free.iter().copied().find(|&end| end != *cpu && cpus[end].fits(rules, &last));
+            if let Some(end) = end {
+                pieces.push(rest.piece(*cpu, cut.budget, cut.deadline));
+                pieces.push(behind.piece(end, behind.task.wcet, behind.task.deadline));
+                return Some(pieces);
+            }
         }
         let &(cpu, cut, behind) = cuts.first()?;
         pieces.push(rest.piece(cpu, cut.budget, cut.deadline));
@@ -73,4 +77,20 @@ pub(super) fn split(cpus: &mut [CpuBook], rules: &Rules, task: &SporadicTask, al
         rest = behind;
     }
     None
+}
+
+/// For CPUs that take a first piece of `rest` of some size: the largest, and what is left behind it.
+fn first_pieces(cpus: &mut [CpuBook], rules: &Rules, rest: &Rest, free: &[usize]) -> Vec<(usize, Cut, Rest)> {
+    let most = rest.task.wcet - Duration::from_nanos(1);
+    let least = Duration::from_nanos(rest.task.wcet.as_nanos() / LEAST_PART).max(rules.per_piece);
+    let mut roomy: Vec<usize> = free.to_vec();
+    roomy.sort_by_key(|&cpu| (Reverse(piece::left(&cpus[cpu], rules, &rest.task)), cpu));
+    roomy.truncate(MAX_SEARCHED);
+    roomy
+        .into_iter()
+        .filter_map(|cpu| {
+            let cut = piece::largest(&mut cpus[cpu], rules, &rest.task, least, most)?;
+            Some((cpu, cut, rest.behind(&cut, rules)?))
+        })
+        .collect()
 }

@@ -3,7 +3,7 @@
 use super::rules::Rules;
 use crate::admission::supply::window_workload;
 use crate::admission::utilisation::{ONE, Utilisation, rate};
-use crate::admission::{SporadicTask, Supply};
+use crate::admission::{SporadicTask, Supply, Verdict};
 use crate::api::Duration;
 
 /// Sums over the tasks and reservations of one CPU. Fractions fit: each is at most 1.
@@ -20,6 +20,8 @@ pub(super) struct Sums {
     pub sections: u64,
     /// What reservations take of each window.
     pub reserved: Duration,
+    /// The same as a share, 64 bits behind the point, rounded up.
+    pub reserved_share: u128,
 }
 
 impl Default for Sums {
@@ -31,6 +33,7 @@ impl Default for Sums {
             load: Duration::ZERO,
             sections: 0,
             reserved: Duration::ZERO,
+            reserved_share: 0,
         }
     }
 }
@@ -50,7 +53,9 @@ impl Sums {
     /// With a reservation of `budget` of each `window`.
     pub fn with_reservation(mut self, budget: Duration, window: Duration) -> Sums {
         self.utilise(Utilisation::of(&[SporadicTask::implicit(budget, window)]));
-        self.density += ratio_up(budget.as_nanos(), window.as_nanos());
+        let share = ratio_up(budget.as_nanos(), window.as_nanos());
+        self.density += share;
+        self.reserved_share += share;
         self.load += budget;
         self.reserved += budget;
         self
@@ -62,16 +67,16 @@ impl Sums {
     }
 
     /// Whether all deadlines hold, as far as the sums tell. O(1).
-    pub fn decide(&self, supply: &Supply) -> Option<bool> {
+    pub fn decide(&self, supply: &Supply) -> Option<Verdict> {
         let rate = rate(supply);
         if self.utilisation.low > rate.high {
-            return Some(false);
+            let supplied = Utilisation { low: rate.low, high: rate.low };
+            let (utilisation_ppb, supply_ppb) = (self.utilisation.ppb(), supplied.ppb());
+            return Some(Verdict::Overutilised { utilisation_ppb, supply_ppb });
         }
-        if self.shortest == u64::MAX {
-            // No task has a deadline.
-            return Some(true);
-        }
-        self.density_holds(supply, rate.low).filter(|&holds| holds)
+        // Without tasks there are no deadlines.
+        let holds = self.shortest == u64::MAX || self.density_holds(supply, rate.low) == Some(true);
+        holds.then_some(Verdict::Schedulable)
     }
 
     /// The demand of an interval t is at most density·t from the shortest deadline on, and of no interest before; the supply is at
