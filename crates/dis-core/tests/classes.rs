@@ -166,6 +166,25 @@ fn an_interactive_hog_is_treated_as_batch_until_it_behaves() {
     assert!((ms(16)..=ms(26)).contains(&(back.1 - back.0)), "{back:?}");
 }
 
+/// Children that a hog spawns have what is left of its credit, else it would only have to let them do its work.
+#[test]
+fn the_children_of_an_interactive_hog_begin_without_credit() {
+    let mut m = one_cpu(|_| {});
+    m.spawn(Intent::interactive(2_000), &[]);
+    let spawn = |m: &mut Machine| {
+        let child = m.try_spawn_from(Some(0), TaskSpec::new("", Intent::interactive(2_000), 0), &[Exit(0)]).unwrap();
+        m.executor.with_task(m.actors[child].id, |task| task.effective_class()).unwrap()
+    };
+    m.run_until(ms(2));
+    assert_eq!(spawn(&mut m), QueueType::Interactive);
+    m.run_until(ms(40));
+    assert_eq!(spawn(&mut m), QueueType::Batch);
+    // From outside, or from a task of another class, with a head start of its own.
+    let outside = m.spawn(Intent::interactive(2_000), &[]);
+    let class = m.executor.with_task(m.actors[outside].id, |task| task.effective_class()).unwrap();
+    assert_eq!(class, QueueType::Interactive);
+}
+
 #[test]
 fn a_hog_that_yields_is_a_hog() {
     let mut m = one_cpu(|_| {});

@@ -226,7 +226,33 @@ fn a_child_waits_no_longer_than_the_grace() {
     assert_eq!((m.current(home), m.current(1 - home)), (Some(parent), Some(child)));
 }
 
-/// A second child goes to an idle CPU at once, and so does one that is more urgent than its parent or wants to begin soon.
+/// Several children wait beside their parent, until the first one's grace is over or the parent waits itself.
+#[test]
+fn children_wait_beside_their_parent_while_it_runs() {
+    for waits in [true, false] {
+        let mut m = Machine::new(3);
+        let grace = SPAWN_GRACE.as_nanos();
+        let end = if waits { us(100) } else { us(10) + grace };
+        let then: &[_] = if waits { &[Run(us(100)), Block(BlockReason::ChildExit)] } else { &[] };
+        let parent = m.spawn(Intent::interactive(2_000), then);
+        m.run_until(us(10));
+        let home = m.executor.cpu_of(m.actors[parent].id).unwrap();
+        let mut children = Vec::new();
+        for late in 0..2 {
+            m.run_until(us(10 + 20 * late));
+            let spec = TaskSpec::new("", Intent::interactive(2_000), 0);
+            children.push(m.try_spawn_from(Some(home), spec, &[]).unwrap());
+        }
+        m.run_until(end - 1);
+        assert_eq!((0..3).filter_map(|cpu| m.current(cpu)).collect::<Vec<_>>(), [parent]);
+        m.run_until(end);
+        let running: Vec<_> = (0..3).filter_map(|cpu| m.current(cpu)).collect();
+        assert!(children.iter().all(|child| running.contains(child)), "{running:?}");
+        assert_eq!(running.contains(&parent), !waits);
+    }
+}
+
+/// One that is more urgent than its parent, or wants to begin soon, goes to an idle CPU at once.
 #[test]
 fn idle_cpus_are_used_at_once_where_that_is_wanted() {
     let mut m = Machine::new(3);
@@ -239,7 +265,8 @@ fn idle_cpus_are_used_at_once_where_that_is_wanted() {
     };
     assert_ne!(spawn(Intent::interactive(1_000)), home);
     assert_eq!(spawn(Intent::batch()), home);
-    assert_ne!(spawn(Intent::batch()), home);
+    assert_eq!(spawn(Intent::batch()), home);
+    assert_ne!(spawn(Intent::interactive(2_000)), home);
     for intent in [Intent::system(), Intent::interactive(1_999)] {
         let mut m = Machine::new(2);
         m.spawn(intent.clone().with_affinity(on(0)), &[]);

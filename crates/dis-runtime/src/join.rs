@@ -241,7 +241,8 @@ fn is_guest(klt: &Klt, me: &Header, task: &Header) -> bool {
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         let task = self.task();
-        if task.joiner.swap(DETACHED, Ordering::AcqRel) == ENDED {
+        // After a join it is known to have ended; that spares the exchange.
+        if task.joiner.load(Ordering::Acquire) == ENDED || task.joiner.swap(DETACHED, Ordering::AcqRel) == ENDED {
             // SAFETY: done; if `join` has taken the outcome, there is nothing left to drop.
             unsafe { (task.vtable.drop_outcome)(task) };
         }

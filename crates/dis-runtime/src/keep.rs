@@ -16,7 +16,7 @@ const LATER: u8 = 2;
 
 /// Tells the core now.
 pub(crate) fn keep(rt: &Inner, task: &Header) {
-    if task.kept.swap(KEPT, Ordering::Relaxed) != KEPT {
+    if task.kept.load(Ordering::Relaxed) != KEPT && task.kept.swap(KEPT, Ordering::Relaxed) != KEPT {
         let _ = rt.exec.set_movable(task.id(), false);
     }
 }

@@ -180,7 +180,8 @@ impl Header {
 
     /// Gives one reference up; true if it was the last, so the caller frees the memory.
     pub(crate) fn release(&self) -> bool {
-        self.refs.fetch_sub(1, Ordering::AcqRel) == 1
+        // With one reference nobody else can make another.
+        self.refs.load(Ordering::Acquire) == 1 || self.refs.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// One reference more, never given up: whoever points at the task without counting may do so for ever.

@@ -181,6 +181,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             mark_live();
             (state, reason) = self.look_elsewhere(state, &mut turn, now);
         }
+        // Children wait beside their parent only while it runs.
+        turn.surplus |= state.offer != Timestamp::MAX && reason != Reason::Continue;
         Ok(self.conclude(state, turn, reason, now))
     }
 

@@ -63,26 +63,33 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             for cpu in allowed.iter() {
                 let mut state = self.lock(cpu);
                 if self.has_room(&state, ppm) {
-                    return self.spawn_on(&mut state, now, spec, Placement::Bound);
+                    return self.spawn_on(&mut state, now, spec, None, Placement::Bound);
                 }
             }
             return Err(SchedError::NoCpu);
         }
-        if let Some(from) = from.filter(|&from| allowed.contains(from))
-            && may_wait_for_parent(&spec.intent.class)
-            && spec.start.is_none_or(|start| start <= now)
+        let mut class = spec.intent.class.queue();
+        let mut credit = None;
+        let may_wait = may_wait_for_parent(&spec.intent.class) && spec.start.is_none_or(|start| start <= now);
+        if let Some(from) =
+            from.filter(|&from| from < self.cpu_count() && (may_wait || class == QueueType::Interactive))
         {
             let mut state = self.lock(from);
-            if takes_child(&state, spec.intent.class.queue()) {
-                return self.spawn_on(&mut state, now, spec, Placement::Parent);
+            if class == QueueType::Interactive {
+                credit = inherited_credit(&mut state, now);
+                if credit.is_some_and(|credit| credit.is_exhausted()) {
+                    class = QueueType::Batch;
+                }
+            }
+            if may_wait && allowed.contains(from) && takes_child(&state, class) {
+                return self.spawn_on(&mut state, now, spec, credit, Placement::Parent);
             }
         }
-        let class = spec.intent.class.queue();
         let previous = from.unwrap_or_else(|| self.least_loaded(&allowed));
         let (cpu, placement) = choose_cpu(Wanted { class, allowed, previous }, self.cpu_count(), |cpu| self.load(cpu))
             .ok_or(SchedError::NoCpu)?;
         let mut state = self.lock(cpu);
-        self.spawn_on(&mut state, now, spec, placement)
+        self.spawn_on(&mut state, now, spec, credit, placement)
     }
 
     fn spawn_on(
@@ -90,6 +97,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         state: &mut CpuState<C>,
         now: Timestamp,
         spec: TaskSpec<C>,
+        credit: Option<Credit>,
         placement: Placement,
     ) -> SchedResult<(TaskId, Wake)> {
         if state.live_keys() >= MAX_KEYS {
@@ -97,7 +105,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
         let id = self.homes.fresh_id().ok_or(SchedError::ResourceExhausted)?;
         let start = spec.start.unwrap_or(now).max(now);
-        let key = state.insert(new_task(id, spec, &self.config.limits, now));
+        let key = state.insert(new_task(id, spec, &self.config.limits, credit, now));
         self.homes.set(id, Home { cpu: state.cpu, key });
         let ppm = state.task(key).sched.reserved_ppm;
         state.realtime_ppm += ppm;
@@ -117,7 +125,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             task.sched.pending_release = true;
             self.make_ready(state, key, crate::policy::Arrival::Spawn, now);
             if placement == Placement::Parent {
-                state.offer = now + SPAWN_GRACE;
+                // Of several children, the first one's grace counts.
+                let earlier = if state.ready_count > 1 { state.offer } else { Timestamp::MAX };
+                state.offer = earlier.min(now + SPAWN_GRACE);
             }
             let wake = self.assess(state, key, placement, now);
             if placement == Placement::Parent && !wake.interrupt {
@@ -151,14 +161,22 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 }
 
-/// Whether a new task of `class` may wait here for a while: it would be the only one that waits, and whoever runs is no
-/// less urgent.
+/// Whether a new task of `class` may wait here for a while: at most other children wait so, and whoever runs is no less
+/// urgent.
 fn takes_child<C>(state: &CpuState<C>, class: QueueType) -> bool {
     let running = state.current.and_then(|key| state.get(key)).map(|task| task.sched.class);
-    state.ready_count == 0 && running.is_some_and(|running| running <= class)
+    let children = state.ready_count == 0 || state.offer != Timestamp::MAX;
+    children && running.is_some_and(|running| running <= class)
 }
 
-fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, now: Timestamp) -> Task<C> {
+/// The credit of the running task, which its Interactive children begin with: a hog does not get a new head start by letting
+/// children work for it (as in FreeBSD's ULE, `sched_interact_fork`). `None` if it is not Interactive.
+fn inherited_credit<C>(state: &mut CpuState<C>, now: Timestamp) -> Option<Credit> {
+    state.charge(now);
+    state.current.and_then(|key| state.get(key)).and_then(|task| task.sched.credit)
+}
+
+fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, credit: Option<Credit>, now: Timestamp) -> Task<C> {
     let class = spec.intent.class.queue();
     let priority = spec.intent.class.to_priority();
     let slice = spec.intent.class.time_quantum();
@@ -213,7 +231,7 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, now: Timestamp) -
     };
     let server = server_for(&task.intent, limits);
     let duty = Duty::of(&task.intent, now);
-    let credit = Credit::full(limits.interactive_burst, now);
+    let credit = credit.unwrap_or(Credit::full(limits.interactive_burst, now));
     task.sched.declare(&task.intent, server, credit, duty, ppm);
     task
 }
