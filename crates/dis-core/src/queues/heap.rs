@@ -139,7 +139,7 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
         }
         self.len += 1;
         let Some(run) = self.runs.iter_mut().find(|run| !entry.before(&run.last)) else {
-            return self.push_apart(entry);
+            return if self.len == 1 { self.push_alone(entry) } else { self.push_apart(entry) };
         };
         let prev = core::mem::replace(&mut run.last, entry).item.index();
         self.rows[prev].next = at as u32;
@@ -150,6 +150,15 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
     #[cold]
     fn cover(&mut self, at: usize, key: K) {
         self.rows.resize(at + 1, Row { entry: Entry { key, item: T::NONE }, prev: NIL, next: NIL });
+    }
+
+    /// Queues the only entry.
+    #[inline(always)]
+    fn push_alone(&mut self, entry: Entry<K, T>) {
+        self.rows[entry.item.index()] = Row { entry, prev: NIL, next: NIL };
+        self.runs.push(Run { first: entry, last: entry });
+        self.order[0] = 0;
+        self.first = Place::Run(0);
     }
 
     /// Queues an entry that goes before the last of every run.
@@ -186,6 +195,11 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
         row.entry.item = T::NONE;
         let next = row.next;
         self.len -= 1;
+        if let (0, Place::Run(_)) = (self.len, self.first) {
+            self.runs.clear();
+            self.first = Place::Nowhere;
+            return Some((first.key, first.item));
+        }
         match self.first {
             Place::Run(_) => self.advance(0, next),
             _ => self.heap.pop(),

@@ -83,8 +83,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
     /// Frees the slot; ids of this generation are stale from now on.
     fn forget(&self, state: &mut CpuState<C>, key: TaskKey) {
-        let Some(task) = state.take(key) else { return };
-        self.homes.clear(task.id);
+        if let Some(id) = state.discard(key) {
+            self.homes.clear(id);
+        }
     }
 
     /// Tells the joiner, if any; answers the CPU to interrupt for it.

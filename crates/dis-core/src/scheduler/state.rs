@@ -281,14 +281,28 @@ impl<C> CpuState<C> {
     /// Takes a task out of the slab.
     pub fn take(&mut self, key: TaskKey) -> Option<Task<C>> {
         let task = self.slab.get_mut(key.index())?.take()?;
-        if task.sched.duty.reservation().is_some() {
+        self.vacated(key, task.sched.duty.reservation().is_some());
+        Some(task)
+    }
+
+    /// Drops a task where it lies. Answers its id.
+    pub fn discard(&mut self, key: TaskKey) -> Option<TaskId> {
+        let slot = self.slab.get_mut(key.index())?;
+        let task = slot.as_ref()?;
+        let (id, reserves) = (task.id, task.sched.duty.reservation().is_some());
+        *slot = None;
+        self.vacated(key, reserves);
+        Some(id)
+    }
+
+    fn vacated(&mut self, key: TaskKey, reserves: bool) {
+        if reserves {
             self.reservations.retain(|&other| other != key);
         }
         self.free.push(key);
         if self.evict == Some(key) {
             self.evict = None;
         }
-        Some(task)
     }
 
     /// Notes whether the task has a reservation by share now.
