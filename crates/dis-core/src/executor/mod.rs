@@ -11,6 +11,7 @@
 mod balance;
 mod charge;
 mod decision;
+mod depart;
 mod leave;
 mod measure;
 mod pick;
@@ -119,8 +120,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let undisturbed = !shared.look_around.load(Ordering::Relaxed)
             && state.evict.is_none()
             && shared.unsaved.load(Ordering::Relaxed) == TaskId::INVALID.0;
-        if undisturbed && matches!(leave, Leave::Yield) {
-            return self.rotate(shared, state, now);
+        match leave {
+            Leave::Yield if undisturbed => return self.rotate(shared, state, now),
+            Leave::Block(reason, None) if undisturbed => return self.depart(shared, state, now, reason),
+            _ => {}
         }
         self.decide(shared, state, now, leave, None, None)
     }
@@ -181,8 +184,6 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             mark_live();
             (state, reason) = self.look_elsewhere(state, &mut turn, now);
         }
-        // Children wait beside their parent only while it runs.
-        turn.surplus |= state.offer != Timestamp::MAX && reason != Reason::Continue;
         Ok(self.conclude(state, turn, reason, now))
     }
 
@@ -286,8 +287,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
     /// The answer, from the state that the steps before have brought about.
     #[inline(always)]
-    fn conclude(&self, mut state: Held<'_, C, R>, turn: Turn, reason: Reason, now: Timestamp) -> Decision<C> {
+    fn conclude(&self, mut state: Held<'_, C, R>, mut turn: Turn, reason: Reason, now: Timestamp) -> Decision<C> {
         let cpu = state.cpu;
+        // Children wait beside their parent only while it runs.
+        turn.surplus |= state.offer != Timestamp::MAX && reason != Reason::Continue;
         let mut interrupt = turn.interrupt;
         if turn.surplus || turn.pulled || state.ready_count == 0 {
             // The child that waits beside its parent is offered below, or waits no more.
