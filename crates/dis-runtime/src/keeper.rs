@@ -103,12 +103,7 @@ fn keep(rt: &Arc<Inner>) {
             return rt.stop_threads();
         }
         if !warned && rt.is_out_of_klts() {
-            warned = true;
-            eprintln!(
-                "warning: {}: {} tasks have begun and more wait to begin; if those that have begun wait for those that have \
-                 not, none will; see TaskBuilder::shared",
-                rt.config.name, rt.config.klts
-            );
+            warned = warn(&rt.config.name, rt.config.klts);
         }
         let refused = make_spares(rt);
         // Nobody tells us when stacks can be had again; nor, where there are no more KLTs, when a carrier has become free.
@@ -130,6 +125,17 @@ fn keep(rt: &Arc<Inner>) {
         sys::futex_wait(&keeper.word, seen, (soon || aborting).then_some(pause));
         pause = if keeper.word.load(Ordering::Acquire) == seen { pause * 2 } else { RETRY_NS };
     }
+}
+
+/// Says that all threads are taken; false if that has to wait. On a thread of its own: a task may have the lock of standard
+/// error and wait for what only the keeper can bring.
+fn warn(name: &str, klts: usize) -> bool {
+    let text = format!(
+        "warning: {name}: {klts} tasks have begun and more wait to begin; if those that have begun wait for those that have \
+         not, none will; see TaskBuilder::shared"
+    );
+    let thread = thread::Builder::new().name(format!("{name}-warning")).stack_size(BASE_STACK);
+    thread.spawn(move || eprintln!("{text}")).is_ok()
 }
 
 /// Makes the spares that are missing; true if the system refuses.
