@@ -252,6 +252,21 @@ fn children_wait_beside_their_parent_while_it_runs() {
     }
 }
 
+/// Beside a task that waits for another reason, a child does not wait.
+#[test]
+fn a_child_waits_beside_children_only() {
+    let mut m = Machine::new(2);
+    let parent = m.spawn(Intent::batch().with_affinity(on(0)), &[Run(us(100)), Block(BlockReason::ChildExit)]);
+    m.run_until(us(10));
+    let ops = [Run(us(50)), Unpark(parent), Run(ms(10))];
+    let child = m.try_spawn_from(Some(0), TaskSpec::new("", Intent::batch(), 0), &ops).unwrap();
+    m.run_until(us(200));
+    assert_eq!((m.current(0), m.state(parent)), (Some(child), TaskState::Ready));
+    let other = m.try_spawn_from(Some(0), TaskSpec::new("", Intent::batch(), 0), &[]).unwrap();
+    m.run_until(us(201));
+    assert_eq!(m.current(1), Some(other));
+}
+
 /// One that is more urgent than its parent, or wants to begin soon, goes to an idle CPU at once.
 #[test]
 fn idle_cpus_are_used_at_once_where_that_is_wanted() {
