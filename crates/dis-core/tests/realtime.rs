@@ -31,6 +31,22 @@ fn an_overrun_hurts_only_itself() {
     assert_eq!(m.actors[good].cpu_time, ms(500));
 }
 
+/// Whoever waits for a lock keeps deadline and budget, as its holder runs in its place; whoever sleeps may not keep both.
+#[test]
+fn a_wait_for_a_lock_does_not_postpone_a_deadline() {
+    for (wait, deadline) in [(BlockFor(BlockReason::Mutex, ms(5)), 10), (Sleep(ms(5)), 16)] {
+        let mut m = Machine::new(1);
+        let task = m.spawn(realtime(10, 10, 4), &[Run(ms(1)), wait, Run(ms(2)), NextPeriod]);
+        m.run_until(ms(7));
+        assert_eq!(m.task(task, |t| t.urgency().deadline), at(ms(deadline)));
+    }
+    // Once its deadline has passed, it is as late as anybody: a new period, so that it does not go before all others.
+    let mut m = Machine::new(1);
+    let task = m.spawn(realtime(10, 8, 4), &[Run(ms(1)), BlockFor(BlockReason::Mutex, ms(8)), Run(ms(2)), NextPeriod]);
+    m.run_until(us(9_500));
+    assert_eq!(m.task(task, |t| t.urgency().deadline), at(ms(17)));
+}
+
 /// The control: the same urgency on loan, to a task without a budget.
 #[test]
 fn without_budgets_an_overrun_hurts_others() {

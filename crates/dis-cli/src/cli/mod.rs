@@ -14,6 +14,7 @@ Exit codes:
     };
 }
 
+mod check;
 mod sim;
 mod sweep;
 mod values;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dis_core::api::{Duration, MAX_CPUS};
 
+pub use check::{CheckArgs, HostKind};
 pub use sim::SimArgs;
 pub use sweep::SweepArgs;
 pub use values::{Destination, PolicyChoice};
@@ -45,6 +47,9 @@ pub enum Command {
     /// Simulate a workload under virtual time: what the scheduler decides, to the nanosecond, the same on any machine
     #[command(long_about = sim::ABOUT)]
     Sim(SimArgs),
+    /// Find out before a run whether all deadlines hold, whatever happens
+    #[command(long_about = check::ABOUT)]
+    Check(CheckArgs),
     /// Measure wake-up latency while every CPU is kept busy, against plain threads
     #[command(long_about = BENCH_ABOUT)]
     Bench(BenchArgs),

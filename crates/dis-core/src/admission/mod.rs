@@ -22,7 +22,9 @@ mod task;
 mod utilisation;
 mod verdict;
 
-pub use partition::{Admission, Assignment, Claim, Piece, RejectReason, Rejection, Request, SYSTEM_FLOOR, Shortfall};
+pub use partition::{
+    Admission, Assignment, Claim, CpuTasks, Piece, RejectReason, Rejection, Request, SYSTEM_FLOOR, Shortfall,
+};
 pub use remedy::Remedy;
 pub use set::{DEFAULT_WORK, Locking, TaskSet};
 pub use supply::Supply;

@@ -39,6 +39,12 @@ pub struct Supply {
     ahead: u64,
 }
 
+impl Default for Supply {
+    fn default() -> Self {
+        Supply::dedicated()
+    }
+}
+
 impl Supply {
     /// A whole CPU.
     pub const fn dedicated() -> Supply {

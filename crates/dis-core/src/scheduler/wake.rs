@@ -5,7 +5,7 @@ use lock_api::RawMutex;
 use super::TaskManager;
 use super::homes::Home;
 use super::state::{CpuState, peek, slot};
-use crate::api::{Duration, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
+use crate::api::{BlockReason, Duration, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
 use crate::executor::{Placement, Wake};
 use crate::intent::IntentClass;
 use crate::optimizer::{Wanted, choose_cpu};
@@ -125,7 +125,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             job.release = job.release.max(now);
         }
         task.state = TaskState::Ready;
-        task.sched.block_reason = None;
+        // Whoever held what it wanted ran in its place, on its urgency: blocking, not a suspension.
+        let was_blocked = task.sched.block_reason.take() == Some(BlockReason::Mutex);
         if why == Arrival::Wake {
             task.stats.wakes += 1;
         }
@@ -137,7 +138,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         {
             if core::mem::take(&mut task.sched.pending_release) {
                 release_job(task, Duration::from_micros(deadline_us));
-            } else if let Some(server) = &mut task.sched.server {
+            } else if let Some(server) = &mut task.sched.server
+                && !(was_blocked && now < server.deadline())
+            {
                 server.wake(now, overhead);
             }
             task.deadline = task.sched.duty.job().map(|job| job.deadline);

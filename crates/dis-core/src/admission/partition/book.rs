@@ -19,8 +19,8 @@ use crate::optimizer::Limits;
 /// Tasks come and go one by one; what is placed stays where it is. Deterministic: the same calls give the same places.
 #[derive(Debug, Clone)]
 pub struct Admission {
-    rules: Rules,
-    cpus: Vec<CpuBook>,
+    pub(super) rules: Rules,
+    pub(super) cpus: Vec<CpuBook>,
     admitted: BTreeMap<TaskId, Entry>,
     max_splits: usize,
     splits: usize,

@@ -55,6 +55,11 @@ impl CpuBook {
         &self.tasks
     }
 
+    /// Whose the tasks are.
+    pub fn owners(&self) -> &[TaskId] {
+        &self.owners
+    }
+
     /// Puts `part` here, whether it fits or not. O(n).
     pub fn add(&mut self, rules: &Rules, owner: TaskId, part: &Part) {
         self.sums = with(self.sums, rules, part);

@@ -18,6 +18,7 @@ mod reserved;
 mod rules;
 mod split;
 mod sums;
+mod view;
 mod witness;
 
 pub use assignment::{Assignment, Piece};
@@ -25,3 +26,4 @@ pub use book::Admission;
 pub use rejection::{RejectReason, Rejection, Shortfall};
 pub use request::{Claim, Request};
 pub use rules::SYSTEM_FLOOR;
+pub use view::CpuTasks;

@@ -1,0 +1,108 @@
+//! Response-time bounds of what is placed on one CPU, and what is left there to System.
+
+use std::collections::HashMap;
+
+use dis_core::admission::{Admission, CpuTasks, Locking, Response, TaskSet, edf, response};
+use dis_core::api::{Duration, TaskId};
+use dis_core::optimizer::Limits;
+
+use super::locks::Locks;
+
+/// Sets up to this size get the least bounds that the analysis knows, if that takes no more than [`EXACT_WORK`].
+const EXACT_TASKS: usize = 40;
+/// Some milliseconds.
+const EXACT_WORK: u64 = 1_000_000;
+
+/// The answers for one CPU.
+#[derive(Debug)]
+pub struct CpuBounds {
+    /// What System may use of each window without a deadline being missed, per mille.
+    pub system: u16,
+    /// What the scheduler lets it use, which does not know of locks.
+    pub granted: u16,
+    /// For each task or piece: how long it takes if System uses that, and if it uses nothing.
+    pub responses: HashMap<TaskId, (Response, Response)>,
+    /// Lower classes share locks with tasks of this CPU, and may run between their jobs in the cap's remainder: not covered.
+    pub capped_locks: bool,
+}
+
+impl CpuBounds {
+    /// Analyses `cpu`.
+    pub fn of(admission: &mut Admission, cpu: usize, limits: &Limits, locks: &Locks) -> CpuBounds {
+        let granted = admission.system_share(cpu);
+        let floor = admission.system_floor();
+        let analysis = Analysis { admission, cpu, locks };
+        let system = analysis.most_for_system(floor, granted);
+        let (worst, idle) = (analysis.tasks(system), analysis.tasks(0));
+        let bounds = bounds(&worst).into_iter().zip(bounds(&idle));
+        let capped = worst.supply.rate().0 + limits.window.mul_div(system.into(), 1000) < limits.window;
+        CpuBounds {
+            system,
+            granted,
+            responses: worst.owners.iter().copied().zip(bounds).collect(),
+            capped_locks: capped && locks.lower.contains_key(&cpu),
+        }
+    }
+}
+
+struct Analysis<'a> {
+    admission: &'a Admission,
+    cpu: usize,
+    locks: &'a Locks,
+}
+
+impl Analysis<'_> {
+    /// The CPU's tasks with their sections, and the supply that sections of lower classes leave.
+    fn tasks(&self, system: u16) -> CpuTasks {
+        let lower = self.locks.lower.get(&self.cpu).copied().unwrap_or_default();
+        let loan = lower.sections.mul_div(lower.waiters, 1);
+        let empty = || CpuTasks { tasks: Vec::new(), owners: Vec::new(), supply: Default::default() };
+        let mut on = self.admission.cpu_tasks(self.cpu, system, loan).unwrap_or_else(empty);
+        for (task, owner) in on.tasks.iter_mut().zip(&on.owners) {
+            let section = self.locks.sections.get(owner).copied().unwrap_or(Duration::ZERO);
+            *task = task.with_section(section.min(task.wcet));
+        }
+        on.supply = on.supply.less(lower.sections);
+        on
+    }
+
+    /// As the scheduler grants it, unless locks leave less.
+    fn most_for_system(&self, floor: u16, granted: u16) -> u16 {
+        let has_locks = self.locks.lower.contains_key(&self.cpu)
+            || self
+                .admission
+                .cpu_tasks(self.cpu, floor, Duration::ZERO)
+                .is_some_and(|on| on.owners.iter().any(|owner| self.locks.sections.contains_key(owner)));
+        if !has_locks {
+            return granted;
+        }
+        let (mut holds, mut most) = (floor, granted);
+        while holds < most {
+            let share = holds.midpoint(most + 1);
+            let on = self.tasks(share);
+            match edf::test(&set(&on)).is_schedulable() {
+                true => holds = share,
+                false => most = share - 1,
+            }
+        }
+        holds
+    }
+}
+
+fn set(on: &CpuTasks) -> TaskSet<'_> {
+    TaskSet::new(&on.tasks, on.supply).with_locking(Locking::Inheritance)
+}
+
+/// The least bounds where they are found soon, else others.
+fn bounds(on: &CpuTasks) -> Vec<Response> {
+    let set = set(on);
+    if on.tasks.len() > EXACT_TASKS {
+        return response::quick(&set);
+    }
+    let exact = response::exact(&set.with_work(EXACT_WORK));
+    if !exact.iter().any(|bound| matches!(bound, Response::Undecided(_))) {
+        return exact;
+    }
+    let known = |(exact, quick)| if matches!(exact, Response::Undecided(_)) { quick } else { exact };
+    exact.into_iter().zip(response::quick(&set)).map(known).collect()
+}

@@ -1,0 +1,202 @@
+//! `dis check`: what it prints, what it exits with, and that what it advises helps.
+
+mod common;
+
+use common::{Folder, dis, report, task, text};
+use serde_json::Value;
+
+/// The file among the examples.
+fn example(name: &str) -> String {
+    format!("{}/../../examples/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn check(arguments: &[&str]) -> (i32, String) {
+    let output = dis(&[&["check"], arguments].concat());
+    (output.status.code().unwrap(), text(&output.stdout))
+}
+
+fn json(arguments: &[&str]) -> (i32, Value) {
+    let output = dis(&[&["check"], arguments, &["--json", "-", "--quiet"]].concat());
+    (output.status.code().unwrap(), report(&output))
+}
+
+#[test]
+fn the_text_of_a_workload_that_fits() {
+    let expected = "\
+Deadlines and reservations (2 CPUs, linux)
+  task        class  CPU     wcet   budget  deadline   period  verdict  response    slack  no System
+  control  realtime    0  2.00 ms  2.30 ms   8.00 ms  10.0 ms      yes   7.29 ms   710 µs    2.95 ms
+  audio    realtime    0   500 µs   650 µs   5.00 ms  5.00 ms      yes   4.99 ms  10.0 µs     650 µs
+
+CPUs
+  CPU  tasks  utilisation  left to System
+  0        2       36.0 %          21.7 %
+  1        0        0.0 %          50.0 %
+
+No guarantee by analysis
+  ui (interactive)
+  encode (batch, 4 instances)
+  index (background)
+  housekeeping (system)
+
+Schedulable: all 2 tasks with deadlines or reservations are sure of them.
+";
+    assert_eq!(check(&[&example("mixed.toml")]), (0, expected.to_string()));
+}
+
+#[test]
+fn the_text_of_a_workload_that_does_not_fit() {
+    let expected = "\
+Deadlines and reservations (1 CPU, linux)
+  task       class  CPU     wcet   budget  deadline   period  verdict  response    slack  no System
+  camera  realtime    0  6.00 ms  6.70 ms   15.0 ms  20.0 ms      yes   15.0 ms  20.0 µs    9.50 ms
+  radar   realtime    0  2.00 ms  2.30 ms   10.0 ms  10.0 ms      yes   9.98 ms  20.0 µs    4.50 ms
+  lidar   realtime    -  5.00 ms  5.60 ms   14.0 ms  20.0 ms       NO         -        -          -
+
+Why not
+  lidar: no CPU has room for it; on CPU 0, which is used least, 14.6 ms would be needed within 15.0 ms, of which 13.7 ms are sure, and `camera` would be late
+    would be enough: wcet = \"4181us\", or deadline = \"15900us\"
+  All of them fit on 2 CPUs.
+
+CPUs
+  CPU  tasks  utilisation  left to System
+  0        2       56.5 %          16.6 %
+
+No guarantee by analysis
+  log (batch)
+
+Not schedulable: 1 of 3 tasks with deadlines or reservations cannot be sure of them.
+";
+    assert_eq!(check(&[&example("overload.toml")]), (1, expected.to_string()));
+    // Each remedy alone is enough, and a microsecond less is not.
+    let folder = Folder::new();
+    let file = std::fs::read_to_string(example("overload.toml")).unwrap();
+    for (from, to, code) in [
+        ("\"5ms\"", "\"4181us\"", 0),
+        ("\"5ms\"", "\"4182us\"", 1),
+        ("\"14ms\"", "\"15900us\"", 0),
+        ("\"14ms\"", "\"15899us\"", 1),
+    ] {
+        let changed = folder.file("a.toml", &file.replace(from, to));
+        assert_eq!(check(&[&changed]).0, code, "{to}");
+    }
+    assert_eq!(check(&[&example("overload.toml"), "--cpus", "2"]).0, 0);
+}
+
+/// (name, period, deadline, wcet, loop)
+fn realtime(tasks: &[(&str, &str, &str, &str, &str)]) -> String {
+    let task = |(name, period, deadline, wcet, body): &(&str, &str, &str, &str, &str)| {
+        let body = if body.is_empty() { String::new() } else { format!("loop = [ {body} ]\n") };
+        format!(
+            "[[task]]\nname = \"{name}\"\nintent = \"realtime\"\nperiod = \"{period}\"\ndeadline = \"{deadline}\"\n\
+             wcet = \"{wcet}\"\n{body}"
+        )
+    };
+    let tasks: String = tasks.iter().map(task).collect();
+    format!("duration = \"1s\"\ncpus = 1\n{tasks}")
+}
+
+#[test]
+fn what_fits_nowhere_whole_is_split() {
+    let folder = Folder::new();
+    let task = |name| (name, "100ms", "100ms", "60ms", "");
+    let file = folder.file("a.toml", &realtime(&[task("a"), task("b"), task("c")]));
+    let (code, report) = json(&[&file, "--cpus", "2", "--host", "sim"]);
+    assert_eq!(code, 0, "{report}");
+    let split = common::task(&report, "c");
+    assert_eq!(split["cpus"].as_array().unwrap().len(), 2, "{split}");
+    let pieces = split["pieces"].as_array().unwrap();
+    assert_eq!(pieces[1]["deadline_ns"], 100_000_000);
+    assert_eq!(pieces[1]["offset_ns"], pieces[0]["deadline_ns"]);
+    assert!(split["response_bound_ns"].as_u64().unwrap() <= 100_000_000);
+    assert!(check(&[&file, "--cpus", "2", "--host", "sim"]).1.contains("Split tasks (each job in pieces)\n  c: "));
+    let (code, report) = json(&[&file, "--host", "sim"]);
+    assert_eq!((code, &report["enough_cpus"]), (1, &Value::from(2)));
+}
+
+#[test]
+fn sections_block_whoever_is_more_urgent() {
+    let folder = Folder::new();
+    let verdicts = |section: &str, fast: &str| {
+        let slow = format!("{{ run = \"1ms\" }}, {{ lock = \"m\" }}, {{ run = \"{section}\" }}, {{ unlock = \"m\" }}");
+        let user = "{ lock = \"m\" }, { run = \"1ms\" }, { unlock = \"m\" }";
+        let tasks = [
+            ("fast", "10ms", "5ms", "1ms", fast),
+            ("user", "30ms", "20ms", "1ms", user),
+            ("slow", "100ms", "90ms", "6ms", &slow),
+        ];
+        let (code, report) = json(&[&folder.file("a.toml", &realtime(&tasks)), "--host", "sim"]);
+        let verdict = |name| task(&report, name)["verdict"].as_str().unwrap().to_string();
+        (
+            code,
+            ["fast", "user", "slow"].map(verdict),
+            task(&report, "fast")["response_bound_without_system_ns"].as_u64(),
+        )
+    };
+    let yes = "schedulable".to_string();
+    // Under priority inheritance `slow` runs before `fast`, although that has no lock: on the urgency of `user`.
+    let (code, answers, bound) = verdicts("2ms", "{ run = \"1ms\" }");
+    assert_eq!((code, answers, bound), (0, [yes.clone(), yes.clone(), yes.clone()], Some(4_000_000)));
+    let (code, answers, _) = verdicts("5ms", "{ run = \"1ms\" }");
+    assert_eq!((code, answers[0].as_str()), (1, "not-schedulable"));
+    assert_eq!(&answers[1..], [yes.clone(), yes]);
+}
+
+#[test]
+fn what_is_not_covered_is_said_to_be_unknown() {
+    let folder = Folder::new();
+    let lock = "{ lock = \"m\" }, { run = \"1ms\" }, { unlock = \"m\" }";
+    let reason = |tasks: &str, arguments: &[&str]| {
+        let file = folder.file("a.toml", tasks);
+        let (code, report) = json(&[&[file.as_str(), "--host", "sim"], arguments].concat());
+        let row = task(&report, "a");
+        assert_eq!((code, row["verdict"].as_str()), (1, Some("not-analysed")), "{report}");
+        row["reason"].as_str().unwrap().to_string()
+    };
+    let sleeps = realtime(&[("a", "10ms", "10ms", "2ms", "{ run = \"1ms\" }, { sleep = \"1ms\" }")]);
+    assert!(reason(&sleeps, &[]).contains("it sleeps in mid-job"));
+    // Both together need more than one CPU.
+    let tasks = [("a", "10ms", "10ms", "6ms", lock), ("b", "10ms", "10ms", "6ms", lock)];
+    assert!(reason(&realtime(&tasks), &["--cpus", "2"]).contains("the mutex `m` across CPUs (0-1)"));
+    let system = "[[task]]\nname = \"s\"\nintent = \"system\"\nloop = [ { sleep = \"1s\" }, { lock = \"m\" }, { unlock = \"m\" } ]\n";
+    let file = realtime(&[("a", "10ms", "10ms", "2ms", lock)]) + system;
+    assert!(reason(&file, &[]).contains("with the System task `s`"));
+}
+
+#[test]
+fn a_body_that_breaks_its_promise_is_no_guarantee() {
+    let (code, report) = json(&[&example("overrun.toml")]);
+    assert_eq!(code, 1);
+    assert_eq!(task(&report, "honest")["verdict"], "schedulable");
+    assert_eq!(task(&report, "liar")["verdict"], "not-schedulable");
+    assert!(task(&report, "liar")["reason"].as_str().unwrap().contains("15.0 ms, more than its wcet"));
+}
+
+#[test]
+fn reservations_are_admitted_and_get_remedies() {
+    let folder = Folder::new();
+    let tasks = |share: &str| {
+        let file = format!(
+            "duration = \"1s\"\ncpus = 1\n[[task]]\nname = \"a\"\nintent = \"batch\"\ncpu_min = \"60%\"\nloop = [ {{ run = \"1ms\" }} ]\n\
+             [[task]]\nname = \"b\"\nintent = \"interactive\"\nlatency = \"1ms\"\ncpu_min = \"{share}\"\nloop = [ {{ run = \"1ms\" }} ]\n"
+        );
+        json(&[&folder.file("a.toml", &file)])
+    };
+    let (code, report) = tasks("40%");
+    let rejected = task(&report, "b");
+    assert_eq!((code, rejected["class"].as_str()), (1, Some("interactive")));
+    let line = rejected["remedies"][0].as_str().unwrap();
+    let share = line.strip_prefix("cpu_min = \"").and_then(|rest| rest.strip_suffix('"')).unwrap();
+    assert_eq!(tasks(share).0, 0, "{line}");
+}
+
+#[test]
+fn bad_input_is_exit_code_2() {
+    let folder = Folder::new();
+    for file in [folder.path("none.toml"), folder.file("a.toml", &realtime(&[("a", "1ms", "1ms", "2ms", "")]))] {
+        let output = dis(&["check", &file]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).starts_with("error: "), "{}", text(&output.stderr));
+    }
+    assert_eq!(dis(&["check"]).status.code(), Some(2));
+}
