@@ -44,13 +44,9 @@ pub const METHODS: &[Method] = &[
 
 /// Whether all tasks have a place on this machine.
 fn fits(tasks: &[SporadicTask], mut machine: Admission) -> bool {
-    let requests: Vec<_> =
-        (0..).map(|slot| TaskId::from_parts(slot, 1)).zip(tasks.iter().copied().map(Request::realtime)).collect();
-    let mut order: Vec<usize> = (0..tasks.len()).collect();
-    order.sort_by_key(|&i| {
-        core::cmp::Reverse((u128::from(tasks[i].wcet.as_nanos()) << 64) / u128::from(tasks[i].deadline.as_nanos()))
-    });
-    order.into_iter().all(|i| machine.admit(requests[i].0, requests[i].1).is_ok())
+    let ids = (0..).map(|slot| TaskId::from_parts(slot, 1));
+    let requests: Vec<_> = ids.zip(tasks.iter().copied().map(Request::realtime)).collect();
+    machine.plan(&requests).iter().all(Result::is_ok)
 }
 
 /// Whether the utilisation is at most (βm + 1) / (β + 1), where β is the number of tasks of the greatest utilisation that fit one
