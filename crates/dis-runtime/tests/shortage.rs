@@ -76,8 +76,6 @@ fn child_aborts_in_a_shortage() {
 
 #[test]
 fn tasks_beyond_the_threads_wait_and_begin_when_others_end() {
-    // The runtime warns of the shortage, and must not wait for that.
-    let _stderr = std::io::stderr().lock();
     let rt = Runtime::builder().workers(2).build().unwrap();
     let begun = Arc::new(AtomicU64::new(0));
     let tasks: Vec<_> = (0..dis_runtime::MAX_KLTS + 200)
@@ -96,6 +94,31 @@ fn tasks_beyond_the_threads_wait_and_begin_when_others_end() {
     tasks.into_iter().for_each(|task| task.join().unwrap());
     assert_eq!(begun.load(Ordering::Relaxed), all);
     assert!(rt.threads() <= dis_runtime::MAX_KLTS);
+}
+
+/// The runtime says that it has no more threads; not even the lock of standard error may keep it.
+#[test]
+fn the_warning_keeps_nobody_waiting() {
+    alone("child_is_warned");
+}
+
+#[test]
+fn child_is_warned() {
+    if !is_child() {
+        return;
+    }
+    let _stderr = std::io::stderr().lock();
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let park = |_| rt.spawn_fn(Intent::batch(), dis_runtime::park).unwrap();
+    let tasks: Vec<_> = (0..dis_runtime::MAX_KLTS + 1).map(park).collect();
+    while rt.threads() < dis_runtime::MAX_KLTS {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Time to warn.
+    std::thread::sleep(Duration::from_millis(50));
+    tasks.iter().for_each(JoinHandle::unpark);
+    tasks.into_iter().for_each(|task| task.join().unwrap());
+    assert!(rt.shutdown(Duration::from_secs(20)));
 }
 
 #[test]
