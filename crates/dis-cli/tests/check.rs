@@ -200,3 +200,54 @@ fn bad_input_is_exit_code_2() {
     }
     assert_eq!(dis(&["check"]).status.code(), Some(2));
 }
+
+/// Random workloads whose tasks share locks on one CPU: what is promised holds in the simulator, beside a System task and one of a
+/// lower class that shares a lock, too.
+#[test]
+fn what_is_promised_holds_in_the_simulator() {
+    let folder = Folder::new();
+    let mut seed = 1u64;
+    let mut random = |low: u64, high: u64| {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        low + (seed >> 33) % (high - low + 1)
+    };
+    let mut promised = 0;
+    for _ in 0..80 {
+        let mut file = "duration = \"2s\"\ncpus = 1\n".to_string();
+        for number in 0..random(2, 4) {
+            let (period, section, rest) = (random(8, 50) * 1_000, random(0, 900), random(50, 700));
+            let wcet = 2 * rest + section;
+            let deadline = random((wcet + period) / 2, period.max(wcet)).max(wcet);
+            let lock = ["a", "b"][random(0, 1) as usize];
+            let body = if section > 0 {
+                format!("{{ lock = \"{lock}\" }}, {{ run = \"{section}us\" }}, {{ unlock = \"{lock}\" }}, ")
+            } else {
+                String::new()
+            };
+            file += &format!(
+                "[[task]]\nname = \"t{number}\"\nintent = \"realtime\"\nperiod = \"{}us\"\ndeadline = \"{deadline}us\"\n\
+                 wcet = \"{wcet}us\"\noffset = \"{}us\"\nloop = [ {{ run = \"{rest}us\" }}, {body}{{ run = \"{rest}us\" }} ]\n",
+                period.max(deadline),
+                random(0, 5_000)
+            );
+        }
+        file += "[[task]]\nname = \"low\"\nintent = \"batch\"\n\
+                 loop = [ { lock = \"a\" }, { run = \"300us\" }, { unlock = \"a\" }, { run = \"1ms\" } ]\n\
+                 [[task]]\nname = \"house\"\nintent = \"system\"\nloop = [ { sleep = \"7ms\" }, { run = \"80us\" } ]\n";
+        let file = folder.file("a.toml", &file);
+        let (code, checked) = json(&[&file, "--host", "sim"]);
+        if code != 0 {
+            continue;
+        }
+        promised += 1;
+        let simulated = report(&dis(&["sim", &file, "--json", "-", "--quiet", "--no-progress"]));
+        for row in checked["tasks"].as_array().unwrap() {
+            let seen = task(&simulated, row["name"].as_str().unwrap());
+            let (longest, bound) = (seen["response_ns"]["max"].as_u64(), row["response_bound_ns"].as_u64());
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert_eq!(seen["deadline_misses"], 0, "{text}");
+            assert!(longest <= bound, "{} takes {longest:?}, bound {bound:?}\n{text}", row["name"]);
+        }
+    }
+    assert!((15..75).contains(&promised), "{promised}");
+}

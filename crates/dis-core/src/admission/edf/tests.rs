@@ -177,3 +177,65 @@ fn long_hyperperiods_do_not_hang() {
     let set = tasks(&[(long / 8 - 1, long / 2, long); 8]);
     assert_eq!(test(&TaskSet::new(&set, Supply::dedicated())), Verdict::Undecided(Undecided::Range));
 }
+
+/// Whether EDF misses a deadline within `length` if all tasks become ready at `start` of a window, as late as they can be, and come as
+/// often as they may; tick by tick. System and lower classes are in the way as early as they can be.
+fn misses(tasks: &[SporadicTask], (window, cap, system): (u64, u64, u64), start: u64, length: u64) -> bool {
+    // Of the present job of each task: when it becomes ready, when it is due, what is left.
+    let [jitter, deadline, period, wcet] = [0, 1, 2, 3].map(|which| {
+        let of = |task: &SporadicTask| [task.jitter, task.deadline, task.period, task.wcet][which].as_nanos();
+        tasks.iter().map(of).collect::<Vec<_>>()
+    });
+    let mut jobs: Vec<(u64, u64, u64)> = (0..tasks.len()).map(|i| (0, deadline[i] - jitter[i], wcet[i])).collect();
+    let mut left = system;
+    for t in 0..length {
+        for (i, job) in jobs.iter_mut().enumerate() {
+            if job.2 > 0 && job.1 <= t {
+                return true;
+            }
+            // Only the first job comes late.
+            let next = (job.1 + period[i]).saturating_sub(deadline[i]);
+            if job.2 == 0 && next <= t {
+                *job = (next, job.1 + period[i], wcet[i]);
+            }
+        }
+        if (start + t).is_multiple_of(window) {
+            left = system;
+        }
+        if (start + t) % window >= cap {
+            continue;
+        }
+        if left > 0 {
+            left -= 1;
+        } else if let Some(job) = jobs.iter_mut().filter(|job| job.2 > 0 && job.0 <= t).min_by_key(|job| job.1) {
+            job.2 -= 1;
+        }
+    }
+    false
+}
+
+/// The windows as the arbiter keeps them, tried out at every phase.
+#[test]
+fn the_test_agrees_with_simulated_windows() {
+    let mut random = Random(7);
+    let (mut accepted, mut rejected) = (0, 0);
+    for _ in 0..3_000 {
+        let tasks: Vec<SporadicTask> =
+            (0..random.from(1, 3)).map(|_| random.task().with_section(Duration::ZERO)).collect();
+        let window = random.from(2, 9);
+        let cap = random.from(window.div_ceil(2), window);
+        let shape = (window, cap, random.from(0, cap / 3));
+        let set = TaskSet::new(&tasks, Supply::windowed(d(window), d(cap), d(shape.2)));
+        let verdict = test(&set);
+        let length = match verdict {
+            Verdict::Overload(Overload { interval, .. }) => interval.as_nanos() + 1,
+            Verdict::Overutilised { .. } => continue,
+            _ => 120,
+        };
+        let missed = (0..window).any(|start| misses(&tasks, shape, start, length));
+        assert_eq!(missed, !verdict.is_schedulable(), "{verdict} {set:?}");
+        accepted += u32::from(!missed);
+        rejected += u32::from(missed);
+    }
+    assert!(accepted > 300 && rejected > 300, "{accepted} {rejected}");
+}
