@@ -3,6 +3,7 @@
 //!
 //! `DIS_SETS` and `DIS_SEED` give other numbers of sets and other sets.
 
+#[allow(dead_code)]
 #[path = "common/rng.rs"]
 mod rng;
 

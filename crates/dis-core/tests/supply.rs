@@ -1,5 +1,6 @@
 //! The supply bound against the arbiter itself: whatever System and lower classes do, Realtime gets what it is sure of.
 
+#[allow(dead_code)]
 #[path = "common/rng.rs"]
 mod rng;
 

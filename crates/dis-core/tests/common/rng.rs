@@ -38,7 +38,6 @@ pub fn number_from_env(name: &str) -> Option<u64> {
 }
 
 /// Prints how to repeat a run if it panics.
-#[allow(dead_code)] // Not every test program repeats runs.
 pub struct Replay(pub u64);
 
 impl Drop for Replay {
