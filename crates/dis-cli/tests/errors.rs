@@ -97,10 +97,13 @@ fn reservations_that_do_not_fit() {
     let two = |a, b| format!("{TASK}affinity = [0]\ncpu_min = \"{a}%\"\n{second}cpu_min = \"{b}%\"\n");
     let message = error(&["run", &folder.file("a.toml", &two(60, 50))]);
     assert!(
-        message.contains("task \"b\": no CPU has room for its reservation of 50.0 %; lower `cpu_min`"),
+        message.contains(
+            "task \"b\": no CPU has room for its reservation of 50.0 %: CPU 0: overload: 11ms are needed within some 10ms, \
+             9400us are sure; lower `cpu_min`"
+        ),
         "{message}"
     );
-    let output = dis(&["run", &folder.file("b.toml", &two(60, 35)), "--duration", "20ms"]);
+    let output = dis(&["run", &folder.file("b.toml", &two(60, 34)), "--duration", "20ms"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
@@ -127,6 +130,9 @@ fn more_realtime_than_there_is() {
     let file = folder.file("big.toml", text);
     let message = error(&["run", &file, "--cpus", "1"]);
     assert!(message.contains("big.toml:2: task \"big\": no CPU has room for its reservation of 60.0 %"), "{message}");
+    // Twice 6 ms with 10 %, and 100 us for the host. Of 10 ms, 9.3 are sure beside the cap and System: the first leaves 2.6.
+    assert!(message.contains("CPU 0: overload: 134.00 % of a CPU are needed, 94.00 % are sure"), "{message}");
+    assert!(message.contains("wcet = \"2272us\" would fit; lower `wcet`"), "{message}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use common::machine::{Machine, Op, Op::*};
 use common::modules::with_builtin;
 use common::rng::Rng;
 use common::{at, ms};
-use dis_core::api::{BlockReason, TaskId, TaskSpec};
+use dis_core::api::{BlockReason, Duration, TaskId, TaskSpec};
 use dis_core::executor::{Executor, Leave};
 use dis_core::intent::{Intent, QueueType};
 use dis_core::modules::SchedulerRegistry;
@@ -19,10 +19,10 @@ fn realtime(period: u64, deadline: u64, wcet: u64) -> Intent {
     Intent::realtime(period * 1_000, deadline * 1_000, wcet * 1_000)
 }
 
-/// A machine all of whose CPUs may be reserved.
+/// A machine all of whose CPUs may be reserved: the window is so short that no share of it is a nanosecond.
 fn whole(cpus: usize, modules: &SchedulerRegistry) -> Machine {
     let mut config = Config::new(cpus);
-    config.limits.realtime = 1_000;
+    (config.limits.realtime, config.limits.system, config.limits.window) = (1_000, 1, Duration::from_nanos(999));
     Machine::with_modules(config, modules)
 }
 

@@ -8,7 +8,7 @@ use common::at;
 use common::lock::Lock;
 use common::machine::{Machine, Op::*};
 use common::ms;
-use dis_core::api::{BlockReason, SchedError, TaskId, TaskSpec};
+use dis_core::api::{BlockReason, Duration, SchedError, TaskId, TaskSpec};
 use dis_core::executor::{Executor, Leave};
 use dis_core::intent::Intent;
 use dis_core::scheduler::Config;
@@ -26,7 +26,8 @@ impl Cpu {
     /// Tasks of (period, capacity, start). All of a CPU may be reserved, as in the source.
     fn new(tasks: &[(u64, u64, u64)]) -> Cpu {
         let mut config = Config::new(1);
-        config.limits.realtime = 1_000;
+        // The window is so short that no share of it is a nanosecond.
+        (config.limits.realtime, config.limits.system, config.limits.window) = (1_000, 1, Duration::from_nanos(999));
         let mut cpu = Cpu { x: Executor::new(config).unwrap(), ids: Vec::new() };
         for &(period, capacity, start) in tasks {
             cpu.spawn(0, period, capacity, start).expect("admitted");

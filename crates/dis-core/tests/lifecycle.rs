@@ -322,11 +322,11 @@ fn a_task_never_runs_where_it_may_not() {
     ] {
         for saved_first in [false, true] {
             let x = machine(2);
-            let intent = Intent::realtime(10, 10, 9).with_affinity(CpuMask::single(0));
+            let intent = Intent::realtime(10_000, 10_000, 9_000).with_affinity(CpuMask::single(0));
             let id = spawn(&x, 0, 1, if leave == Leave::NextPeriod { intent } else { pinned(0) });
             ask(&x, 0, 0, Leave::Ask);
             let _ = x.set_affinity(at(1), id, CpuMask::single(1)).unwrap();
-            let now = if leave == Leave::NextPeriod { 10_000 } else { 2 };
+            let now = if leave == Leave::NextPeriod { 10_000_000 } else { 2 };
             let decision = x.schedule(0, at(now), leave).unwrap();
             assert_eq!(runs(&decision), None, "{leave:?}");
             if saved_first {

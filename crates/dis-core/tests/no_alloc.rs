@@ -97,6 +97,8 @@ fn drive(x: &Executor<u32, Lock>, ids: &[TaskId], rng: &mut Rng, now: &mut u64, 
                 let _ = x.set_priority(at(*now), id, rng.below(256) as u8).unwrap();
             }
             6 => {
+                // Who has a reservation opens the book.
+                let id = if x.with_task(id, |t| t.reserved_on().is_some()).unwrap() { ids[0] } else { id };
                 let mask = if rng.chance(800) { CpuMask::ALL } else { CpuMask::single(rng.below(3) as usize) };
                 let _ = x.set_affinity(at(*now), id, mask);
             }

@@ -302,10 +302,10 @@ fn a_high_class_preempts_wherever_a_lower_one_runs() {
 /// gets nothing.
 #[test]
 fn a_hog_of_a_high_class_starves_nobody() {
-    let realtime = Intent::realtime(10_000, 10_000, 9_500);
+    let realtime = Intent::realtime(10_000, 10_000, 9_300);
     // Hog, class below, least share of the latter in ms of 2 s.
     let cases = [
-        (Intent::system(), realtime.clone(), 1_890),
+        (Intent::system(), realtime.clone(), 1_850),
         (Intent::system(), Intent::interactive(1_000), 1_000),
         (Intent::system(), Intent::background(), 1_000),
         (realtime.clone(), Intent::batch(), 100),
@@ -355,9 +355,9 @@ fn five_hogs_all_live() {
     m.run_until(ms(10_000));
     m.reconcile();
     let used: Vec<u64> = tasks.iter().map(|&task| m.actors[task].cpu_time).collect();
-    // System has its half, Realtime its budget. The cap leaves half a millisecond of each window to the rest, so that much of
+    // System has what Realtime can spare, twice at once, of its half; Realtime its budget. The cap leaves half a millisecond of each window to the rest, so that much of
     // each of its turns to Batch (every 80 ms at the latest) and to Background (253 ms).
-    assert_eq!(used[..2], [ms(5_000), ms(4_500)], "{used:?}");
+    assert_eq!(used[..2], [ms(2_500), ms(4_500)], "{used:?}");
     assert!(used[3] >= us(500 * 10_000 / 98) && used[4] >= us(500 * 10_000 / 275), "{used:?}");
     assert_eq!(used.iter().sum::<u64>(), ms(10_000));
 }

@@ -3,7 +3,8 @@
 mod common;
 
 use common::machine::{Machine, Op::*};
-use common::{at, ms, us};
+use common::{at, ms, ns, us};
+use dis_core::admission::{Assignment, RejectReason, Verdict};
 use dis_core::api::{BlockReason, CpuMask, SchedError, TaskSpec, TaskState, Timestamp};
 use dis_core::executor::{Executor, Leave};
 use dis_core::intent::{Intent, QueueType};
@@ -179,7 +180,9 @@ fn the_hosts_overhead_is_admitted_and_granted() {
 /// A job that blocks in its middle must not get a second budget by waking up late.
 #[test]
 fn a_job_that_suspends_itself_hurts_only_itself() {
-    let mut m = Machine::new(1);
+    let mut config = Config::new(1);
+    config.limits.realtime = 1000;
+    let mut m = Machine::with(config);
     m.spawn(realtime(8, 8, 4), &[Run(ms(1)), Sleep(us(6_500)), Run(ms(3)), NextPeriod]);
     let good = m.spawn(Intent::realtime(8_000, 8_000, 3_600), &[Run(us(3_600)), NextPeriod]);
     m.run_until(ms(2_000));
@@ -239,21 +242,62 @@ fn a_full_cpu_meets_all_deadlines() {
 #[test]
 fn admission_counts_what_is_there() {
     let mut m = Machine::new(2);
-    let half = || TaskSpec::new("", realtime(10, 10, 5), 0);
-    let first = m.try_spawn(half(), &[]).unwrap();
-    m.try_spawn(half(), &[]).unwrap();
+    let task = |period, deadline, wcet, cpu| {
+        let intent = Intent::realtime(period, deadline, wcet);
+        TaskSpec::new("", intent.with_affinity(CpuMask::single(cpu)), 0)
+    };
+    let half = |cpu| task(10_000, 10_000, 5_000, cpu);
+    let first = m.try_spawn(half(0), &[]).unwrap();
+    m.try_spawn(half(1), &[]).unwrap();
     assert_eq!(m.executor.reserved_ppm(), [500_000, 500_000]);
-    assert_eq!(m.try_spawn(half(), &[]).unwrap_err(), SchedError::NoCpu, "95 % a CPU, not 190 % of the machine");
-    let rest = TaskSpec::new("", Intent::realtime(10_000, 10_000, 4_500), 0);
-    m.try_spawn(rest.clone(), &[]).unwrap();
-    let pinned = TaskSpec { intent: rest.intent.clone().with_affinity(CpuMask::single(0)), ..rest };
-    assert_eq!(m.try_spawn(pinned.clone(), &[]).unwrap_err(), SchedError::NoCpu);
-    // A short deadline counts with its density.
-    assert_eq!(m.try_spawn(TaskSpec::new("", realtime(100, 2, 1), 0), &[]).unwrap_err(), SchedError::NoCpu);
+    assert_eq!(m.try_spawn(half(0), &[]).unwrap_err(), SchedError::NoCpu);
+    // System is left a hundredth, and twice that at once: 9.3 ms of 10 are sure.
+    assert_eq!(m.try_spawn(task(10_000, 10_000, 4_301, 0), &[]).unwrap_err(), SchedError::NoCpu);
+    m.try_spawn(task(10_000, 10_000, 4_300, 0), &[]).unwrap();
+    // A short deadline counts by what is due within it, not as if it came again and again.
+    let short = |cpu| task(100_000, 2_000, 1_000, cpu);
+    assert_eq!(m.try_spawn(short(0), &[]).unwrap_err(), SchedError::NoCpu);
+    m.try_spawn(short(1), &[]).unwrap();
+    assert_eq!(m.executor.reserved_ppm(), [930_000, 510_000]);
+    assert!(m.executor.fits_by_density(0) && !m.executor.fits_by_density(1));
     m.kill(first).unwrap();
     m.run_for(0);
-    assert_eq!(m.executor.reserved_ppm(), [450_000, 500_000]);
-    m.try_spawn(TaskSpec { intent: realtime(10, 10, 5).with_affinity(CpuMask::single(0)), ..pinned }, &[]).unwrap();
+    assert_eq!(m.executor.reserved_ppm(), [430_000, 510_000]);
+    m.try_spawn(half(0), &[]).unwrap();
+}
+
+/// The question is answered as a spawn would be, and changes nothing; a refusal says who fails, where, and by how much.
+#[test]
+fn a_refusal_says_by_how_much() {
+    let mut m = Machine::new(1);
+    let here = m.spawn(realtime(10, 10, 5), &[]);
+    assert_eq!(m.executor.admission(&realtime(10, 10, 4)), Ok(Some(Assignment::Whole(0))));
+    assert_eq!(m.executor.admission(&Intent::batch()), Ok(None));
+    let Err(rejection) = m.executor.admission(&realtime(20, 9, 5)) else { panic!("5 and 5 within 9 of 10") };
+    let RejectReason::NoRoom(shortfall) = rejection.reason else { panic!("{rejection}") };
+    let Verdict::Overload(overload) = shortfall.verdict else { panic!("{rejection}") };
+    assert_eq!(overload.interval, ns(ms(10)));
+    assert_eq!(overload.excess(), ns(us(700)));
+    assert_eq!((shortfall.cpu, shortfall.late), (0, Some(m.actors[here].id)));
+    assert_eq!(m.executor.reserved_ppm(), [500_000]);
+    assert_eq!(m.try_spawn(TaskSpec::new("", realtime(20, 9, 5), 0), &[]).unwrap_err(), SchedError::NoCpu);
+}
+
+/// On a host without admission what does not fit goes where least is reserved, and may miss.
+#[test]
+fn without_admission_everything_is_let_in() {
+    let mut config = Config::new(2);
+    config.admission = false;
+    let mut m = Machine::with(config);
+    let tasks: Vec<usize> = (0..5).map(|_| m.spawn(realtime(10, 10, 5), &[Run(ms(5)), NextPeriod])).collect();
+    m.run_until(ms(500));
+    m.reconcile();
+    assert!(tasks.iter().map(|&task| misses(&m, task)).sum::<u64>() > 10);
+    // One that is not in the book moves all the same.
+    m.call(tasks[4], |x, now, id| x.set_affinity(now, id, CpuMask::single(0))).unwrap();
+    m.call(tasks[4], |x, now, id| x.set_affinity(now, id, CpuMask::single(1))).unwrap();
+    m.run_for(ms(50));
+    assert_eq!(m.executor.cpu_of(m.actors[tasks[4]].id), Ok(1));
 }
 
 #[test]

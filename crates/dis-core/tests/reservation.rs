@@ -7,7 +7,7 @@ use common::rng::{Replay, Rng};
 use common::{at, ms, us};
 use dis_core::api::{BlockReason, CpuMask, SchedError, TaskSpec};
 use dis_core::intent::{Intent, QueueType};
-use dis_core::scheduler::Urgency;
+use dis_core::scheduler::{Config, Urgency};
 
 const WINDOW: u64 = ms(10);
 
@@ -91,36 +91,38 @@ fn admission_counts_shares() {
     let pinned = |min| TaskSpec::new("", batch(min).with_affinity(CpuMask::single(1)), 0);
     let first = m.try_spawn(pinned(600), &[]).unwrap();
     assert_eq!(m.try_spawn(pinned(500), &[]).unwrap_err(), SchedError::NoCpu);
-    m.try_spawn(pinned(350), &[]).unwrap();
-    assert_eq!(m.executor.reserved_ppm(), [0, 950_000]);
+    m.try_spawn(pinned(340), &[]).unwrap();
+    assert_eq!(m.executor.reserved_ppm(), [0, 940_000]);
     // Realtime is counted along with them, and the other CPU has room.
     let realtime = Intent::realtime(10_000, 10_000, 5_000);
     let here = TaskSpec::new("", realtime.clone().with_affinity(CpuMask::single(1)), 0);
     assert_eq!(m.try_spawn(here, &[]).unwrap_err(), SchedError::NoCpu);
     m.try_spawn(TaskSpec::new("", realtime, 0), &[]).unwrap();
-    assert_eq!(m.try_spawn(TaskSpec::new("", batch(460), 0), &[]).unwrap_err(), SchedError::NoCpu);
-    let loose = m.try_spawn(TaskSpec::new("", batch(450), 0), &[]).unwrap();
-    assert_eq!(m.executor.reserved_ppm(), [950_000, 950_000]);
+    assert_eq!(m.try_spawn(TaskSpec::new("", batch(440), 0), &[]).unwrap_err(), SchedError::NoCpu);
+    let loose = m.try_spawn(TaskSpec::new("", batch(400), 0), &[]).unwrap();
+    assert_eq!(m.executor.reserved_ppm(), [900_000, 940_000]);
     // It stays where its reservation is, and may not be sent where there is no room.
     let moved = m.call(loose, |x, now, id| x.set_affinity(now, id, CpuMask::single(1)));
     assert_eq!(moved.unwrap_err(), SchedError::NoCpu);
     // It gives back what it held, by its end or by a new intent.
     m.kill(first).unwrap();
     m.run_for(0);
-    assert_eq!(m.executor.reserved_ppm(), [950_000, 350_000]);
+    assert_eq!(m.executor.reserved_ppm(), [900_000, 340_000]);
     m.call(loose, |x, now, id| x.set_affinity(now, id, CpuMask::single(1))).unwrap();
     m.run_for(ms(50));
-    assert_eq!(m.executor.reserved_ppm(), [500_000, 800_000]);
-    assert_eq!(m.set_intent(loose, &batch(610)).unwrap_err(), SchedError::NoCpu);
+    assert_eq!(m.executor.reserved_ppm(), [500_000, 740_000]);
+    assert_eq!(m.set_intent(loose, &batch(601)).unwrap_err(), SchedError::NoCpu);
     m.set_intent(loose, &batch(600)).unwrap();
-    assert_eq!(m.executor.reserved_ppm(), [500_000, 950_000]);
+    assert_eq!(m.executor.reserved_ppm(), [500_000, 940_000]);
     m.set_intent(loose, &batch(0)).unwrap();
-    assert_eq!(m.executor.reserved_ppm(), [500_000, 350_000]);
+    assert_eq!(m.executor.reserved_ppm(), [500_000, 340_000]);
 }
 
 #[test]
 fn realtime_beside_it_misses_nothing() {
-    let mut m = Machine::new(1);
+    let mut config = Config::new(1);
+    config.limits.realtime = 1000;
+    let mut m = Machine::with(config);
     // 95 % in all: two shares that are always wanted, one that sleeps in mid-window, and periods that fit nothing.
     m.spawn(batch(250), &[]);
     m.spawn(Intent::background().with_cpu_share(100, 0), &[]);

@@ -5,13 +5,16 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use dis_core::admission::{Assignment, Rejection, Remedy};
 use dis_core::api::{CpuMask, TaskId, TaskStats, Timestamp};
+use dis_core::intent::Intent;
 use dis_core::stats::SchedulerStats;
 
 use crate::builder::Builder;
 use crate::gate::inside;
 use crate::klt;
 use crate::runtime::Inner;
+use crate::spawn::home;
 use crate::trace::{TraceEvent, TraceReader};
 use crate::usage;
 
@@ -58,6 +61,25 @@ impl Runtime {
     /// The machine's CPU to which each worker is pinned.
     pub fn cpus(&self) -> &[usize] {
         &self.inner.config.cpus
+    }
+
+    /// Whether a task of this intent would be admitted now, and on which workers it would run; `None` if it reserves nothing.
+    ///
+    /// # Errors
+    /// Why not, and by how much.
+    pub fn admission(&self, intent: &Intent) -> Result<Option<Assignment>, Rejection> {
+        self.inner.exec.admission(&self.in_workers(intent))
+    }
+
+    /// What would make a Realtime intent that is not admitted fit now.
+    pub fn remedy(&self, intent: &Intent) -> Remedy {
+        self.inner.exec.remedy(&self.in_workers(intent))
+    }
+
+    fn in_workers(&self, intent: &Intent) -> Intent {
+        let mut intent = intent.clone();
+        intent.constraints.cpu_affinity = home(&self.inner, &intent).unwrap_or(Some(CpuMask::EMPTY));
+        intent
     }
 
     /// Tasks that have not ended.

@@ -10,9 +10,11 @@ use std::sync::atomic::Ordering;
 use dis_core::api::{BlockReason, CpuMask, SchedError, TaskId, TaskStats, Timestamp};
 use dis_core::executor::{Leave, Wake};
 use dis_core::intent::Intent;
+use dis_core::scheduler::Plan;
 
 use crate::gate::{self, inside};
 use crate::klt::{self, Klt};
+use crate::planned::Planned;
 use crate::runtime::{Inner, Visit};
 use crate::spawn::{enforceable, home};
 use crate::sys;
@@ -126,7 +128,8 @@ impl<T> JoinHandle<T> {
     /// [`SchedError::TaskNotFound`] once it has ended; [`SchedError::NoCpu`] if the mask names no CPU of the runtime.
     pub fn set_affinity(&self, cpus: CpuMask) -> Result<(), SchedError> {
         let mask = self.rt.worker_mask(&cpus).ok_or(SchedError::NoCpu)?;
-        self.change(|now| self.rt.exec.set_affinity(now, self.id, mask))
+        let planned = Planned::affinity(&self.rt, self.id, mask)?;
+        self.change(planned, |now, plan| self.rt.exec.set_mask(now, self.id, mask, Some(plan)))
     }
 
     /// Changes the priority within the class, lower first.
@@ -134,7 +137,7 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// [`SchedError::TaskNotFound`] once it has ended.
     pub fn set_priority(&self, priority: u8) -> Result<(), SchedError> {
-        self.change(|now| self.rt.exec.set_priority(now, self.id, priority))
+        self.change(Planned::nothing(), |now, _| self.rt.exec.set_priority(now, self.id, priority))
     }
 
     /// Declares the task to be for something else from now on. The kernel thread that it is bound to stays the same.
@@ -145,7 +148,8 @@ impl<T> JoinHandle<T> {
         enforceable(intent)?;
         let mut intent = intent.clone();
         intent.constraints.cpu_affinity = home(&self.rt, &intent).map_err(|_| SchedError::NoCpu)?;
-        self.change(|now| self.rt.exec.set_intent(now, self.id, &intent))
+        let planned = Planned::intent(&self.rt, self.id, &intent)?;
+        self.change(planned, |now, plan| self.rt.exec.redeclare(now, self.id, &intent, plan))
     }
 
     /// Ends the wait of a task in [`park`](crate::park), or makes its next one return at once.
@@ -154,11 +158,21 @@ impl<T> JoinHandle<T> {
         inside(|| self.rt.unpark(self.id));
     }
 
-    fn change(&self, change: impl FnOnce(Timestamp) -> Result<Wake, SchedError>) -> Result<(), SchedError> {
-        inside(|| {
+    fn change(
+        &self,
+        mut planned: Planned<'_>,
+        change: impl FnOnce(Timestamp, Option<&Plan>) -> Result<Wake, SchedError>,
+    ) -> Result<(), SchedError> {
+        let changed = inside(|| {
             let now = self.rt.now();
-            change(now).map(|wake| self.rt.after(wake, now))
-        })
+            let changed = change(now, planned.plan()).map(|wake| self.rt.after(wake, now));
+            planned.close();
+            changed
+        });
+        if changed.is_err() {
+            planned.abandon(&self.rt);
+        }
+        changed
     }
 
     /// Ends the task: one that has not begun never runs; one that waits, or yields, or calls the runtime in another way

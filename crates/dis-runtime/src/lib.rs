@@ -55,6 +55,7 @@ mod life;
 mod lock;
 mod numa;
 mod overflow;
+mod planned;
 mod policy;
 mod runtime;
 mod shortage;

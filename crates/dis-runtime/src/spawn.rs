@@ -12,6 +12,7 @@ use crate::gate::inside;
 use crate::host::Runtime;
 use crate::join::JoinHandle;
 use crate::klt::{self, Klt};
+use crate::planned::Planned;
 use crate::runtime::Inner;
 use crate::task::{Body, Cell2, Header, Sharing, TaskRef};
 
@@ -173,6 +174,14 @@ impl<'rt> TaskBuilder<'rt> {
         // The core keeps no name: it would be freed under its lock.
         let mut spec = TaskSpec::new(String::new(), self.intent, TaskRef::new(task));
         spec.start = self.start;
+        let mut planned = match Planned::spawn(rt, &spec.intent) {
+            Ok(planned) => planned,
+            Err(error) => {
+                // SAFETY: nobody else knows of it.
+                drop(unsafe { Box::from_raw(cell) });
+                return Err(SpawnError::Refused(error));
+            }
+        };
         let spawned = inside(|| {
             let from = klt::this().filter(|klt| ptr::eq(klt.rt, rt) && klt.has_role());
             if let Some(me) = from.and_then(Klt::current) {
@@ -180,7 +189,11 @@ impl<'rt> TaskBuilder<'rt> {
             }
             rt.live.fetch_add(1, Ordering::AcqRel);
             let now = rt.now();
-            let spawned = rt.exec.spawn(now, from.map(|klt| klt.worker().cpu), spec);
+            let spawned = match planned.plan() {
+                Some(plan) => rt.exec.spawn_planned(now, spec, plan),
+                None => rt.exec.spawn(now, from.map(|klt| klt.worker().cpu), spec),
+            };
+            planned.close();
             match spawned {
                 Ok((id, wake)) => {
                     task.set_id(id);
@@ -195,6 +208,9 @@ impl<'rt> TaskBuilder<'rt> {
                 }
             }
         });
+        if spawned.is_err() {
+            planned.abandon(rt);
+        }
         match spawned {
             Ok(id) => {
                 let handle = JoinHandle::new(NonNull::from(task), rt.handle(), Cell2::<F, T>::take_outcome, id);

@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use dis_runtime::{Intent, Runtime, is_inside_runtime, sleep, spawn_fn, yield_now};
+use dis_runtime::{CpuMask, Intent, Runtime, is_inside_runtime, sleep, spawn_fn, yield_now};
 
 static ALLOCATED: AtomicU64 = AtomicU64::new(0);
 static FREED: AtomicU64 = AtomicU64::new(0);
@@ -43,6 +43,9 @@ fn storm(tasks: u64) {
     let all: Vec<_> = (0..tasks)
         .map(|i| {
             let intent = if i % 2 == 0 { Intent::batch() } else { Intent::interactive(1000) };
+            // Reservations are planned outside.
+            let realtime = Intent::realtime(100_000, 50_000, 100 + i % 7);
+            let intent = if i % 10 == 7 { realtime } else { intent };
             spawn_fn(intent, move || {
                 match i % 3 {
                     0 => sleep(Duration::from_micros(300)),
@@ -54,6 +57,10 @@ fn storm(tasks: u64) {
             .unwrap()
         })
         .collect();
+    for (i, task) in all.iter().enumerate().step_by(50) {
+        let _ = task.set_intent(&Intent::realtime(100_000, 50_000, 200));
+        let _ = task.set_affinity(CpuMask::single(i % 2));
+    }
     all.into_iter().for_each(|task| drop(task.join()));
 }
 

@@ -164,7 +164,9 @@ impl Tasks {
                         give_in(plan, spec, &mut intent, &format!("numa_node: {error}"), notes)?;
                     }
                     Err(error) => {
-                        let message = format!("{}: {}", plan.place(spec), explain(spec, error));
+                        let reason = runtime.admission(&intent).err();
+                        let reason = reason.map(|reason| (reason, runtime.remedy(&intent)));
+                        let message = format!("{}: {}", plan.place(spec), explain(spec, error, reason));
                         return Err(Failure::bad_input(message));
                     }
                 }

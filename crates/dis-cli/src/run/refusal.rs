@@ -1,6 +1,7 @@
 //! Tasks that the runtime refuses: what is wrong, and what can be done.
 
-use dis_core::api::SchedError;
+use dis_core::admission::{RejectReason, Rejection, Remedy, Shortfall};
+use dis_core::api::{Duration, SchedError};
 use dis_core::intent::{Intent, IntentClass, IoPriority};
 use dis_runtime::SpawnError;
 use dis_workload::model::{Constraint, TaskSpec};
@@ -49,24 +50,35 @@ pub fn give_in(
     Ok(())
 }
 
-/// Why a task was refused, and what to do.
-pub fn explain(spec: &TaskSpec, error: SpawnError) -> String {
+/// Why a task was refused, and what to do. `reason`: what admission says about it, if that was asked.
+pub fn explain(spec: &TaskSpec, error: SpawnError, reason: Option<(Rejection, Remedy)>) -> String {
+    let (why, would_fit) = reason.map_or_else(Default::default, |(rejection, remedy)| because(&rejection, &remedy));
     match (error, spec.intent.class) {
         (SpawnError::Refused(SchedError::NoCpu), IntentClass::Realtime { wcet_us, deadline_us, period_us }) => {
             let share = wcet_us as f64 / deadline_us.min(period_us).max(1) as f64 * 100.0;
             format!(
-                "no CPU has room for its reservation of {share:.1} % (wcet {wcet_us} us within {deadline_us} us); \
-                 lower `wcet`, lengthen `period` or `deadline`, add CPUs, or raise `realtime` in [limits]"
+                "no CPU has room for its reservation of {share:.1} % (wcet {wcet_us} us within {deadline_us} us){why}; \
+                 {would_fit}lower `wcet`, lengthen `period` or `deadline`, add CPUs, or raise `realtime` in [limits]"
             )
         }
         (SpawnError::Refused(SchedError::NoCpu), _) if spec.intent.qos.cpu_min > 0 => {
             let share = f64::from(spec.intent.qos.cpu_min) / 10.0;
             format!(
-                "no CPU has room for its reservation of {share:.1} %; lower `cpu_min`, allow more CPUs by `affinity`, or \
+                "no CPU has room for its reservation of {share:.1} %{why}; lower `cpu_min`, allow more CPUs by `affinity`, or \
                  raise `realtime` in [limits], which is the most that may be reserved"
             )
         }
         (SpawnError::Refused(SchedError::ResourceExhausted), _) => "too many tasks; lower `instances`".into(),
         (error, _) => error.to_string(),
     }
+}
+
+/// The reason in the words of the analysis, and what would fit.
+fn because(rejection: &Rejection, remedy: &Remedy) -> (String, String) {
+    let RejectReason::NoRoom(Shortfall { cpu, verdict, .. }) = rejection.reason else { return Default::default() };
+    let fits = |name: &str, time: Option<Duration>| time.map(|time| format!("{name} = \"{time}\""));
+    let fits: Vec<String> =
+        [fits("wcet", remedy.wcet), fits("deadline", remedy.deadline)].into_iter().flatten().collect();
+    let would_fit = if fits.is_empty() { String::new() } else { format!("{} would fit; ", fits.join(" or ")) };
+    (format!(": CPU {cpu}: {verdict}"), would_fit)
 }

@@ -92,7 +92,7 @@ impl Plan {
             SimError::Refused { index, error, .. } => {
                 let spec = self.workload.instances().nth(*index).map(|instance| instance.spec);
                 let Some(spec) = spec else { return Failure::failed(error.to_string()) };
-                let why = refusal::explain(spec, SpawnError::Refused(*error));
+                let why = refusal::explain(spec, SpawnError::Refused(*error), None);
                 Failure::bad_input(format!("{}: {why}", place(&self.file, spec)))
             }
             SimError::Kernel { .. } => Failure::failed(format!("{}: {error}", self.file)),

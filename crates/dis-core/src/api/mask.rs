@@ -79,6 +79,11 @@ impl CpuMask {
         !self.intersection(other).is_empty()
     }
 
+    /// Whether all CPUs of this set are in the other.
+    pub fn is_subset(&self, other: &CpuMask) -> bool {
+        self.intersection(other) == *self
+    }
+
     /// The CPUs in either set.
     pub fn union(&self, other: &CpuMask) -> CpuMask {
         CpuMask(core::array::from_fn(|i| self.0[i] | other.0[i]))

@@ -81,7 +81,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let task = state.task(key);
         let class = task.sched.class;
         let why = if core::mem::take(&mut task.sched.dirty) {
-            if !task.affinity.contains(cpu) {
+            if !task.may_run(cpu) {
                 self.preempted(state, key);
                 self.stop_competing(state, key, TaskState::Ready, now);
                 self.evict(state, key);
@@ -198,7 +198,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             task.end_burst(false);
         }
         let cpu = state.cpu;
-        let forbidden = !state.task(key).affinity.contains(cpu);
+        let forbidden = !state.task(key).may_run(cpu);
         if let Some(at) = until {
             state.set_timer(key, at);
         }
@@ -226,6 +226,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         task.end_burst(missed);
         task.stats.deadline_misses += misses;
         task.sched.pending_release = true;
+        self.back_to_first_piece(task, release);
         state.counts.deadline_misses += misses;
         if release > now {
             self.block(state, key, None, Some(release), now);

@@ -118,7 +118,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let shared = self.tasks.cpus.get(cpu).ok_or(SchedError::NoCpu)?;
         let state = shared.state.lock();
         let undisturbed = !shared.look_around.load(Ordering::Relaxed)
-            && state.evict.is_none()
+            && state.leaving.is_empty()
             && shared.unsaved.load(Ordering::Relaxed) == TaskId::INVALID.0;
         match leave {
             Leave::Yield if undisturbed => return self.rotate(shared, state, now),
@@ -162,7 +162,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         if now >= state.balance.due && !state.stealable.is_empty() {
             state = self.compare(state, &mut turn, now);
         }
-        if asked || state.evict.is_some() {
+        if asked || !state.leaving.is_empty() {
             state = self.attend(state, &mut turn, asked, now);
         }
         // A CPU that idled may find more than one task.
@@ -198,10 +198,15 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let taker = taker.or_else(|| if asked { self.pass_on(cpu) } else { None });
         // It may not be eligible here (caps are per CPU); then an idle CPU should have it.
         turn.pulled = pulled.is_some();
-        let receiver = self.flush_evicted(cpu, now);
         let mut state = self.lock(cpu);
         turn.tell(&mut state, taker);
-        turn.tell(&mut state, receiver);
+        while !state.leaving.is_empty() {
+            drop(state);
+            let flushed = self.flush_evicted(cpu, now);
+            state = self.lock(cpu);
+            let Some(receiver) = flushed else { break };
+            turn.tell(&mut state, receiver);
+        }
         state
     }
 
@@ -316,7 +321,12 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             let voluntary = state.left_voluntarily;
             state.counts.record_switch(voluntary);
         }
-        let vacate = next.is_none() && state.evict.is_some();
+        let (mut vacate, mut leave_soon) = (false, false);
+        for place in 0..state.leaving.len() {
+            let key = state.leaving[place];
+            let live = state.get(key).is_some_and(|task| task.id == unsaved);
+            (vacate, leave_soon) = (vacate || (live && next.is_none()), leave_soon || !live);
+        }
         self.tasks.cpus[cpu].unsaved.store(unsaved.0, Ordering::Release);
         self.publish(&mut state);
         if (turn.surplus || turn.pulled) && state.ready_count > 0 {
@@ -335,7 +345,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 state.owed = None;
             }
         }
-        if state.owed.is_some() || (state.surplus && interrupt.is_some()) {
+        if leave_soon || state.owed.is_some() || (state.surplus && interrupt.is_some()) {
             until = until.min(now + Duration::from_nanos(1));
         }
         state.until = until;

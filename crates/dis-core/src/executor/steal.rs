@@ -158,49 +158,45 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         self.cpus[cpu].look_around.store(true, Ordering::Release);
     }
 
-    /// Moves (or ends) the task that waited for its registers to be saved. Answers a CPU to interrupt.
-    pub(super) fn flush_evicted(&self, cpu: usize, now: Timestamp) -> Option<usize> {
+    /// Moves (or ends) a task that had to leave this CPU and whose registers are saved. `None`: there is none. Else a CPU to
+    /// interrupt, if any.
+    pub(super) fn flush_evicted(&self, cpu: usize, now: Timestamp) -> Option<Option<usize>> {
         loop {
             let mut state = self.lock(cpu);
-            let key = state.evict?;
+            let saved = |&&key: &&TaskKey| state.get(key).is_some_and(|task| !self.is_unsaved(cpu, task.id));
+            let key = *state.leaving.iter().find(saved)?;
             let task = state.task(key);
-            let (id, allowed, ppm) = (task.id, task.affinity, task.sched.reserved_ppm);
-            if self.is_unsaved(cpu, id) {
-                return None;
-            }
+            let (id, allowed) = (task.id, task.affinity);
             if task.sched.killed {
                 let joiner = self.end_task(&mut state, key, crate::api::ExitStatus::Killed);
                 drop(state);
                 // This CPU is deciding anyway.
-                return self.notify(now, joiner).filter(|&other| other != cpu);
+                return Some(self.notify(now, joiner).filter(|&other| other != cpu));
             }
-            if allowed.contains(cpu) {
-                // The affinity has changed back meanwhile.
-                let waits = task.state() == crate::api::TaskState::Ready;
-                state.evict = None;
+            if task.may_run(cpu) {
+                // That has changed back meanwhile.
+                let waits = task.state() == crate::api::TaskState::Ready && !task.sched.throttled;
+                state.leaving.retain(|&other| other != key);
                 if waits {
-                    state.clear_timer(key);
-                    state.task(key).sched.throttled = false;
                     self.admit_to_queue(&mut state, key, crate::policy::Arrival::Migrate, now);
                 }
-                return None;
+                return Some(None);
             }
+            let reserved = task.reserved_on();
             drop(state);
-            let here = || allowed.iter().take_while(|&c| c < self.cpu_count());
-            let target = here()
-                .find(|&c| ppm > 0 && self.has_room(&self.lock(c), ppm))
-                .or_else(|| here().min_by_key(|&c| self.load(c).tasks()))?;
+            let least = || allowed.iter().take_while(|&c| c < self.cpu_count()).min_by_key(|&c| self.load(c).tasks());
+            let target = reserved.or_else(least)?;
             let (mut from, mut to) = self.lock_two(cpu, target);
+            // Between the locks it may have been killed or moved, or where it may run have changed: then look again.
             let same = |task: &crate::api::Task<C>| {
-                task.id == id && !task.sched.killed && task.affinity.contains(target) && !task.affinity.contains(cpu)
+                task.id == id && !task.sched.killed && task.may_run(target) && !task.may_run(cpu)
             };
-            // Between the locks it may have been killed or moved, or its affinity have changed: then look again.
-            if from.evict != Some(key) || !from.get(key).is_some_and(same) {
+            if !from.leaving.contains(&key) || !from.get(key).is_some_and(same) {
                 continue;
             }
             let wake = self.move_task(&mut from, &mut to, key, now).ok()?;
             self.publish(&mut to);
-            return (wake.interrupt || wake.until.is_some()).then_some(target);
+            return Some((wake.interrupt || wake.until.is_some()).then_some(target));
         }
     }
 }

@@ -86,6 +86,7 @@ impl ClassSet {
 pub struct Arbiter {
     limits: Limits,
     cap: Duration,
+    system_share: u16,
     system_cap: Duration,
     window_start: Timestamp,
     window_end: Timestamp,
@@ -102,6 +103,7 @@ impl Arbiter {
         let mut arbiter = Arbiter {
             limits,
             cap: limits.window.mul_div(limits.realtime.into(), 1000),
+            system_share: 0,
             system_cap: Duration::ZERO,
             window_start: Timestamp::ZERO,
             window_end: Timestamp::ZERO,
@@ -110,15 +112,20 @@ impl Arbiter {
             waits_since: [Timestamp::MAX; 5],
             turn: None,
         };
-        arbiter.reserve(0);
+        arbiter.limit_system(limits.system);
         arbiter
     }
 
-    /// Tells how much of this CPU (per million) admitted Realtime tasks hold: System may use at most what they leave
-    /// of the common cap, but never less than a hundredth of the window.
-    pub fn reserve(&mut self, realtime_ppm: u64) {
-        let left = u64::from(self.limits.realtime).saturating_sub(realtime_ppm.div_ceil(1000)).max(10);
-        self.system_cap = self.limits.window.mul_div(left.min(self.limits.system.into()), 1000);
+    /// System may use at most `share` per mille of each window while others wait, as more would endanger what is reserved
+    /// here.
+    pub fn limit_system(&mut self, share: u16) {
+        self.system_share = share.min(self.limits.system);
+        self.system_cap = self.limits.window.mul_div(self.system_share.into(), 1000);
+    }
+
+    /// What System may use of each window while others wait, per mille.
+    pub fn system_share(&self) -> u16 {
+        self.system_share
     }
 
     #[inline(always)]
@@ -319,7 +326,7 @@ mod tests {
     #[test]
     fn system_is_capped_below_what_realtime_has_reserved() {
         let mut a = Arbiter::new(Limits::default());
-        a.reserve(900_000);
+        a.limit_system(50);
         let ready = set(&[System, Realtime]);
         assert_eq!(a.choose(ready, ms(0)).unwrap().0, System);
         a.charge(System, Duration::from_micros(500), ms(1));

@@ -13,7 +13,7 @@ pub struct Server {
     pub relative_deadline: Duration,
     /// Length of a period.
     pub period: Duration,
-    /// When the current period began.
+    /// When the current period began; for a piece of a split task, when it should begin.
     pub start: Timestamp,
     /// What is left of the budget, ns; negative if a late timer let the task overrun: the debt is carried over.
     remaining: i64,
@@ -21,10 +21,53 @@ pub struct Server {
     refundable: i64,
 }
 
+/// What a task that wakes up in mid-period may do without harm to others. That depends on what they were promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wakes {
+    /// All densities (budget / deadline) together fit on the CPU. It keeps deadline and budget if it cannot exceed its own
+    /// with them, else a new period begins.
+    ByDensity,
+    /// Not so: only the demand of jobs that do not wait in mid-run fits. What is left of the budget is lost; the job goes on with
+    /// that of the next period, due when that is, if it is not a period ahead already. Then each budget is used from an
+    /// instant up to its period's beginning on without a pause, which asks for no more than one that is used from there on.
+    Postponed,
+}
+
 impl Server {
     /// A server whose first period begins at its first use.
     pub fn new(budget: Duration, relative_deadline: Duration, period: Duration) -> Self {
         Server { budget, relative_deadline, period, start: Timestamp::ZERO, remaining: nanos(budget), refundable: 0 }
+    }
+
+    /// A piece of a split task's job begins: `budget` from `start` on, due `deadline` after that. What was owed is owed still,
+    /// what was left of the piece before is lost.
+    pub fn enter(&mut self, budget: Duration, deadline: Duration, start: Timestamp) {
+        self.prepare(budget, deadline, start);
+        self.remaining = self.remaining.saturating_add(nanos(budget));
+    }
+
+    /// The same with nothing to be had before the next [`release`](Self::release).
+    pub fn prepare(&mut self, budget: Duration, deadline: Duration, start: Timestamp) {
+        (self.budget, self.relative_deadline, self.start) = (budget, deadline, start);
+        self.remaining = self.remaining.min(0);
+        self.refundable = 0;
+    }
+
+    /// Another budget and deadline, with what is left of the budget before as far as it fits.
+    pub fn resize(&mut self, budget: Duration, deadline: Duration) {
+        let left = self.remaining.min(nanos(budget));
+        self.prepare(budget, deadline, self.start);
+        self.remaining = left;
+    }
+
+    /// All budgets of the period that began at `start` are used up. Answers when the next one begins; those that lie
+    /// wholly behind `now` are left out.
+    pub fn next_period(&mut self, start: Timestamp, now: Timestamp) -> Timestamp {
+        let next = start + self.period;
+        let behind = now.since(next).as_nanos() / self.period.as_nanos().max(1);
+        let missed = nanos(self.budget.mul_div(behind, 1));
+        self.remaining = self.remaining.saturating_add(missed).min(0);
+        next + self.period.mul_div(behind, 1)
     }
 
     /// Absolute deadline of the current period.
@@ -67,23 +110,33 @@ impl Server {
     }
 
     /// A job released at `release` begins: a period of its own, unless one is under way already (an overrun borrowed from
-    /// it, or the job before began it when it woke up late). Two budgets in one period would be at the cost of others.
-    pub fn release(&mut self, release: Timestamp) {
+    /// it, or the job before began it when it woke up late), in which it then wakes up.
+    pub fn release(&mut self, release: Timestamp, wakes: Wakes) {
         self.refundable = 0;
         if release >= self.replenishment() || self.start == Timestamp::ZERO {
             self.begin(release);
+        } else {
+            self.wake(release, Duration::ZERO, wakes);
         }
     }
 
-    /// The task wakes up in mid-period: it keeps deadline and budget if it cannot exceed its bandwidth with them, else
-    /// a new period begins now. What its suspension made the host do (`cost`) is the task's and does not come back.
-    pub fn wake(&mut self, now: Timestamp, cost: Duration) {
+    /// The task wakes up in mid-period. What its suspension made the host do (`cost`) is the task's and does not come back.
+    pub fn wake(&mut self, now: Timestamp, cost: Duration, wakes: Wakes) {
         self.refundable = self.refundable.saturating_sub(nanos(cost)).max(0);
-        let left = self.deadline().since(now).as_nanos();
-        let too_much = u128::from(self.remaining().as_nanos()) * u128::from(self.relative_deadline.as_nanos())
-            > u128::from(left) * u128::from(self.budget.as_nanos());
-        if left == 0 || too_much {
-            self.begin(now);
+        match wakes {
+            Wakes::ByDensity => {
+                let left = self.deadline().since(now).as_nanos();
+                let too_much = u128::from(self.remaining().as_nanos()) * u128::from(self.relative_deadline.as_nanos())
+                    > u128::from(left) * u128::from(self.budget.as_nanos());
+                if left == 0 || too_much {
+                    self.begin(now);
+                }
+            }
+            Wakes::Postponed if now >= self.replenishment() => self.begin(now),
+            Wakes::Postponed if now > self.start && !self.is_exhausted() => {
+                self.enter(self.budget, self.relative_deadline, self.replenishment());
+            }
+            Wakes::Postponed => {}
         }
     }
 
@@ -180,33 +233,33 @@ mod tests {
     fn a_wake_up_keeps_what_does_not_exceed_the_bandwidth() {
         // (4, 8) from 100 on: 2 used by 102; waking at 104 leaves 2 until 108: 2/4 <= 4/8, kept.
         let mut s = Server::new(d(4), d(8), d(8));
-        s.release(at(100));
+        s.release(at(100), Wakes::ByDensity);
         s.charge(d(2));
-        s.wake(at(104), d(0));
+        s.wake(at(104), d(0), Wakes::ByDensity);
         assert_eq!((s.deadline(), s.remaining()), (at(108), d(2)));
         // One later it would be too much: a new period.
-        s.wake(at(105), d(0));
+        s.wake(at(105), d(0), Wakes::ByDensity);
         assert_eq!((s.deadline(), s.remaining()), (at(113), d(4)));
     }
 
     #[test]
     fn an_overrun_waits_for_the_next_period_and_pays_its_debt() {
         let mut s = Server::new(d(4), d(8), d(8));
-        s.release(at(100));
+        s.release(at(100), Wakes::ByDensity);
         s.charge(d(5));
         assert!(s.is_exhausted());
         assert_eq!(s.replenishment(), at(108));
         s.replenish(at(108));
         assert_eq!((s.deadline(), s.remaining()), (at(116), d(3)));
         // The next job's release is the period that the overrun borrowed from: no second budget.
-        s.release(at(108));
+        s.release(at(108), Wakes::ByDensity);
         assert_eq!(s.remaining(), d(3));
     }
 
     #[test]
     fn one_budget_is_borrowed_at_a_time() {
         let mut s = Server::new(d(4), d(6), d(8));
-        s.release(at(100));
+        s.release(at(100), Wakes::ByDensity);
         s.charge(d(5));
         assert!(s.may_borrow(at(105)));
         s.borrow();
@@ -217,16 +270,16 @@ mod tests {
         // Four in each period, one period ahead; the job of 116 finds its own budget unless it was used.
         assert_eq!((s.deadline(), s.remaining()), (at(122), d(4)));
         s.charge(d(1));
-        s.release(at(116));
+        s.release(at(116), Wakes::ByDensity);
         assert_eq!((s.deadline(), s.remaining()), (at(122), d(3)));
-        s.release(at(124));
+        s.release(at(124), Wakes::ByDensity);
         assert_eq!((s.deadline(), s.remaining()), (at(130), d(4)), "nothing is owed any more");
     }
 
     #[test]
     fn what_the_task_did_not_get_comes_back_once() {
         let mut s = Server::new(d(4), d(8), d(8));
-        s.release(at(100));
+        s.release(at(100), Wakes::ByDensity);
         s.charge(d(3));
         assert!(!s.is_in_doubt(), "nothing hangs on it");
         s.charge(d(2));
@@ -249,14 +302,14 @@ mod tests {
     #[test]
     fn no_more_comes_back_than_was_charged_to_this_budget() {
         let mut s = Server::new(d(4), d(8), d(8));
-        s.release(at(100));
+        s.release(at(100), Wakes::ByDensity);
         s.charge(d(4));
         s.measured(d(0));
         assert_eq!(s.remaining(), d(4));
         s.measured(d(0));
         assert_eq!(s.remaining(), d(4), "once");
         s.charge(d(3));
-        s.release(at(108));
+        s.release(at(108), Wakes::ByDensity);
         s.charge(d(4));
         s.measured(d(0));
         assert_eq!(s.remaining(), d(4), "not what was charged before");
@@ -269,9 +322,9 @@ mod tests {
     #[test]
     fn a_suspension_is_paid_for() {
         let mut s = Server::new(d(8), d(16), d(16));
-        s.release(at(100));
+        s.release(at(100), Wakes::ByDensity);
         s.charge(d(4));
-        s.wake(at(105), d(1));
+        s.wake(at(105), d(1), Wakes::ByDensity);
         s.charge(d(4));
         assert!(s.is_in_doubt());
         // 8 charged, 5 used, 1 for the suspension.
@@ -282,7 +335,7 @@ mod tests {
     #[test]
     fn a_long_absence_is_skipped_in_one_step() {
         let mut s = Server::new(d(1), d(1), d(1));
-        s.release(at(1));
+        s.release(at(1), Wakes::ByDensity);
         s.charge(d(1));
         s.replenish(at(u64::MAX / 2));
         assert!(!s.is_exhausted());

@@ -3,13 +3,14 @@
 use lock_api::RawMutex;
 
 use super::TaskManager;
+use super::book::{Plan, request};
 use super::duty::Duty;
-use super::spawn::{reservation_ppm, server_for};
+use super::spawn::server_for;
 use super::state::{CpuState, Urgency};
-use crate::api::{CpuMask, SchedError, SchedResult, TaskId, TaskState, Timestamp};
+use crate::api::{CpuMask, Duration, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
 use crate::executor::{Placement, Wake};
-use crate::intent::Intent;
-use crate::optimizer::{Credit, Wanted, choose_cpu};
+use crate::intent::{Intent, IntentClass};
+use crate::optimizer::{Credit, Wakes, Wanted, choose_cpu};
 use crate::policy::{Arrival, TaskKey};
 
 impl<C: Copy, R: RawMutex> TaskManager<C, R> {
@@ -59,31 +60,44 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         Ok(())
     }
 
-    /// Declares a task to be for something else from now on.
+    /// Declares a task to be for something else from now on. What the intent reserves stays on the task's CPU if it fits
+    /// there; else the task moves.
     ///
     /// # Errors
     /// As for a spawn, and [`SchedError::InvalidState`] if it has ended; the task keeps its old intent then.
-    /// What the intent reserves must fit on the task's present CPU.
     pub fn set_intent(&self, now: Timestamp, id: TaskId, intent: &Intent) -> SchedResult<Wake> {
         intent.validate()?;
-        let mask = intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL);
-        self.allowed(mask)?;
+        self.allowed(intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL))?;
+        if !self.reserves(intent) && self.with_task(id, |task| task.sched.hold.is_none())? {
+            return self.redeclare(now, id, intent, None);
+        }
+        let mut book = self.open_book();
+        if self.with_task(id, |task| task.state.has_ended())? {
+            return Err(SchedError::InvalidState);
+        }
+        let Some(plan) = book.plan_intent(id, intent)? else { return self.redeclare(now, id, intent, None) };
+        let answer = self.redeclare(now, id, intent, Some(&plan));
+        if answer.is_err() {
+            book.abandon(plan);
+        }
+        answer
+    }
+
+    /// As [`set_intent`](Self::set_intent) with a (valid) intent for which a [`Plan`] has been made, the book being still open; or
+    /// none, for a task that holds nothing and is to hold nothing.
+    ///
+    /// # Errors
+    /// As [`set_intent`](Self::set_intent), but for rejections; the plan is to be [abandoned](super::OpenBook::abandon) then.
+    pub fn redeclare(&self, now: Timestamp, id: TaskId, intent: &Intent, plan: Option<&Plan>) -> SchedResult<Wake> {
+        let sooner = self.tell_news(plan, now);
         let (mut state, key) = self.lock_home(id)?;
         if state.task(key).state.has_ended() {
             return Err(SchedError::InvalidState);
         }
         // What has been used up to now was for the old intent.
         state.charge(now);
-        let ppm = reservation_ppm(intent, &self.config.limits);
-        let held = state.task(key).sched.reserved_ppm;
-        if ppm > 0 && state.realtime_ppm - held + ppm > u64::from(self.config.limits.realtime) * 1000 {
-            return Err(SchedError::NoCpu);
-        }
-        state.realtime_ppm = state.realtime_ppm - held + ppm;
-        let reserved = state.realtime_ppm;
-        state.arbiter.reserve(reserved);
+        let cpu = state.cpu;
         let (burst, window) = (state.limits.interactive_burst, state.limits.window);
-        let stays = mask.contains(state.cpu);
         let queued = state.get(key).is_some_and(|task| task.is_queued());
         if queued {
             state.dequeue(key, now);
@@ -98,7 +112,10 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let server = server_for(intent, &self.config.limits);
         // A sleeper's first job is released when it wakes up; for a blocked one that instant is not known yet.
         let duty = Duty::of(intent, wakes.max(now));
-        task.sched.declare(intent, server, Credit::full(burst, now), duty, ppm);
+        task.affinity = intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL);
+        task.sched.declare(intent, server, Credit::full(burst, now), duty);
+        self.assign(task, plan.and_then(Plan::assignment));
+        let stays = task.may_run(cpu);
         state.follow_reservation(key);
         let task = state.task(key);
         let realtime = task.sched.is_realtime();
@@ -111,11 +128,13 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             }
             TaskState::Running => {
                 if let Some(server) = &mut task.sched.server {
-                    server.release(now);
-                    if let Some(job) = task.sched.duty.job() {
+                    server.release(now, Wakes::ByDensity);
+                    if let (Some(job), IntentClass::Realtime { deadline_us, .. }) =
+                        (task.sched.duty.job(), intent.class)
+                    {
                         job.number = 1;
-                        job.deadline = server.deadline();
-                        task.deadline = Some(server.deadline());
+                        job.deadline = now + Duration::from_micros(deadline_us);
+                        task.deadline = Some(job.deadline);
                     }
                 }
                 if let Some(reservation) = task.sched.duty.reservation_mut() {
@@ -128,9 +147,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         };
         let wake = self.settle(&mut state, key, wake);
         drop(state);
-        match self.set_affinity(now, id, mask) {
-            Ok(moved) if moved.interrupt || moved.cpu != wake.cpu => Ok(moved),
-            _ => Ok(wake),
+        match self.relocate(now, id) {
+            Ok(moved) if moved.interrupt || moved.cpu != wake.cpu => Ok(self.interrupt_all(moved, sooner)),
+            _ => Ok(self.interrupt_all(wake, sooner)),
         }
     }
 
@@ -168,67 +187,104 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 
     /// Changes the CPUs on which a task may run. If its CPU is no longer among them, it moves at once: a waiting task
-    /// before this returns, a running one when its CPU, which must be interrupted, has saved its registers.
+    /// before this returns, a running one when its CPU, which must be interrupted, has saved its registers. A reservation stays
+    /// where it is if it may; else it is made anew.
     ///
     /// # Errors
     /// [`SchedError::TaskNotFound`]; [`SchedError::NoCpu`] if the mask names no CPU of this machine, or none with room
     /// for the task's reservation.
     pub fn set_affinity(&self, now: Timestamp, id: TaskId, mask: CpuMask) -> SchedResult<Wake> {
-        let allowed = self.allowed(mask)?;
+        self.allowed(mask)?;
+        match self.set_mask(now, id, mask, None) {
+            // It holds a reservation.
+            Err(SchedError::InvalidState) => {}
+            answer => return answer,
+        }
+        let mut book = self.open_book();
+        let plan = book.plan_affinity(id, mask)?;
+        let answer = self.set_mask(now, id, mask, Some(plan.as_ref()));
+        if let (Some(plan), Err(_)) = (plan, &answer) {
+            book.abandon(plan);
+        }
+        answer
+    }
+
+    /// As [`set_affinity`](Self::set_affinity) with a mask that names a CPU of this machine. `plan`: what has been planned, if
+    /// anything was to be, the book being still open; `None`: nobody has asked the book.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`]; [`SchedError::InvalidState`] if the book is to be asked first. A plan is to be
+    /// [abandoned](super::OpenBook::abandon) then.
+    pub fn set_mask(
+        &self,
+        now: Timestamp,
+        id: TaskId,
+        mask: CpuMask,
+        plan: Option<Option<&Plan>>,
+    ) -> SchedResult<Wake> {
+        let sooner = self.tell_news(plan.flatten(), now);
+        let limits = self.config.limits;
+        let (mut state, key) = self.lock_home(id)?;
+        let mut wake = Wake::remembered(state.cpu);
+        let task = state.task(key);
+        if task.sched.hold.is_some() && plan.is_none() {
+            return Err(SchedError::InvalidState);
+        }
+        task.affinity = mask;
+        if let Some(hold) = &mut task.sched.hold {
+            let planned = plan.flatten();
+            let whole = request(&task.intent, &limits).map(|request| (request.task.wcet, request.task.deadline));
+            if let (Some(assignment), Some(whole)) = (planned.and_then(Plan::assignment), whole) {
+                state.charge(now);
+                self.reassign(&mut state, key, assignment, whole, now);
+                // It may be due later than before.
+                wake = self.reapply(&mut state, key, now);
+            } else if !mask.contains(hold.cpu.into()) {
+                // Without admission, nobody plans.
+                hold.cpu = mask.iter().next().map_or(hold.cpu, |cpu| cpu as u16);
+            }
+        }
+        drop(state);
+        let moved = self.relocate(now, id)?;
+        let wake = if moved.interrupt || moved.cpu != wake.cpu { moved } else { wake };
+        Ok(self.interrupt_all(wake, sooner))
+    }
+
+    /// Moves a task to where it may run, if it is elsewhere.
+    fn relocate(&self, now: Timestamp, id: TaskId) -> SchedResult<Wake> {
         loop {
             let (mut state, key) = self.lock_home(id)?;
             let home = state.cpu;
             let unsaved = self.is_unsaved(home, id);
             let task = state.task(key);
-            let ppm = task.sched.reserved_ppm;
             let ends = task.state.has_ended() || (task.sched.killed && task.state != TaskState::Running);
-            if allowed.contains(home) || ends {
-                task.affinity = mask;
+            if task.may_run(home) || ends {
                 return Ok(self.settle(&mut state, key, Wake::remembered(home)));
             }
-            if task.state == TaskState::Running || unsaved {
-                if ppm > 0 {
-                    // Whether it fits is asked again when it moves; a reservation made in between may overcommit.
-                    drop(state);
-                    if !allowed.iter().any(|cpu| self.has_room(&self.lock(cpu), ppm)) {
-                        return Err(SchedError::NoCpu);
-                    }
-                    state = self.lock(home);
-                    if state.get(key).is_none_or(|task| task.id != id) {
-                        continue;
-                    }
-                }
-                let unsaved = self.is_unsaved(home, id);
-                let task = state.task(key);
-                if task.state != TaskState::Running && !unsaved {
-                    continue;
-                }
-                task.affinity = mask;
-                if task.state == TaskState::Running {
-                    task.sched.dirty = true;
-                } else {
-                    if task.is_queued() {
-                        state.dequeue(key, now);
-                    }
-                    self.evict(&mut state, key);
-                    self.publish(&mut state);
-                }
+            if task.state == TaskState::Running {
+                task.sched.dirty = true;
                 return Ok(interrupt(home));
             }
-            let wanted = Wanted { class: task.sched.class, allowed, previous: home };
+            if unsaved {
+                if task.is_queued() {
+                    state.dequeue(key, now);
+                }
+                self.evict(&mut state, key);
+                self.publish(&mut state);
+                return Ok(interrupt(home));
+            }
+            let wanted = Wanted { class: task.sched.class, allowed: task.affinity, previous: home };
+            let reserved = task.reserved_on();
             drop(state);
-            let target = if ppm > 0 {
-                allowed.iter().find(|&cpu| self.has_room(&self.lock(cpu), ppm))
-            } else {
-                choose_cpu(wanted, self.cpu_count(), |cpu| self.load(cpu)).map(|(cpu, _)| cpu)
-            };
-            let target = target.ok_or(SchedError::NoCpu)?;
+            let choice = || choose_cpu(wanted, self.cpu_count(), |cpu| self.load(cpu)).map(|(cpu, _)| cpu);
+            let target = reserved.or_else(choice).ok_or(SchedError::NoCpu)?;
             let (mut from, mut to) = self.lock_two(home, target);
-            let same = from.get(key).is_some_and(|task| task.id == id && task.state != TaskState::Running);
-            if !same || self.is_unsaved(home, id) || (ppm > 0 && !self.has_room(&to, ppm)) {
+            let same = |task: &Task<C>| {
+                task.id == id && task.state != TaskState::Running && task.may_run(target) && !task.may_run(home)
+            };
+            if !from.get(key).is_some_and(same) || self.is_unsaved(home, id) {
                 continue;
             }
-            from.task(key).affinity = mask;
             let wake = self.move_task(&mut from, &mut to, key, now)?;
             self.publish(&mut from);
             self.publish(&mut to);

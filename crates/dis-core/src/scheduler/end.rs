@@ -48,7 +48,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
     /// Marks a task to leave the CPU (or end) once its registers are saved.
     pub(crate) fn evict(&self, state: &mut CpuState<C>, key: TaskKey) {
-        state.evict = Some(key);
+        if !state.leaving.contains(&key) {
+            state.leaving.push(key);
+        }
         self.cpus[state.cpu].waits_for_save.store(true, Ordering::Release);
     }
 
@@ -59,25 +61,28 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             ExitStatus::Exited(_) => state.counts.tasks_exited += 1,
             ExitStatus::Killed => state.counts.tasks_killed += 1,
         }
-        if state.evict == Some(key) {
-            state.evict = None;
-        }
+        state.leaving.retain(|&other| other != key);
         let task = state.task(key);
-        let ppm = core::mem::take(&mut task.sched.reserved_ppm);
+        let (id, held) = (task.id, task.sched.hold.take().is_some());
         task.sched.exit = Some(status);
         if task.sched.duty.reservation().is_some() {
             task.sched.duty = Duty::Free;
         }
         let joiner = (task.sched.joiner != TaskId::INVALID).then_some(task.sched.joiner);
         let joinable = task.sched.joinable;
+        if held {
+            // The book must not be opened under a CPU's lock.
+            self.homes.mark_ended(id);
+        }
         state.follow_reservation(key);
         if joinable {
             state.task(key).state = TaskState::Zombie;
         } else {
             self.forget(state, key);
         }
-        state.realtime_ppm -= ppm;
-        state.arbiter.reserve(state.realtime_ppm);
+        if held {
+            self.ended_reservations.fetch_add(1, Ordering::AcqRel);
+        }
         joiner
     }
 

@@ -23,6 +23,9 @@ pub(super) const MAX_KEYS: usize = 1 << KEY_BITS;
 const FIRST_CHUNK_BITS: u32 = 10;
 const CHUNKS: usize = (32 - FIRST_CHUNK_BITS) as usize;
 
+/// The mark of a task that has ended and is still there.
+const ENDED: u32 = 1;
+
 /// The table. It grows in chunks of doubling size, so a lookup is two loads and no lock, and nothing moves.
 ///
 /// A word is `generation (32) | cpu (10) | key (22)`. A word whose generation differs from an id's is another task's
@@ -43,7 +46,7 @@ struct Slot {
     home: AtomicU64,
     /// The generation of its last task; 0 before the first.
     generation: AtomicU32,
-    /// While it is free: the next free slot plus one.
+    /// While it is free: the next free slot plus one. Before: [`ENDED`] once its task has ended.
     next: AtomicU32,
 }
 
@@ -66,6 +69,7 @@ impl Homes {
         // The slot is the caller's alone until its id is cleared.
         let generation = slot.generation.load(Ordering::Relaxed) + 1;
         slot.generation.store(generation, Ordering::Relaxed);
+        slot.next.store(0, Ordering::Relaxed);
         Some(TaskId::from_parts(number, generation))
     }
 
@@ -105,6 +109,19 @@ impl Homes {
     pub fn set(&self, id: TaskId, home: Home) {
         let word = u64::from(id.generation()) << 32 | (home.cpu as u64) << KEY_BITS | u64::from(home.key.0);
         self.slot(id.slot()).home.store(word, Ordering::Release);
+    }
+
+    /// Marks a live task as one that has ended.
+    pub fn mark_ended(&self, id: TaskId) {
+        self.slot(id.slot()).next.store(ENDED, Ordering::Release);
+    }
+
+    /// Whether a task that was once live is marked, or gone.
+    pub fn has_ended(&self, id: TaskId) -> bool {
+        let slot = self.slot(id.slot());
+        // In this order: a slot that is still its own after the look at the mark was so before.
+        let marked = slot.next.load(Ordering::Acquire) == ENDED;
+        marked || self.get(id).is_none()
     }
 
     /// Records that `id` is gone; the slot's next task is of the next generation. A slot whose generations are used up

@@ -9,11 +9,13 @@
 //! [`Executor`](crate::executor::Executor)'s part.
 
 mod axis;
+mod book;
 mod change;
 mod duty;
 mod end;
 mod homes;
 mod spawn;
+mod split;
 mod standby;
 pub(crate) mod state;
 mod wake;
@@ -32,8 +34,11 @@ use crate::optimizer::{CpuLoad, IDLE_RANK, Limits, LimitsError};
 use crate::policy::TaskKey;
 use crate::stats::SchedulerStats;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use book::Book;
+pub use book::{OpenBook, Plan, PlanError, request};
 pub(crate) use duty::Duty;
 use homes::{Home, Homes};
+use split::Pieces;
 use state::CpuState;
 pub(crate) use state::SchedState;
 pub use state::Urgency;
@@ -46,13 +51,16 @@ pub struct Config {
     /// Most tasks alive at once. Default 4 million.
     pub max_tasks: u32,
     /// How many tasks each CPU has room for from the start; up to as many no call allocates (spawn included, but for the
-    /// task's own name). Costs address space; memory is touched only as tasks come. A host whose scheduler may run while
+    /// task's own name), except those that open the [book of reservations](OpenBook). Costs address space; memory is touched only as tasks come. A host whose scheduler may run while
     /// some task holds the allocator's lock sets this to `max_tasks`. Default 0: room is made as tasks come.
     pub reserve: u32,
     /// Whether the host can measure how long a task has really run: not while the host's own scheduler, or a hypervisor, ran
     /// somebody else on the CPU. Then no Realtime budget counts as used up before it has been measured
     /// ([`SchedError::Unmeasured`]). Default false: what the clock says counts.
     pub measures: bool,
+    /// Whether what does not fit is refused. Default true; if false, it goes where least is reserved, and no deadline is
+    /// promised to anybody.
+    pub admission: bool,
     /// Caps, floors and waits.
     pub limits: Limits,
 }
@@ -60,7 +68,7 @@ pub struct Config {
 impl Config {
     /// `cpus` CPUs, all else default.
     pub fn new(cpus: usize) -> Self {
-        Config { cpus, max_tasks: 1 << 22, reserve: 0, measures: false, limits: Limits::default() }
+        Config { cpus, max_tasks: 1 << 22, reserve: 0, measures: false, admission: true, limits: Limits::default() }
     }
 }
 
@@ -103,6 +111,10 @@ pub(crate) struct Cpu<C, R> {
 pub struct TaskManager<C, R> {
     pub(crate) cpus: Box<[Cpu<C, R>]>,
     homes: Homes,
+    book: Mutex<R, Book>,
+    /// How many tasks that held reservations have ended.
+    ended_reservations: AtomicU64,
+    pieces: Mutex<R, Pieces>,
     pub(crate) config: Config,
 }
 
@@ -137,7 +149,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                 load: AtomicU64::new(CpuLoad { running: IDLE_RANK, waiting: IDLE_RANK, ready: 0 }.pack()),
             })
             .collect();
-        let tasks: Self = TaskManager { cpus, homes: Homes::new(config.max_tasks), config };
+        let book = Mutex::new(Book::new(config.cpus, config.limits));
+        let (homes, pieces) = (Homes::new(config.max_tasks), Mutex::new(Pieces::new(config.cpus)));
+        let tasks: Self = TaskManager { cpus, homes, book, ended_reservations: AtomicU64::new(0), pieces, config };
         if tasks.config.reserve > 0 {
             tasks.homes.grow(tasks.config.reserve.min(tasks.config.max_tasks));
             // One key is no task's.
@@ -145,6 +159,11 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             (0..tasks.cpu_count()).for_each(|cpu| tasks.lock(cpu).reserve(keys));
         }
         Ok(tasks)
+    }
+
+    /// Caps, floors and waits.
+    pub fn limits(&self) -> &Limits {
+        &self.config.limits
     }
 
     /// Number of CPUs.
@@ -297,10 +316,6 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let mut task = from.take(key)?;
         let id = task.id;
         task.stats.migrations += 1;
-        from.realtime_ppm -= task.sched.reserved_ppm;
-        from.arbiter.reserve(from.realtime_ppm);
-        to.realtime_ppm += task.sched.reserved_ppm;
-        to.arbiter.reserve(to.realtime_ppm);
         let key = to.insert(task);
         self.homes.set(id, Home { cpu: to.cpu, key });
         Some(key)

@@ -1,11 +1,13 @@
-//! Birth of tasks, and the utilisation test for those that reserve.
+//! Birth of tasks.
 
 use lock_api::RawMutex;
 
 use super::TaskManager;
+use super::book::Plan;
 use super::duty::Duty;
 use super::homes::{Home, MAX_KEYS};
 use super::state::{CpuState, SchedState};
+use crate::admission::Assignment;
 use crate::api::{CpuMask, Duration, SchedError, SchedResult, Task, TaskId, TaskSpec, TaskState, TaskStats, Timestamp};
 use crate::executor::{Placement, Wake};
 use crate::intent::{Intent, IntentClass, QueueType, TaskHistory};
@@ -14,21 +16,6 @@ use crate::policy::{Entity, TaskKey, VirtualTime};
 
 fn budget(wcet_us: u64, deadline_us: u64, limits: &Limits) -> Duration {
     limits.budget(Duration::from_micros(wcet_us), Duration::from_micros(deadline_us))
-}
-
-/// Utilisation that an intent reserves, per million of one CPU, rounded up: `cpu_min`, or what a Realtime task needs.
-///
-/// Density: the budget over the shorter of deadline and period, so that utilisations up to the limit are schedulable
-/// under EDF on one CPU (Liu and Layland 1973 for deadline = period; sufficient, not necessary, for shorter deadlines).
-pub(super) fn reservation_ppm(intent: &Intent, limits: &Limits) -> u64 {
-    match intent.class {
-        IntentClass::Realtime { period_us, deadline_us, wcet_us } => {
-            let span = Duration::from_micros(deadline_us.min(period_us).max(1));
-            let budget = budget(wcet_us, deadline_us, limits);
-            (u128::from(budget.as_nanos()) * 1_000_000).div_ceil(u128::from(span.as_nanos())) as u64
-        }
-        _ => u64::from(intent.qos.cpu_min) * 1000,
-    }
 }
 
 /// The bandwidth server an intent asks for: its budget every period, or `cpu_max` of each 10 ms.
@@ -58,15 +45,15 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     pub fn spawn(&self, now: Timestamp, from: Option<usize>, spec: TaskSpec<C>) -> SchedResult<(TaskId, Wake)> {
         spec.intent.validate()?;
         let allowed = self.allowed(spec.intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL))?;
-        let ppm = reservation_ppm(&spec.intent, &self.config.limits);
-        if ppm > 0 {
-            for cpu in allowed.iter() {
-                let mut state = self.lock(cpu);
-                if self.has_room(&state, ppm) {
-                    return self.spawn_on(&mut state, now, spec, None, Placement::Bound);
+        if self.reserves(&spec.intent) {
+            let mut book = self.open_book();
+            if let Some(plan) = book.plan_spawn(&spec.intent)? {
+                let spawned = self.spawn_planned(now, spec, &plan);
+                if spawned.is_err() {
+                    book.abandon(plan);
                 }
+                return spawned;
             }
-            return Err(SchedError::NoCpu);
         }
         let mut class = spec.intent.class.queue();
         let mut credit = None;
@@ -82,14 +69,25 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                 }
             }
             if may_wait && allowed.contains(from) && takes_child(&state, class) {
-                return self.spawn_on(&mut state, now, spec, credit, Placement::Parent);
+                return self.spawn_on(&mut state, now, spec, credit, Placement::Parent, None);
             }
         }
         let previous = from.unwrap_or_else(|| self.least_loaded(&allowed));
         let (cpu, placement) = choose_cpu(Wanted { class, allowed, previous }, self.cpu_count(), |cpu| self.load(cpu))
             .ok_or(SchedError::NoCpu)?;
         let mut state = self.lock(cpu);
-        self.spawn_on(&mut state, now, spec, credit, placement)
+        self.spawn_on(&mut state, now, spec, credit, placement, None)
+    }
+
+    /// Spawns a task for which a [`Plan`] has been made, of the same intent; the book is still open.
+    ///
+    /// # Errors
+    /// [`SchedError::ResourceExhausted`]: the plan is to be [abandoned](super::OpenBook::abandon).
+    pub fn spawn_planned(&self, now: Timestamp, spec: TaskSpec<C>, plan: &Plan) -> SchedResult<(TaskId, Wake)> {
+        let sooner = self.tell_news(Some(plan), now);
+        let cpu = plan.assignment().map_or(0, Assignment::first_cpu);
+        let (id, wake) = self.spawn_on(&mut self.lock(cpu), now, spec, None, Placement::Bound, Some(plan))?;
+        Ok((id, self.interrupt_all(wake, sooner)))
     }
 
     fn spawn_on(
@@ -99,17 +97,20 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         spec: TaskSpec<C>,
         credit: Option<Credit>,
         placement: Placement,
+        plan: Option<&Plan>,
     ) -> SchedResult<(TaskId, Wake)> {
         if state.live_keys() >= MAX_KEYS {
             return Err(SchedError::ResourceExhausted);
         }
-        let id = self.homes.fresh_id().ok_or(SchedError::ResourceExhausted)?;
+        let planned = plan.map(|plan| plan.id);
+        let id = planned.or_else(|| self.homes.fresh_id()).ok_or(SchedError::ResourceExhausted)?;
         let start = spec.start.unwrap_or(now).max(now);
-        let key = state.insert(new_task(id, spec, &self.config.limits, credit, now));
+        let mut task = new_task(id, spec, &self.config.limits, credit, now);
+        if let Some(plan) = plan {
+            self.assign(&mut task, plan.assignment());
+        }
+        let key = state.insert(task);
         self.homes.set(id, Home { cpu: state.cpu, key });
-        let ppm = state.task(key).sched.reserved_ppm;
-        state.realtime_ppm += ppm;
-        state.arbiter.reserve(state.realtime_ppm);
         state.counts.tasks_created += 1;
         let wake = if start > now {
             let task = state.task(key);
@@ -146,18 +147,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if allowed.is_empty() { Err(SchedError::NoCpu) } else { Ok(allowed) }
     }
 
-    /// Whether `ppm` more fits under the CPU's cap.
-    pub(crate) fn has_room(&self, state: &CpuState<C>, ppm: u64) -> bool {
-        state.realtime_ppm + ppm <= u64::from(self.config.limits.realtime) * 1000
-    }
-
     fn least_loaded(&self, allowed: &CpuMask) -> usize {
         allowed.iter().min_by_key(|&cpu| self.load(cpu).tasks()).unwrap_or(0)
-    }
-
-    /// Utilisation reserved on each CPU, by Realtime tasks and by shares, per million.
-    pub fn reserved_ppm(&self) -> alloc::vec::Vec<u64> {
-        (0..self.cpu_count()).map(|cpu| self.lock(cpu).realtime_ppm).collect()
     }
 }
 
@@ -180,7 +171,6 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, credit: Option<Cr
     let class = spec.intent.class.queue();
     let priority = spec.intent.class.to_priority();
     let slice = spec.intent.class.time_quantum();
-    let ppm = reservation_ppm(&spec.intent, limits);
     let mut task = Task {
         id,
         parent: spec.parent,
@@ -225,13 +215,13 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, credit: Option<Cr
             inherited: None,
             duty: Duty::Free,
             pending_release: false,
-            reserved_ppm: 0,
+            hold: None,
         },
         intent: spec.intent,
     };
     let server = server_for(&task.intent, limits);
     let duty = Duty::of(&task.intent, now);
     let credit = credit.unwrap_or(Credit::full(limits.interactive_burst, now));
-    task.sched.declare(&task.intent, server, credit, duty, ppm);
+    task.sched.declare(&task.intent, server, credit, duty);
     task
 }

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::duty::Duty;
+use super::split::Hold;
 use super::standby::Standby;
 use crate::api::{BlockReason, CpuMask, Duration, ExitStatus, Task, TaskId, TaskState, Timestamp};
 use crate::executor::Balance;
@@ -86,8 +87,8 @@ pub(crate) struct SchedState {
     pub pending_release: bool,
     pub joinable: bool,
     pub block_reason: Option<BlockReason>,
-    /// Utilisation it holds on its CPU, by its period or by its share, per million.
-    pub reserved_ppm: u64,
+    /// What it has reserved, by its period or by its share, and where.
+    pub hold: Option<Hold>,
     pub duty: Duty,
     pub joiner: TaskId,
     pub exit: Option<ExitStatus>,
@@ -95,7 +96,7 @@ pub(crate) struct SchedState {
 
 impl SchedState {
     /// Takes over what an intent of this class says: the target latency, what limits the task, and what it holds.
-    pub fn declare(&mut self, intent: &Intent, server: Option<Server>, credit: Credit, duty: Duty, reserved_ppm: u64) {
+    pub fn declare(&mut self, intent: &Intent, server: Option<Server>, credit: Credit, duty: Duty) {
         self.own_class = intent.class.queue();
         self.target = match intent.class {
             IntentClass::Interactive { target_latency_us } => Duration::from_micros(target_latency_us),
@@ -105,7 +106,6 @@ impl SchedState {
         self.server = server;
         self.duty = duty;
         self.limited = self.credit.is_some() || self.server.is_some() || self.duty.reservation().is_some();
-        self.reserved_ppm = reserved_ppm;
         self.judge_stealable();
     }
 
@@ -117,7 +117,7 @@ impl SchedState {
 
     /// Reckons [`stealable`](Self::stealable) anew.
     pub fn judge_stealable(&mut self) {
-        self.stealable = self.movable && self.reserved_ppm == 0 && self.inherited.is_none();
+        self.stealable = self.movable && self.hold.is_none() && self.inherited.is_none();
     }
 }
 
@@ -189,15 +189,16 @@ pub(crate) struct CpuState<C> {
     pub charged: Timestamp,
     /// The `until` of the last decision.
     pub until: Timestamp,
-    /// A task that must leave this CPU (or end) as soon as its registers are saved.
-    pub evict: Option<TaskKey>,
+    /// The tasks that must leave this CPU (or end) as soon as their registers are saved.
+    pub leaving: Vec<TaskKey>,
     /// Whether the task that ran last gave up the CPU by itself (nobody before the first).
     pub left_voluntarily: bool,
     pub arbiter: Arbiter,
     pub limits: Limits,
     /// All counters but those of the queues, see [`stats`](Self::stats).
     pub counts: SchedulerStats,
-    pub realtime_ppm: u64,
+    /// What is reserved here fits by the demand of jobs, not by the sum of their densities.
+    pub exact: bool,
     pub load: CpuLoad,
     pub balance: Balance,
     /// A task waits here that another CPU may be able to take: look for one at the next decision.
@@ -233,12 +234,12 @@ impl<C> CpuState<C> {
             current: None,
             charged: Timestamp::ZERO,
             until: Timestamp::MAX,
-            evict: None,
+            leaving: Vec::new(),
             left_voluntarily: true,
             arbiter: Arbiter::new(limits),
             limits,
             counts: SchedulerStats::default(),
-            realtime_ppm: 0,
+            exact: false,
             load: CpuLoad { running: IDLE_RANK, waiting: IDLE_RANK, ready: 0 },
             balance: Balance::default(),
             surplus: false,
@@ -253,6 +254,7 @@ impl<C> CpuState<C> {
         self.slab.reserve(keys.saturating_sub(self.slab.len()));
         self.free.reserve(keys.saturating_sub(self.free.len()));
         self.timers.reserve(keys);
+        self.leaving.reserve(keys.saturating_sub(self.leaving.len()));
         for class in &mut self.classes {
             class.policy.reserve(keys);
         }
@@ -300,9 +302,7 @@ impl<C> CpuState<C> {
             self.reservations.retain(|&other| other != key);
         }
         self.free.push(key);
-        if self.evict == Some(key) {
-            self.evict = None;
-        }
+        self.leaving.retain(|&other| other != key);
     }
 
     /// Notes whether the task has a reservation by share now.
@@ -637,7 +637,8 @@ impl<C> Task<C> {
     /// Whether a Realtime task is about to be stopped because it has used all that it may.
     pub(crate) fn overruns(&self, borrowing: bool, now: Timestamp) -> bool {
         let stopped = |server: Server| server.is_exhausted() && !(borrowing && server.may_borrow(now));
-        self.sched.is_realtime() && self.sched.server.is_some_and(stopped)
+        // Those of split tasks are counted when their last pieces are over.
+        self.sched.is_realtime() && !self.is_split() && self.sched.server.is_some_and(stopped)
     }
 
     /// Whether another CPU may take the task out of its queue, as far as its affinity allows.

@@ -4,11 +4,12 @@ use lock_api::RawMutex;
 
 use super::TaskManager;
 use super::homes::Home;
+use super::split::PieceId;
 use super::state::{CpuState, peek, slot};
 use crate::api::{BlockReason, Duration, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
 use crate::executor::{Placement, Wake};
 use crate::intent::IntentClass;
-use crate::optimizer::{Wanted, choose_cpu};
+use crate::optimizer::{Wakes, Wanted, choose_cpu};
 use crate::policy::{Arrival, TaskKey};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             let waits = |task: &Task<C>| {
                 task.id == id
                     && matches!(task.state, TaskState::Blocked | TaskState::Sleeping)
-                    && task.affinity.contains(target)
+                    && task.may_run(target)
                     && !task.sched.killed
             };
             if !from.get(key).is_some_and(waits) || self.is_unsaved(home, id) {
@@ -97,14 +98,17 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     fn place(&self, state: &CpuState<C>, key: TaskKey) -> (usize, Placement) {
         let home = state.cpu;
         let Some(task) = state.get(key) else { return (home, Placement::Bound) };
-        let bound = task.sched.reserved_ppm > 0 || !task.sched.movable;
-        if self.is_unsaved(home, task.id) || (bound && task.affinity.contains(home)) {
+        let bound = task.sched.hold.is_some() || !task.sched.movable;
+        if self.is_unsaved(home, task.id) || (bound && task.may_run(home)) {
             return (home, Placement::Bound);
         }
         // The common cases without a look at other CPUs: nothing else is here, or there is no other.
         let alone = (state.current.is_none() && state.ready.is_empty()) || self.cpu_count() == 1;
         if alone && task.affinity.contains(home) {
             return (home, Placement::Previous);
+        }
+        if let Some(cpu) = task.reserved_on() {
+            return (cpu, Placement::Bound);
         }
         let class = task.urgency().class;
         let wanted = Wanted { class, allowed: task.affinity, previous: home };
@@ -116,7 +120,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     pub(crate) fn make_ready(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, now: Timestamp) {
         state.clear_timer(key);
         let (share, burst) = (state.limits.interactive_share, state.limits.interactive_burst);
-        let (overhead, window) = (state.limits.budget_overhead, state.limits.window);
+        let (overhead, window, exact) = (state.limits.budget_overhead, state.limits.window, state.exact);
         let task = state.task(key);
         if task.state == TaskState::Blocked
             && task.sched.pending_release
@@ -136,12 +140,16 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         } else if task.sched.limited
             && let IntentClass::Realtime { deadline_us, .. } = task.intent.class
         {
+            let split = task.is_split();
+            let wakes = if exact || split { Wakes::Postponed } else { Wakes::ByDensity };
             if core::mem::take(&mut task.sched.pending_release) {
-                release_job(task, Duration::from_micros(deadline_us));
-            } else if let Some(server) = &mut task.sched.server
-                && !(was_blocked && now < server.deadline())
-            {
-                server.wake(now, overhead);
+                release_job(task, Duration::from_micros(deadline_us), wakes);
+            } else if was_blocked && task.sched.server.is_some_and(|server| now < server.deadline()) {
+                // It keeps what it has.
+            } else if split {
+                self.wake_split(task, now);
+            } else if let Some(server) = &mut task.sched.server {
+                server.wake(now, overhead, wakes);
             }
             task.deadline = task.sched.duty.job().map(|job| job.deadline);
         }
@@ -157,19 +165,23 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// is queued by the CPU it goes to.
     #[inline(always)]
     pub(crate) fn admit_to_queue(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, now: Timestamp) {
-        if state.evict == Some(key) {
+        if state.leaving.contains(&key) {
             return;
         }
         let (cpu, window, borrowing) = (state.cpu, state.limits.window, state.limits.budget_borrowing);
         let task = state.task(key);
-        if !task.affinity.contains(cpu) {
+        if !task.may_run(cpu) {
             self.evict(state, key);
             return;
         }
         let realtime = task.sched.is_realtime();
         if let Some(server) = &mut task.sched.server {
+            if server.is_exhausted() && task.sched.hold.is_some_and(|hold| hold.piece != PieceId::NONE) {
+                self.change_piece(state, key, why, now);
+                return;
+            }
             if !realtime && server.replenishment() <= now {
-                server.release(now);
+                server.release(now, Wakes::ByDensity);
             } else {
                 server.replenish(now);
             }
@@ -210,7 +222,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     pub(crate) fn assess(&self, state: &mut CpuState<C>, key: TaskKey, placement: Placement, now: Timestamp) -> Wake {
         let cpu = state.cpu;
         let mut wake = Wake { cpu, interrupt: false, until: None, placement };
-        if state.evict == Some(key) {
+        if state.leaving.contains(&key) {
             wake.interrupt = true;
             return wake;
         }
@@ -234,7 +246,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             true
         };
         // With others of its class there already, nothing falls due earlier than it did, unless less is left to System.
-        if !wake.interrupt && (classes[newcomer.class.rank()].stat.length == 1 || newcomer.reserved_ppm > 0) {
+        if !wake.interrupt && (classes[newcomer.class.rank()].stat.length == 1 || newcomer.hold.is_some()) {
             let horizon = self.horizon(state, now);
             if horizon < state.until {
                 state.until = horizon;
@@ -272,12 +284,12 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 }
 
 /// The next job of a Realtime task begins at the release recorded in its job.
-fn release_job<C>(task: &mut Task<C>, deadline: Duration) {
+fn release_job<C>(task: &mut Task<C>, deadline: Duration, wakes: Wakes) {
     let Some(job) = task.sched.duty.job() else { return };
     job.number += 1 + job.skipped;
     job.deadline = job.release + deadline;
     let release = job.release;
     if let Some(server) = &mut task.sched.server {
-        server.release(release);
+        server.release(release, wakes);
     }
 }

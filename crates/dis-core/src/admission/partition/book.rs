@@ -221,6 +221,11 @@ impl Admission {
         self.admitted.is_empty()
     }
 
+    /// The ids of all admitted tasks, in their order.
+    pub fn ids(&self) -> impl Iterator<Item = TaskId> {
+        self.admitted.keys().copied()
+    }
+
     /// How many tasks are split.
     pub fn split_count(&self) -> usize {
         self.splits
@@ -244,6 +249,12 @@ impl Admission {
     /// What is admitted on a CPU, in parts per billion of it, rounded up; 0 if there is no such CPU.
     pub fn utilisation_ppb(&self, cpu: usize) -> u64 {
         self.cpus.get(cpu).map_or(0, |book| book.sums().utilisation.ppb())
+    }
+
+    /// Whether the densities (wcet / deadline) of what is admitted on a CPU add up to no more than the share of it that is
+    /// supplied. Then tasks may also ask for their share of any interval, as those do that wait in mid-job.
+    pub fn fits_by_density(&self, cpu: usize) -> bool {
+        self.cpus.get(cpu).is_none_or(|book| book.sums().fits_by_density(&self.rules))
     }
 
     /// The largest share of each window, in per mille, that System may use on a CPU without endangering what is admitted

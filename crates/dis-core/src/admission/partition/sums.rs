@@ -66,6 +66,11 @@ impl Sums {
         self.utilisation.high += high;
     }
 
+    /// Whether the densities fit, delays of the supply aside.
+    pub fn fits_by_density(&self, rules: &Rules) -> bool {
+        self.density <= rate(&rules.supply(rules.floor(), self.load)).low
+    }
+
     /// Whether all deadlines hold, as far as the sums tell. O(1).
     pub fn decide(&self, supply: &Supply) -> Option<Verdict> {
         let rate = rate(supply);

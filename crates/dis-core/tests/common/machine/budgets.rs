@@ -49,7 +49,7 @@ impl Machine {
 
     pub(super) fn is_exhausted(&self, task: usize, seen: &Seen) -> Option<bool> {
         // With late timers there are debts, and when they are paid is not to be seen in all cases.
-        let exact = seen.is_realtime() && self.lateness() == 0;
+        let exact = seen.is_realtime() && !seen.split && self.lateness() == 0;
         if exact { self.left(task).map(|left| left <= 0) } else { None }
     }
 
@@ -61,18 +61,20 @@ impl Machine {
     /// Each budget is spent at most once, and no budget begins before the one before it has earned it.
     pub(super) fn check_budgets(&mut self, before: &[Option<Seen>]) {
         for task in 0..self.actors.len() {
-            let Some(seen) = self.seen[task].as_ref() else { continue };
+            let Some(seen) = self.seen[task].clone() else { continue };
             let old = before.get(task).and_then(Option::as_ref);
             if self.actors[task].changed {
                 continue;
             }
             if seen.is_realtime() {
-                if !self.follows_servers() {
+                // What the pieces of a split one get is judged by the tests of that.
+                self.actors[task].changed |= seen.split;
+                if !self.follows_servers() || seen.split {
                     continue;
                 }
-                self.check_server(task, seen.clone(), old);
+                self.check_server(task, seen, old);
             } else if (1..1000).contains(&seen.cpu_max) {
-                self.check_cap(task, seen, old);
+                self.check_cap(task, &seen, old);
             }
         }
     }
@@ -81,6 +83,7 @@ impl Machine {
         assert_eq!(seen.urgency.class, QueueType::Realtime);
         let used = self.used(task);
         let now = self.now;
+        let dense = !self.executor.fits_by_density(seen.home);
         let account = self.actors[task].account.as_mut().expect("made at the spawn");
         let start = seen.urgency.deadline.as_nanos() - account.deadline;
         if start != account.start {
@@ -93,11 +96,17 @@ impl Machine {
                 // A period has passed since the last one began, for each budget or part of one.
                 true
             } else {
-                // It woke up early: what it has used up to now is no more than its bandwidth up to its deadline.
+                // It woke up early, or its next job was released early as it had done so: what it has used up to now is no more
+                // than its bandwidth up to its deadline.
+                let released = start == seen.job.release.as_nanos() && old.is_some_and(|old| old.job != seen.job);
                 let rest = account.deadline.saturating_sub(since);
                 let spared = i128::from(left.max(0)) * i128::from(account.deadline);
-                slept && start == now && (rest == 0 || spared > i128::from(rest) * i128::from(account.budget))
+                let now_or_then = (slept && start == now) || released;
+                now_or_then && (rest == 0 || spared > i128::from(rest) * i128::from(account.budget))
             };
+            // Where densities do not fit, whoever has waited in mid-job goes on with the budget of the next period.
+            let ahead = start.saturating_sub(now.max(seen.job.release.as_nanos()));
+            assert!(ahead == 0 || (dense && ahead <= account.period), "task {task} is {ahead} ns ahead at {now}");
             assert!(earned, "task {task} gets a budget {since} ns after the last with {left} left at {now}");
             let periods = (since / account.period).max(1) as i64;
             // A task that owes more than a budget gets as many as have passed; nobody saves one up.

@@ -119,6 +119,10 @@ impl Machine {
             if let Some(new) = new {
                 let counts = &mut self.actors[number].counts;
                 counts.migrations += u64::from(new.home != old.home);
+                if new.split || old.split {
+                    // Its budgets are not followed, and may end when it is moved or woken.
+                    counts.overruns = new.stats.overruns;
+                }
                 let waited = matches!(old.state, TaskState::Blocked | TaskState::Sleeping);
                 let woken = waited && matches!(new.state, TaskState::Ready | TaskState::Running);
                 // The start of a task that was spawned for later is no wake-up.

@@ -1,5 +1,6 @@
 //! What a host does: it lets time pass, asks, and does what the core says.
 
+use dis_core::api::CpuMask;
 use dis_core::executor::{Decision, Leave, Wake};
 
 use super::actor::Op::*;
@@ -187,7 +188,7 @@ impl Machine {
                 assert_eq!(next.switch, live != Some(task), "whether registers are to be loaded");
                 let elsewhere = (0..self.cpus.len()).find(|&c| c != cpu && self.cpus[c].unsaved == Some(task));
                 assert_eq!(elsewhere, None, "task {task} runs on {cpu}, its registers are elsewhere");
-                let affinity = self.task(task, |t| t.affinity);
+                let affinity = self.task(task, |t| t.reserved_on().map_or(t.affinity, CpuMask::single));
                 assert!(affinity.contains(cpu), "task {task} runs on {cpu}, allowed are {affinity}");
                 self.begin_turn(cpu, next.class, decision.reason);
                 if next.switch {

@@ -13,15 +13,15 @@ pub(super) struct Window {
     number: u64,
     high: u64,
     system: u64,
-    /// What Realtime holds, per million.
-    reserved: u64,
+    /// What System may use of it, per mille.
+    share: u16,
     /// The least that System might use, as reservations came and went.
     system_cap: u64,
 }
 
 impl Default for Window {
     fn default() -> Window {
-        Window { number: 0, high: 0, system: 0, reserved: 0, system_cap: u64::MAX }
+        Window { number: 0, high: 0, system: 0, share: 0, system_cap: u64::MAX }
     }
 }
 
@@ -37,7 +37,7 @@ impl Machine {
     fn window(&self, cpu: usize) -> Window {
         let number = self.now / self.limits.window.as_nanos();
         let window = self.cpus[cpu].window;
-        if window.number == number { window } else { Window { number, reserved: window.reserved, ..Window::default() } }
+        if window.number == number { window } else { Window { number, share: window.share, ..Window::default() } }
     }
 
     /// `class` has run on `cpu` from `from` up to now.
@@ -54,10 +54,10 @@ impl Machine {
     }
 
     /// Reservations may have changed.
-    pub(super) fn follow_system_cap(&mut self, cpu: usize, reserved: u64) {
+    pub(super) fn follow_system_cap(&mut self, cpu: usize, share: u16) {
         let mut window = self.window(cpu);
-        window.reserved = reserved;
-        window.system_cap = window.system_cap.min(self.system_cap(reserved));
+        window.share = share;
+        window.system_cap = window.system_cap.min(self.system_cap(share));
         self.cpus[cpu].window = window;
     }
 
@@ -135,7 +135,7 @@ impl Machine {
         let window = self.window(cpu);
         let cap = self.limits.window.as_nanos() * u64::from(self.limits.realtime) / 1000;
         let capped = window.high >= cap;
-        let system_capped = window.system >= self.system_cap(window.reserved);
+        let system_capped = window.system >= self.system_cap(window.share);
         let told = || format!("CPU {cpu} runs {running}, {window:?} at {}", self.now);
         if running <= QueueType::Realtime {
             assert!(!(capped && low_waits), "beyond the cap: {}", told());
@@ -156,10 +156,9 @@ impl Machine {
         }
     }
 
-    /// What System may use of a window: its share, or what Realtime reservations leave of the common cap.
-    fn system_cap(&self, reserved_ppm: u64) -> u64 {
-        let left = u64::from(self.limits.realtime).saturating_sub(reserved_ppm.div_ceil(1000)).max(10);
-        self.limits.window.as_nanos() * left.min(self.limits.system.into()) / 1000
+    /// What System may use of a window.
+    fn system_cap(&self, share: u16) -> u64 {
+        self.limits.window.as_nanos() * u64::from(share) / 1000
     }
 
     /// The core does not let a CPU ask again and again without a change.

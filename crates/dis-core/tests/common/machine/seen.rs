@@ -23,7 +23,9 @@ pub(super) struct Seen {
     pub class: IntentClass,
     /// Length of its requests to a fair queue, ns.
     pub slice: u64,
+    /// Where it may run: by its affinity, and by where its reservation is.
     pub affinity: CpuMask,
+    pub split: bool,
     pub cpu_min: u16,
     pub cpu_max: u16,
     pub created: Timestamp,
@@ -42,7 +44,8 @@ impl Seen {
             urgency: task.urgency(),
             class: task.intent.class,
             slice: task.intent.class.time_quantum().max(Duration::from_millis(1)).as_nanos(),
-            affinity: task.affinity,
+            affinity: task.reserved_on().map_or(task.affinity, CpuMask::single),
+            split: task.is_split(),
             cpu_min: task.intent.qos.cpu_min,
             cpu_max: task.intent.qos.cpu_max,
             created: task.created,
@@ -88,9 +91,9 @@ impl Machine {
         for seen in self.seen.iter().flatten().filter(|seen| seen.queued) {
             ready[seen.home][seen.queue.rank()] += 1;
         }
-        for (cpu, (ready, reserved)) in ready.iter().zip(self.executor.reserved_ppm()).enumerate() {
+        for (cpu, ready) in ready.iter().enumerate() {
             self.check_queues(cpu, ready);
-            self.follow_system_cap(cpu, reserved);
+            self.follow_system_cap(cpu, self.executor.system_share(cpu));
         }
         for cpu in 0..self.cpus.len() {
             self.cpus[cpu].seen = self.cpus[cpu].current;
