@@ -14,6 +14,8 @@ pub struct Options {
     pub seed: u64,
     /// What is not free.
     pub costs: Costs,
+    /// Whether the scheduler refuses what does not fit. If not, deadlines may be missed, and are counted.
+    pub admission: bool,
     /// Caps, floors and waits; a workload's own are applied by `workload.limits.over(…)`.
     pub limits: Limits,
     /// Whether to record who ran when.
@@ -30,6 +32,7 @@ impl Options {
             duration: Some(duration),
             seed: 0,
             costs: Costs::default(),
+            admission: true,
             limits: Limits::default(),
             schedule: false,
             trace: false,

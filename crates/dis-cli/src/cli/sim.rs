@@ -11,6 +11,7 @@ const EXAMPLES: &str = concat!(
     "\
 Examples:
   dis sim examples/mixed.toml
+  dis sim overloaded.toml --no-admission
   dis sim examples/mixed.toml --cpus 4 --duration 1min
   dis sim examples/mixed.toml --policy batch=round-robin --switch-cost 2us --timer-resolution 1ms
   dis sim set.toml --cpus 2 --policy realtime=global-edf
@@ -72,6 +73,10 @@ pub struct SimArgs {
     /// Timers fire only at multiples of this
     #[arg(long, value_name = "D", value_parser = values::duration_or_zero)]
     pub timer_resolution: Option<Duration>,
+
+    /// Run what admission would refuse: nobody is promised a deadline then, and misses are counted
+    #[arg(long)]
+    pub no_admission: bool,
 
     /// Write the report as JSON (schema dis-report/1) to FILE; `-` is standard output, which then holds nothing else
     #[arg(long, value_name = "FILE|-", value_parser = values::destination)]

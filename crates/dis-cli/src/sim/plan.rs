@@ -77,7 +77,7 @@ impl Plan {
         };
         let seed = args.seed.unwrap_or(workload.seed);
         let (schedule, trace) = (args.schedule.is_some(), args.trace.is_some());
-        let options = Options { cpus, duration, seed, costs, limits, schedule, trace };
+        let options = Options { cpus, duration, seed, costs, admission: !args.no_admission, limits, schedule, trace };
         Ok(Plan { file, workload, options, schedule_on_stdout: on_stdout(&args.schedule), notes })
     }
 

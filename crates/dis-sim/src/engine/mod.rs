@@ -85,7 +85,7 @@ impl<'w> Simulation<'w> {
         options: &Options,
         modules: &SchedulerRegistry,
     ) -> Result<Self, SimError> {
-        let config = Config { limits: options.limits, ..Config::new(options.cpus) };
+        let config = Config { limits: options.limits, admission: options.admission, ..Config::new(options.cpus) };
         let executor = Executor::with_modules(config, modules).map_err(SimError::Config)?;
         Self::with_kernel(workload, options, executor)
     }
