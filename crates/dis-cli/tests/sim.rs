@@ -69,6 +69,14 @@ fn the_schedule_is_lines_of_json() {
 }
 
 #[test]
+fn the_table_is_for_people_and_has_no_noise() {
+    let output = dis(&["sim", MIXED, "--duration", "50ms"]);
+    let table = text(&output.stdout);
+    assert!(table.starts_with("Tasks (sim, 2 CPUs, 50.0 ms)"), "{table}");
+    assert!(table.contains("Scheduler") && !table.contains("Noise"), "{table}");
+}
+
+#[test]
 fn a_trace_opens() {
     let folder = Folder::new();
     let trace = folder.path("trace.json");

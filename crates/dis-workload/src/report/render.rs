@@ -56,7 +56,10 @@ pub fn render(report: &Report, colour: bool, width: usize) -> String {
         comparison::wake_ups(&mut out, report, colour, width);
         comparison::responses(&mut out, report, colour, width);
     }
-    noise(&mut out, report, colour, width);
+    // Nothing disturbs a simulated machine.
+    if report.host != "sim" {
+        noise(&mut out, report, colour, width);
+    }
     out
 }
 
