@@ -320,6 +320,36 @@ mod tests {
     }
 
     #[test]
+    fn where_densities_do_not_fit_a_pause_costs_the_rest_of_the_budget() {
+        let mut s = Server::new(d(4), d(6), d(10));
+        s.release(at(100), Wakes::Postponed);
+        s.charge(d(1));
+        s.wake(at(103), d(0), Wakes::Postponed);
+        assert_eq!((s.deadline(), s.remaining()), (at(116), d(4)), "on the budget of 110");
+        s.charge(d(3));
+        s.wake(at(108), d(0), Wakes::Postponed);
+        s.release(at(110), Wakes::Postponed);
+        assert_eq!((s.deadline(), s.remaining()), (at(116), d(1)), "one period ahead, no more");
+        s.wake(at(112), d(0), Wakes::Postponed);
+        assert_eq!((s.deadline(), s.remaining()), (at(126), d(4)));
+        s.wake(at(135), d(0), Wakes::Postponed);
+        assert_eq!((s.deadline(), s.remaining()), (at(141), d(4)), "after a whole period a new one begins");
+    }
+
+    /// A job that is released while the period is under way in which the one before woke up late is no better than a wake-up.
+    #[test]
+    fn a_release_in_mid_period_keeps_to_the_bandwidth() {
+        let mut s = Server::new(d(40), d(80), d(80));
+        s.release(at(1000), Wakes::ByDensity);
+        s.charge(d(3));
+        s.wake(at(1011), d(0), Wakes::ByDensity);
+        s.charge(d(5));
+        assert_eq!((s.deadline(), s.remaining()), (at(1091), d(35)));
+        s.release(at(1080), Wakes::ByDensity);
+        assert_eq!((s.deadline(), s.remaining()), (at(1160), d(40)), "35 in the 11 that are left would be too much");
+    }
+
+    #[test]
     fn a_suspension_is_paid_for() {
         let mut s = Server::new(d(8), d(16), d(16));
         s.release(at(100), Wakes::ByDensity);
