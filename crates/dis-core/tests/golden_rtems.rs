@@ -20,8 +20,8 @@ const EXECUTION: u64 = 10;
 /// Tasks 5 and 6, which run behind the others.
 const BACKGROUND: [u64; 2] = [100, 5];
 
-/// A little more than a job takes, µs: the source's EDF has no budgets.
-const BUDGET: u64 = 10_100;
+/// A tick more than a job takes, µs, as in the source's servers. (Its EDF has none.)
+const BUDGET: u64 = 11_000;
 
 /// What the source prints of a task: when its jobs began, and how many ticks later each one's end was noticed.
 type Seen = (Vec<u64>, Vec<u64>);
@@ -190,7 +190,7 @@ fn spcbssched03_with_hard_servers() {
         if t == 350 {
             // Asleep until its release of 372.
             application.takes[2] = 2 * EXECUTION;
-            let doubled = Intent::realtime(100_000, 100_000, 2 * BUDGET);
+            let doubled = Intent::realtime(100_000, 100_000, 21_000);
             let wake = application.x.set_intent(at(t * TICK), application.ids[2], &doubled).unwrap();
             assert!(!wake.interrupt);
         }

@@ -71,6 +71,19 @@ fn the_rest_of_a_budget_is_given_up_with_the_job() {
     assert_eq!(m.actors[task].runs, [(0, ms(2), 0), (ms(10), ms(12), 0)]);
 }
 
+/// Section 4: (50, 50, 100) and (10, 100, 100), released together: density 1.1, and yet all deadlines hold; the second task's
+/// jobs take 60 at most.
+#[test]
+fn density_is_not_what_counts() {
+    let mut m = whole(1, &SchedulerRegistry::with_builtins());
+    let first = m.spawn(realtime(100, 50, 50), &[Run(ms(50)), NextPeriod]);
+    let second = m.spawn(realtime(100, 100, 10), &[Run(ms(10)), NextPeriod]);
+    m.run_until(ms(999));
+    m.reconcile();
+    assert_eq!((misses(&m, first), misses(&m, second)), (0, 0));
+    assert_eq!((first_response(&m, first, 50), first_response(&m, second, 10)), (50, 60));
+}
+
 // Textbook sets.
 
 /// A set of (C, T) under fixed priorities, rate-monotonic: the machine after `span` ms, and its tasks.

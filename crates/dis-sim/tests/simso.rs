@@ -8,10 +8,12 @@ mod common;
 use common::{MS, options, task, workload};
 use dis_core::admission::{SporadicTask, Supply, TaskSet, edf};
 use dis_core::api::Duration;
+use dis_core::executor::Executor;
 use dis_core::intent::QueueType;
 use dis_core::modules::SchedulerRegistry;
+use dis_core::scheduler::Config;
 use dis_sim::study::{Machine, Study};
-use dis_sim::{ScheduleEvent, ScheduleKind, SimError, Simulation};
+use dis_sim::{Lock, ScheduleEvent, ScheduleKind, SimError, Simulation};
 use serde_json::Value;
 
 /// Task, job, from, to, CPU; in ticks.
@@ -21,7 +23,9 @@ type Slice = [u64; 5];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Host {
     /// The core, with admission.
-    Product,
+    Admitted,
+    /// The core without.
+    Core,
     /// The machine of the policies for study, which admits everything. On one CPU, global EDF is EDF.
     Study,
 }
@@ -84,7 +88,9 @@ impl Case {
         if self.policy == "rm" {
             modules.set_active(QueueType::Realtime, "priority").expect("a built-in policy");
         }
-        let mut simulation = match Simulation::with_modules(&workload, &options, &modules) {
+        let config = Config { limits: options.limits, admission: host == Host::Admitted, ..Config::new(options.cpus) };
+        let executor = Executor::<u32, Lock>::with_modules(config, &modules).expect("a valid configuration");
+        let mut simulation = match Simulation::with_kernel(&workload, &options, executor) {
             Ok(simulation) => simulation,
             Err(SimError::Refused { .. }) => return None,
             Err(error) => panic!("{error}"),
@@ -166,20 +172,23 @@ fn compare(policy: &str, cpus: usize, host: Host) -> Count {
 
 #[test]
 fn edf() {
-    let count = compare("edf", 1, Host::Product);
-    assert!(count.sets > 20 && count.refused < count.sets / 2 && count.ties > 10, "{count:?}");
+    let count = compare("edf", 1, Host::Admitted);
+    assert!(count.refused < count.sets / 2, "{count:?}");
     assert_eq!(count.differ, 0, "equal deadlines are served in the same order");
-    let count = compare("edf", 1, Host::Study);
-    assert_eq!((count.refused, count.differ), (0, 0));
+    for host in [Host::Core, Host::Study] {
+        let count = compare("edf", 1, host);
+        assert!(count.sets > 20 && count.ties > 10, "{count:?}");
+        assert_eq!((count.refused, count.differ), (0, 0));
+    }
 }
 
 #[test]
 fn rate_monotonic() {
-    let count = compare("rm", 1, Host::Product);
-    assert!(count.sets > 20 && count.refused < count.sets / 2, "{count:?}");
-    assert_eq!((count.ties, count.differ), (0, 0), "no two periods are equal");
-    let count = compare("rm", 1, Host::Study);
-    assert_eq!((count.refused, count.ties, count.differ), (0, 0, 0));
+    for host in [Host::Core, Host::Study] {
+        let count = compare("rm", 1, host);
+        assert!(count.sets > 20, "{count:?}");
+        assert_eq!((count.refused, count.ties, count.differ), (0, 0, 0), "no two periods are equal");
+    }
 }
 
 /// Several CPUs that share a queue: CPU for CPU the same, ties and all.

@@ -62,3 +62,9 @@ pub fn failure(text: &str, options: &Options) -> SimError {
         Err(error) => error,
     }
 }
+
+/// The same in µs.
+pub fn periodic_us(name: &str, wcet: u64, deadline: u64, period: u64) -> String {
+    let times = format!("wcet = \"{wcet}us\"\ndeadline = \"{deadline}us\"\nperiod = \"{period}us\"");
+    task(name, &format!("intent = \"realtime\"\n{times}\n"))
+}
