@@ -1,6 +1,5 @@
 //! Child processes with a time limit.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -72,9 +71,8 @@ fn verdict(status: ExitStatus) -> Result<(), String> {
 /// The processes stay in our process group (else Ctrl-C at the terminal would not reach them), so the group
 /// cannot be used for this.
 fn kill_tree(child: &mut Child) {
-    let mut tree = descendants(child.id(), &parents());
-    tree.insert(child.id());
-    let pids: Vec<String> = tree.iter().map(u32::to_string).collect();
+    // Parents first: a shell whose child is killed would go on with its next command.
+    let pids: Vec<String> = family(child.id(), &parents()).iter().map(u32::to_string).collect();
     // The shell's own `kill`; a minimal system has no other.
     let _ = Command::new("sh").arg("-c").arg(format!("kill -KILL {}", pids.join(" "))).stderr(Stdio::null()).status();
     let _ = child.kill();
@@ -98,13 +96,15 @@ fn parent(stat: &str) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn descendants(root: u32, parents: &[(u32, u32)]) -> HashSet<u32> {
-    let mut found = HashSet::new();
-    let mut open = vec![root];
-    while let Some(pid) = open.pop() {
+/// `root` and all that descends from it, each behind its parent.
+fn family(root: u32, parents: &[(u32, u32)]) -> Vec<u32> {
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        next += 1;
         for &(child, _) in parents.iter().filter(|(_, parent)| *parent == pid) {
-            if found.insert(child) {
-                open.push(child);
+            if !found.contains(&child) {
+                found.push(child);
             }
         }
     }
@@ -122,10 +122,10 @@ mod tests {
     }
 
     #[test]
-    fn descendants_are_transitive() {
-        let parents = [(2, 1), (3, 2), (4, 3), (5, 1), (6, 9)];
-        assert_eq!(descendants(2, &parents), HashSet::from([3, 4]));
-        assert_eq!(descendants(4, &parents), HashSet::new());
+    fn a_family_is_transitive_and_parents_come_first() {
+        let parents = [(4, 3), (2, 1), (3, 2), (5, 1), (6, 9)];
+        assert_eq!(family(2, &parents), [2, 3, 4]);
+        assert_eq!(family(4, &parents), [4]);
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub struct SimArgs {
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
 
-    /// What each switch to another task takes, charged to that task; this and the next three override the file's [sim]
+    /// What each switch to another task takes, charged to that task; this and the next three override the file's `[sim]`
     /// (default: that, else 0)
     #[arg(long, value_name = "D", value_parser = values::duration_or_zero)]
     pub switch_cost: Option<Duration>,

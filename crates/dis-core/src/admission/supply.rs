@@ -63,7 +63,7 @@ impl Supply {
     /// What `tasks` get under `limits` if System may use at most `system` of each window. Lower classes get the cap's
     /// remainder only if System and `tasks` can use up the cap in one window, which is impossible if they cannot when no
     /// remainder is taken: before the first time, all deadlines are met without it, so in a window each task has run for no
-    /// more than its [`window_workload`]. O(n).
+    /// more than a late job, and all later ones as early as can be (`window_workload`). O(n).
     pub fn under(limits: &Limits, system: Duration, tasks: &[SporadicTask]) -> Supply {
         let work = tasks.iter().fold(Duration::ZERO, |sum, task| sum + window_workload(task, limits.window));
         Self::under_load(limits, system, work)
