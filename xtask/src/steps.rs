@@ -66,6 +66,12 @@ pub const STEPS: &[Step] = &[
         ],
     ),
     Step::cargo(
+        "random",
+        "ten million random events on 1 to 8 CPUs break no promise of the core",
+        &["test", "--profile", "optimised", "--package", "dis-core", "--test", "random"],
+    )
+    .env(&[("DIS_EVENTS", "10000000")]),
+    Step::cargo(
         "models",
         "concurrency models: the interleavings of the lock-free parts",
         &[

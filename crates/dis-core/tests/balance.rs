@@ -206,3 +206,16 @@ fn other_policies_are_balanced_by_number() {
     }
     equally(&mut m, &tasks, 333, 60, SECONDS);
 }
+
+/// Its only task would have to interrupt a less urgent one elsewhere, and that one to come here.
+#[test]
+fn an_idle_cpu_keeps_its_only_task() {
+    let mut m = Machine::new(2);
+    let low = m.spawn(Intent::background(), &[]);
+    m.run_until(ms(30));
+    let task = m.spawn(Intent::batch(), &[]);
+    m.run_until(ms(40));
+    m.reconcile();
+    assert_eq!([low, task].map(|task| m.task(task, |t| t.stats.migrations)), [0, 0]);
+    assert_eq!([low, task].map(|task| m.actors[task].ran_between(ms(30), ms(40))), [ms(10), ms(10)]);
+}

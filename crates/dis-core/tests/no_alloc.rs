@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use common::at;
-use common::faulty::Faulty;
+use common::faulty::Erratic;
 use common::lock::Lock;
 use common::modules::with_made;
 use common::rng::Rng;
@@ -144,9 +144,9 @@ fn spawning_allocates() {
 /// A policy may be found out in a signal handler on top of a task that is just in the allocator.
 #[test]
 fn a_policy_is_replaced_without_allocating_or_freeing() {
-    Faulty::seed(1);
+    Erratic::seed(1);
     let config = Config { reserve: 64, ..Config::new(1) };
-    let x: Executor<u32, Lock> = Executor::with_modules(config, &with_made(&QueueType::ALL, Faulty::boxed)).unwrap();
+    let x: Executor<u32, Lock> = Executor::with_modules(config, &with_made(&QueueType::ALL, Erratic::boxed)).unwrap();
     for i in 0..40 {
         let intents = [Intent::system(), Intent::interactive(1_000), Intent::batch(), Intent::background()];
         let _ = x.spawn(at(0), None, TaskSpec::new("", intents[i % 4].clone(), 0)).unwrap();

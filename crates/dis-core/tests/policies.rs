@@ -5,17 +5,17 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use common::faulty::{Fault, Faulty};
 use common::machine::{Machine, Op::*};
 use common::modules::{NAMES, with_builtin, with_made};
 use common::{ms, us};
 use dis_core::api::{CpuMask, Duration, TaskId, Timestamp};
 use dis_core::intent::{Intent, QueueType};
-use dis_core::policy::{Arrival, Entity, RoundRobinPolicy, ScanAdapter, ScanPolicy, SchedulingPolicy, TaskKey};
+use dis_core::policy::{Entity, RoundRobinPolicy, ScanAdapter, ScanPolicy, TaskKey};
 use dis_core::scheduler::Config;
 
-/// A round robin that goes wrong after so many choices.
+/// Goes wrong after so many choices.
 struct Wrong {
-    inner: RoundRobinPolicy,
     how: How,
     left: u32,
     held: Option<TaskKey>,
@@ -30,65 +30,36 @@ enum How {
     ForgetsAndDenies,
 }
 
-impl SchedulingPolicy for Wrong {
-    fn name(&self) -> &'static str {
-        "wrong"
+impl Fault for Wrong {
+    fn keeps(&mut self, _now: Timestamp) -> bool {
+        self.left > 0 || !matches!(self.how, How::Forgets | How::ForgetsAndDenies)
     }
-    fn on_ready(&mut self, task: &mut Entity, why: Arrival, now: Timestamp) {
-        if self.left == 0 && matches!(self.how, How::Forgets | How::ForgetsAndDenies) {
-            return;
-        }
-        self.inner.on_ready(task, why, now);
-    }
-    fn select(&mut self, now: Timestamp) -> Option<TaskKey> {
-        let chosen = self.inner.select(now);
+    fn selects(&mut self, right: Option<TaskKey>, _now: Timestamp) -> Option<TaskKey> {
         if self.left > 0 {
             self.left -= 1;
-            self.held = chosen;
-            return chosen;
+            self.held = right;
+            return right;
         }
         match self.how {
             How::NamesNobody => None,
             How::NamesAStranger => Some(TaskKey(1_000)),
             How::NamesTheRunningTask => self.held,
-            How::Forgets | How::ForgetsAndDenies => chosen,
+            How::Forgets | How::ForgetsAndDenies => right,
         }
     }
-    fn peek(&mut self, now: Timestamp) -> Option<TaskKey> {
-        self.inner.peek(now)
-    }
-    fn on_block(&mut self, task: &mut Entity, now: Timestamp) {
-        self.inner.on_block(task, now);
-    }
-    fn remove(&mut self, task: &mut Entity, now: Timestamp) -> bool {
-        self.inner.remove(task, now) && self.how != How::ForgetsAndDenies
-    }
-    fn update(&mut self, task: &mut Entity, priority: u8, deadline: Timestamp, now: Timestamp) {
-        self.inner.update(task, priority, deadline, now);
-    }
-    fn on_tick(&mut self, task: &mut Entity, ran: Duration, now: Timestamp) {
-        self.inner.on_tick(task, ran, now);
-    }
-    fn time_slice(&self, task: &Entity) -> Duration {
-        self.inner.time_slice(task)
-    }
-    fn preempts(&self, ready: &Entity, running: &Entity) -> bool {
-        self.inner.preempts(ready, running)
-    }
-    fn visit(&self, visit: &mut dyn FnMut(TaskKey) -> bool) {
-        self.inner.visit(visit);
-    }
-    fn len(&self) -> usize {
-        self.inner.len()
-    }
-    fn reserve(&mut self, keys: usize) {
-        self.inner.reserve(keys);
+    fn admits_to(&mut self, removed: bool, _now: Timestamp) -> bool {
+        removed && self.how != How::ForgetsAndDenies
     }
 }
 
+/// Batch goes wrong after five choices.
 fn machine_with(how: How) -> Machine {
-    let wrong = move || Wrong { inner: RoundRobinPolicy::default(), how, left: 5, held: None };
-    Machine::with_modules(Config::new(1), &with_made(&[QueueType::Batch], move || Box::new(wrong())))
+    machine_of(1, how, 5)
+}
+
+fn machine_of(cpus: usize, how: How, left: u32) -> Machine {
+    let wrong = move || Faulty::new(Wrong { how, left, held: None });
+    Machine::with_modules(Config::new(cpus), &with_made(&[QueueType::Batch], move || Box::new(wrong())))
 }
 
 #[test]
@@ -123,6 +94,21 @@ fn a_forgotten_task_can_be_killed() {
         let stat = m.executor.stats().queue_stats.batch;
         assert_eq!((stat.length, stat.enqueued), (0, stat.dequeued), "{how:?}");
     }
+}
+
+/// Nobody asks the policy who goes next while a higher class runs; but an idle CPU asks who may come.
+#[test]
+fn a_forgotten_task_is_found_by_an_idle_cpu() {
+    let mut m = machine_of(2, How::Forgets, 0);
+    for (cpu, span) in [(0, 3), (1, 10)] {
+        m.spawn(Intent::system().with_affinity(CpuMask::single(cpu)), &[Run(ms(span)), Exit(0)]);
+    }
+    m.run_until(ms(1));
+    let task = m.spawn(Intent::batch().with_affinity(CpuMask::single(1)), &[]);
+    m.call(task, |x, now, id| x.set_affinity(now, id, CpuMask::ALL)).unwrap();
+    m.run_until(ms(9));
+    m.reconcile();
+    assert_eq!(m.actors[task].cpu_time, ms(6), "from 3 ms on");
 }
 
 #[test]

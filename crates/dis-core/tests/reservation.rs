@@ -276,7 +276,7 @@ fn a_slow_host_gives_no_more() {
 /// A random CPU with reservations by share, and the tasks that never sleep of those that have one.
 fn random_cpu(rng: &mut Rng, realtime: bool) -> (Machine, Vec<(usize, u64)>) {
     let mut m = Machine::new(1);
-    m.rng = Rng::new(rng.below(1 << 32));
+    m.seed = rng.below(1 << 32);
     // The cap's remainder, 0.5 ms of each window, fits into the slack of Realtime tasks.
     let mut left = if realtime { 850 } else { 950 };
     let mut hogs = Vec::new();

@@ -176,6 +176,11 @@ impl<C> Task<C> {
         self.sched.class
     }
 
+    /// The priority with which it competes now, or did last: its own, or one that it has inherited.
+    pub fn effective_priority(&self) -> u8 {
+        self.sched.entity.priority
+    }
+
     /// The current job of a Realtime task.
     pub fn job(&self) -> crate::executor::Job {
         if let crate::scheduler::Duty::Job(job) = self.sched.duty { job } else { crate::executor::Job::default() }

@@ -67,16 +67,23 @@ impl Balance {
 }
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
-    /// Compares this CPU with another, and gives that one a task if it is ahead.
+    /// Compares this CPU with another, and gives that one a task if it is ahead. `last`: the task that waits is all that this CPU
+    /// will have.
     #[cold]
-    pub(super) fn compare<'a>(&'a self, mut state: Held<'a, C, R>, turn: &mut Turn, now: Timestamp) -> Held<'a, C, R> {
+    pub(super) fn compare<'a>(
+        &'a self,
+        mut state: Held<'a, C, R>,
+        turn: &mut Turn,
+        last: bool,
+        now: Timestamp,
+    ) -> Held<'a, C, R> {
         let cpu = state.cpu;
         let count = state.balance.begin(now);
         if self.cpu_count() == 1 {
             return state;
         }
         drop(state);
-        let given = self.balance(cpu, count, now);
+        let given = self.balance(cpu, count, last, now);
         turn.receiver = given.as_ref().map(|given| given.to);
         let mut state = self.lock(cpu);
         turn.tell(&mut state, given.filter(|given| given.interrupt).map(|given| given.to));
@@ -85,7 +92,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
     /// The same, with no lock held. Two locks; O(CPUs) for the choice of the
     /// other, O(log n) for the move.
-    fn balance(&self, cpu: usize, count: usize, now: Timestamp) -> Option<Given> {
+    fn balance(&self, cpu: usize, count: usize, last: bool, now: Timestamp) -> Option<Given> {
         let other = self.counterpart(cpu, count)?;
         let (mut from, mut to) = self.lock_two(cpu, other);
         from.charge(now);
@@ -98,7 +105,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         for class in QueueType::ALL {
             let Some(key) = self.movable(&from, class, other) else { continue };
             any = true;
-            if !behind(&mut from, &mut to, class, key) {
+            if !behind(&mut from, &mut to, class, key, last) {
                 continue;
             }
             let wake = self.move_task(&mut from, &mut to, key, now).ok()?;
@@ -160,13 +167,16 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     }
 }
 
-/// Whether `key`, which waits in `class` on `from`, should go to `to`.
-fn behind<C>(from: &mut CpuState<C>, to: &mut CpuState<C>, class: QueueType, key: TaskKey) -> bool {
+/// Whether `key`, which waits in `class` on `from`, should go to `to`. `last`: nothing else is left on `from`.
+fn behind<C>(from: &mut CpuState<C>, to: &mut CpuState<C>, class: QueueType, key: TaskKey, last: bool) -> bool {
     let weight = weight(from.task(key).sched.entity.priority);
     let (here, there) = match (from.progress(class), to.progress(class)) {
         (Some(here), Some(there)) if there.weight > 0 => (here, there),
         // No clocks to compare: it is better off where only less urgent tasks are, or two tasks less.
         _ => {
+            if last {
+                return false;
+            }
             let (mine, theirs) = (from.summary(), to.summary());
             let less_urgent = theirs.running.min(theirs.waiting) > class as u8;
             // Where a class above shares, little is left for this one.

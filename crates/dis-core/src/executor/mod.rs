@@ -160,7 +160,11 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let mut turn = Turn { live, surplus: false, pulled: false, receiver: None, interrupt: None };
         let asked = shared.look_around.load(Ordering::Relaxed) && shared.look_around.swap(false, Ordering::AcqRel);
         if now >= state.balance.due && !state.stealable.is_empty() {
-            state = self.compare(state, &mut turn, now);
+            let ready =
+                matches!(leave, Leave::Ask | Leave::Yield) || matches!(leave, Leave::Sleep(until) if until <= now);
+            let stays = state.current.is_some() && ready;
+            let last = state.ready_count == 1 && !stays;
+            state = self.compare(state, &mut turn, last, now);
         }
         if asked || !state.leaving.is_empty() {
             state = self.attend(state, &mut turn, asked, now);
@@ -195,7 +199,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let pulled = if asked { self.pull(cpu, turn.receiver, now) } else { None };
         let taker = pulled.and_then(|pulled| pulled.taker);
         // What it was asked to take may be there still.
-        let taker = taker.or_else(|| if asked { self.pass_on(cpu) } else { None });
+        let taker = taker.or_else(|| if asked { self.pass_on(cpu, now) } else { None });
         // It may not be eligible here (caps are per CPU); then an idle CPU should have it.
         turn.pulled = pulled.is_some();
         let mut state = self.lock(cpu);
@@ -331,7 +335,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         self.publish(&mut state);
         if (turn.surplus || turn.pulled) && state.ready_count > 0 {
             if interrupt.is_none() {
-                interrupt = self.find_taker(&mut state, turn.surplus);
+                interrupt = self.find_taker(&mut state, turn.surplus, now);
             } else {
                 state.surplus = true;
             }

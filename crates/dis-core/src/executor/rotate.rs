@@ -116,7 +116,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         }
         let mut until = task.horizon(timer, &mut state.arbiter, state.ready, &state.limits, now);
         debug_assert_eq!(state.load, state.summary(), "one for another: nothing new for other CPUs");
-        let interrupt = self.find_taker(state, true);
+        let interrupt = self.find_taker(state, true, now);
         if state.surplus && interrupt.is_some() {
             until = until.min(now + Duration::from_nanos(1));
         }

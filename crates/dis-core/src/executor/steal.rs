@@ -48,6 +48,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             if mine.tasks() > 0 && !urgent {
                 continue;
             }
+            from.audit(class, now);
             let mut found: Option<TaskKey> = None;
             from.classes[class.rank()].policy.visit(&mut |key| {
                 let task = from.get(key).filter(|task| task.may_be_stolen() && task.affinity.contains(cpu));
@@ -64,7 +65,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 self.publish(&mut from);
                 self.publish(&mut to);
                 // What is left there may be for yet another CPU.
-                let taker = if from.ready_count > 0 { self.find_taker(&mut from, true) } else { None };
+                let taker = if from.ready_count > 0 { self.find_taker(&mut from, true, now) } else { None };
                 return Some(Pulled { taker: taker.filter(|&taker| taker != cpu) });
             }
         }
@@ -85,12 +86,18 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// urgent than the most urgent task. It is told to look around, and must be interrupted. O(1) while nothing here may be
     /// taken, O(CPUs) while nobody would take it; else O(tasks waiting here that those CPUs may not run).
     #[inline(always)]
-    pub(super) fn find_taker(&self, state: &mut CpuState<C>, urgent: bool) -> Option<usize> {
+    pub(super) fn find_taker(&self, state: &mut CpuState<C>, urgent: bool, now: Timestamp) -> Option<usize> {
         let most_urgent = state.stealable.first()?;
-        if self.cpu_count() == 1 { None } else { self.find_taker_among_others(state, urgent, most_urgent) }
+        if self.cpu_count() == 1 { None } else { self.find_taker_among_others(state, urgent, most_urgent, now) }
     }
 
-    fn find_taker_among_others(&self, state: &mut CpuState<C>, urgent: bool, most_urgent: QueueType) -> Option<usize> {
+    fn find_taker_among_others(
+        &self,
+        state: &mut CpuState<C>,
+        urgent: bool,
+        most_urgent: QueueType,
+        now: Timestamp,
+    ) -> Option<usize> {
         let would_take = |load: CpuLoad| {
             let idle = load.running == IDLE_RANK;
             let less_urgent = load.running.min(load.waiting) > most_urgent as u8;
@@ -104,6 +111,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let (mut taker, mut later, mut first) = (None, false, None);
         let takeable = state.stealable;
         for class in QueueType::ALL.into_iter().filter(|&class| takeable.contains(class)) {
+            state.audit(class, now);
             state.classes[class.rank()].policy.visit(&mut |key| {
                 let Some(task) = state.get(key).filter(|task| task.may_be_stolen()) else { return false };
                 first = first.or(Some((class, task.affinity)));
@@ -144,13 +152,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
     /// A CPU that was asked to look around has taken something else, or nothing, as it has better things to do by now:
     /// finds an idle CPU for what it was asked to take.
-    pub(super) fn pass_on(&self, cpu: usize) -> Option<usize> {
+    pub(super) fn pass_on(&self, cpu: usize, now: Timestamp) -> Option<usize> {
         if self.idle_cpus(cpu).is_empty() {
             return None;
         }
         (0..self.cpu_count())
             .filter(|&other| other != cpu && self.load(other).ready > 0)
-            .find_map(|other| self.find_taker(&mut self.lock(other), false))
+            .find_map(|other| self.find_taker(&mut self.lock(other), false, now))
             .filter(|&taker| taker != cpu)
     }
 

@@ -26,7 +26,7 @@ pub(crate) mod testing;
 
 pub use edf::EdfPolicy;
 pub use fair::FairPolicy;
-pub(crate) use fair::{MOST_OWED, virtual_length, weight};
+pub(crate) use fair::{MOST_OWED, SCALE_BITS, virtual_length, weight};
 pub use priority::PriorityPolicy;
 pub use round_robin::RoundRobinPolicy;
 pub use scan::{ScanAdapter, ScanPolicy};
@@ -77,6 +77,22 @@ pub struct Progress {
     pub mean: i64,
     /// The sum of their weights (256 − priority each).
     pub weight: i64,
+}
+
+/// What a task is owed by those who compete with it, in nanoseconds of CPU time: what it would have had if all had been served at
+/// once, in proportion to their weights, less what it has had. Negative for one that is ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lag(i64);
+
+impl Lag {
+    pub(crate) const fn new(nanos: i64) -> Self {
+        Lag(nanos)
+    }
+
+    /// In nanoseconds; negative for a task that is ahead.
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
 }
 
 /// Why a task enters a queue.

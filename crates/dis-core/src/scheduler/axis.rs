@@ -9,8 +9,9 @@
 //! ([`MOST_OWED`]); a task that is ahead waits for no more than its policy's own bound, one request.
 
 use super::state::CpuState;
+use crate::api::Timestamp;
 use crate::intent::QueueType;
-use crate::policy::{MOST_OWED, Progress, TaskKey, virtual_length, weight};
+use crate::policy::{Lag, MOST_OWED, Progress, SCALE_BITS, TaskKey, virtual_length, weight};
 
 impl<C> CpuState<C> {
     /// How far the tasks of `class` have got here, on the machine's axis; `None` if its policy has no clock.
@@ -25,6 +26,23 @@ impl<C> CpuState<C> {
         let class = self.task(key).sched.class;
         let queue = &self.classes[class.rank()];
         Some(queue.policy.vruntime(key)?.wrapping_add(queue.origin))
+    }
+
+    /// What the task is owed, as far as it competes and its policy has a clock: what the running task has had since it was last
+    /// charged is reckoned in.
+    pub fn lag(&mut self, key: TaskKey, now: Timestamp) -> Option<Lag> {
+        let (task, running) = (self.get(key)?, self.current == Some(key));
+        if !task.is_queued() && !running {
+            return None;
+        }
+        let (class, weight) = (task.sched.class, i64::from(weight(task.sched.entity.priority)));
+        let policy = &mut self.classes[class.rank()].policy;
+        let Progress { mean, weight: all } = policy.progress()?;
+        let owed = (i128::from(mean.wrapping_sub(policy.vruntime(key)?)) * i128::from(weight)) >> SCALE_BITS;
+        let competes = self.current.and_then(|key| self.get(key)).is_some_and(|task| task.sched.class == class);
+        let ran = if competes { i128::from(self.uncharged(now).as_nanos()) } else { 0 };
+        let owed = owed + ran * i128::from(weight) / i128::from(all.max(1)) - if running { ran } else { 0 };
+        Some(Lag::new(owed.clamp(i64::MIN.into(), i64::MAX.into()) as i64))
     }
 
     /// A task that does not compete yet is to begin at `position`, as far as it may be behind or ahead.

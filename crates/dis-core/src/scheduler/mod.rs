@@ -31,7 +31,7 @@ use crate::executor::{Placement, Wake};
 use crate::intent::{IntentAnalyzer, SystemLoad};
 use crate::modules::SchedulerRegistry;
 use crate::optimizer::{CpuLoad, IDLE_RANK, Limits, LimitsError};
-use crate::policy::TaskKey;
+use crate::policy::{Lag, TaskKey};
 use crate::stats::SchedulerStats;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use book::Book;
@@ -200,6 +200,16 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// [`SchedError::TaskNotFound`] for a stale id.
     pub fn urgency(&self, id: TaskId) -> SchedResult<Urgency> {
         self.with_task(id, Task::lends)
+    }
+
+    /// What a task is owed at `now` by those who compete with it on its CPU and in its class; `None` if it neither waits nor runs, or
+    /// its policy has no virtual clock. O(1).
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`] for a stale id.
+    pub fn lag(&self, now: Timestamp, id: TaskId) -> SchedResult<Option<Lag>> {
+        let (mut state, key) = self.lock_home(id)?;
+        Ok(state.lag(key, now))
     }
 
     /// The CPU that owns the task: where it runs, waits, or last ran.

@@ -28,6 +28,14 @@ impl Standby {
 }
 
 impl<C> CpuState<C> {
+    /// Before the policy of `class` is asked who may move: one that has lost count of its tasks is replaced. It might not show
+    /// the one that an idle CPU waits for, and nobody would ask it who goes next meanwhile.
+    pub fn audit(&mut self, class: QueueType, now: Timestamp) {
+        if !self.classes[class.rank()].is_sound() {
+            self.distrust(class, now);
+        }
+    }
+
     /// The policy of `class` named a task that is not ready in it, or none although some are, or has lost count of them: the
     /// built-in policy takes over with all that are ready, and the event is counted. O(tasks).
     #[cold]

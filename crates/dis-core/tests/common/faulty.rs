@@ -1,4 +1,4 @@
-//! A policy that misbehaves at random.
+//! Policies that misbehave: a round robin whose answers somebody changes.
 
 use std::cell::Cell;
 
@@ -7,57 +7,62 @@ use dis_core::policy::{Arrival, Entity, RoundRobinPolicy, SchedulingPolicy, Task
 
 use super::rng::Rng;
 
-thread_local! {
-    static SEED: Cell<u64> = const { Cell::new(1) };
+/// How a policy misbehaves. What is not changed is right.
+pub trait Fault: Send {
+    /// Whether a task that becomes ready is queued, or forgotten.
+    fn keeps(&mut self, _now: Timestamp) -> bool {
+        true
+    }
+    /// Whom it selects instead of `right`.
+    fn selects(&mut self, right: Option<TaskKey>, _now: Timestamp) -> Option<TaskKey> {
+        right
+    }
+    /// Whom it would select.
+    fn peeks(&mut self, right: Option<TaskKey>, _now: Timestamp) -> Option<TaskKey> {
+        right
+    }
+    /// Whether it says that a task was there which it takes out.
+    fn admits_to(&mut self, removed: bool, _now: Timestamp) -> bool {
+        removed
+    }
+    /// Whether `ready` takes the CPU from `running`.
+    fn preempts(&self, _ready: &Entity, _running: &Entity) -> bool {
+        false
+    }
 }
 
-/// A round robin that forgets a task, names none, a stranger, or one that it has served already, once in a while.
-pub struct Faulty {
+/// A round robin with a fault.
+pub struct Faulty<F> {
     inner: RoundRobinPolicy,
-    rng: Rng,
-    served: TaskKey,
+    fault: F,
 }
 
-impl Faulty {
-    /// Later policies misbehave in this way.
-    pub fn seed(seed: u64) {
-        SEED.set(seed);
-    }
-
-    pub fn boxed() -> Box<dyn SchedulingPolicy> {
-        let seed = SEED.replace(SEED.get() + 1);
-        Box::new(Faulty { inner: RoundRobinPolicy::default(), rng: Rng::new(seed), served: TaskKey(0) })
+impl<F> Faulty<F> {
+    pub fn new(fault: F) -> Self {
+        Faulty { inner: RoundRobinPolicy::default(), fault }
     }
 }
 
-impl SchedulingPolicy for Faulty {
+impl<F: Fault> SchedulingPolicy for Faulty<F> {
     fn name(&self) -> &'static str {
         "faulty"
     }
     fn on_ready(&mut self, task: &mut Entity, why: Arrival, now: Timestamp) {
-        if !self.rng.chance(5) {
+        if self.fault.keeps(now) {
             self.inner.on_ready(task, why, now);
         }
     }
     fn select(&mut self, now: Timestamp) -> Option<TaskKey> {
-        let chosen = self.inner.select(now);
-        let before = self.served;
-        self.served = chosen.unwrap_or(before);
-        match self.rng.below(400) {
-            0 => None,
-            1 => Some(TaskKey(self.rng.below(40) as u32)),
-            2 => Some(before),
-            _ => chosen,
-        }
+        self.fault.selects(self.inner.select(now), now)
     }
     fn peek(&mut self, now: Timestamp) -> Option<TaskKey> {
-        if self.rng.chance(5) { Some(TaskKey(self.rng.below(40) as u32)) } else { self.inner.peek(now) }
+        self.fault.peeks(self.inner.peek(now), now)
     }
     fn on_block(&mut self, task: &mut Entity, now: Timestamp) {
         self.inner.on_block(task, now);
     }
     fn remove(&mut self, task: &mut Entity, now: Timestamp) -> bool {
-        self.inner.remove(task, now) && !self.rng.chance(100)
+        self.fault.admits_to(self.inner.remove(task, now), now)
     }
     fn update(&mut self, task: &mut Entity, priority: u8, deadline: Timestamp, now: Timestamp) {
         self.inner.update(task, priority, deadline, now);
@@ -69,7 +74,7 @@ impl SchedulingPolicy for Faulty {
         self.inner.time_slice(task)
     }
     fn preempts(&self, ready: &Entity, running: &Entity) -> bool {
-        ready.id > running.id
+        self.fault.preempts(ready, running)
     }
     fn visit(&self, visit: &mut dyn FnMut(TaskKey) -> bool) {
         self.inner.visit(visit);
@@ -79,5 +84,66 @@ impl SchedulingPolicy for Faulty {
     }
     fn reserve(&mut self, keys: usize) {
         self.inner.reserve(keys);
+    }
+}
+
+thread_local! {
+    static SEED: Cell<u64> = const { Cell::new(1) };
+}
+
+/// Once in a while it forgets a task, names none, a stranger, or one that it has served already. When follows from its number, the
+/// time, and how often it has been asked at that time, so that it does about the same in a part of what happened.
+pub struct Erratic {
+    number: u64,
+    asked: (Timestamp, u64),
+    served: TaskKey,
+}
+
+impl Erratic {
+    /// Later policies misbehave in this way.
+    pub fn seed(seed: u64) {
+        SEED.set(seed);
+    }
+
+    pub fn boxed() -> Box<dyn SchedulingPolicy> {
+        let number = SEED.replace(SEED.get() + 1);
+        Box::new(Faulty::new(Erratic { number, asked: (Timestamp::ZERO, 0), served: TaskKey(0) }))
+    }
+
+    fn rng(&mut self, now: Timestamp) -> Rng {
+        let (then, times) = self.asked;
+        self.asked = (now, if then == now { times + 1 } else { 0 });
+        Rng::new((self.number << 48) ^ (self.asked.1 << 40) ^ now.as_nanos())
+    }
+
+    fn stranger(rng: &mut Rng) -> TaskKey {
+        TaskKey(rng.below(40) as u32)
+    }
+}
+
+impl Fault for Erratic {
+    fn keeps(&mut self, now: Timestamp) -> bool {
+        !self.rng(now).chance(5)
+    }
+    fn selects(&mut self, right: Option<TaskKey>, now: Timestamp) -> Option<TaskKey> {
+        let before = self.served;
+        self.served = right.unwrap_or(before);
+        let mut rng = self.rng(now);
+        match rng.below(400) {
+            397 => None,
+            398 => Some(Self::stranger(&mut rng)),
+            399 => Some(before),
+            _ => right,
+        }
+    }
+    fn peeks(&mut self, right: Option<TaskKey>, now: Timestamp) -> Option<TaskKey> {
+        let mut rng = self.rng(now);
+        if rng.below(1000) == 500 { Some(Self::stranger(&mut rng)) } else { right }
+    }
+    fn admits_to(&mut self, removed: bool, now: Timestamp) -> bool {
+        removed && self.rng(now).below(1000) < 900
+    }
+    fn preempts(&self, ready: &Entity, running: &Entity) -> bool {
+        ready.id > running.id
     }
 }

@@ -6,7 +6,7 @@ use crate::api::Duration;
 
 /// Virtual units that a task of weight 1 gains in a nanosecond. With weight 256, the highest, a nanosecond is 256
 /// units, so rounding one charge down loses less than 1/256 ns of any task's service.
-const SCALE_BITS: u32 = 16;
+pub(crate) const SCALE_BITS: u32 = 16;
 
 /// The longest request, 4.3 s; longer ones count as this long. It keeps a request's virtual length below 2^48.
 pub(super) const MAX_REQUEST: Duration = Duration::from_nanos(1 << 32);

@@ -32,8 +32,8 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::clock::virtual_length;
 use self::clock::{MAX_REQUEST, VirtualClock, service};
+pub(crate) use self::clock::{SCALE_BITS, virtual_length};
 use self::queue::{Member, Queued, VirtualQueue};
 use super::{Arrival, Entity, Progress, SchedulingPolicy, TaskKey};
 use crate::api::{Duration, Timestamp};

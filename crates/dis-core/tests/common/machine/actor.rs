@@ -6,6 +6,7 @@ use dis_core::api::{BlockReason, TaskId};
 
 use super::budgets::Account;
 use super::counts::Counts;
+use super::shares::Turn;
 
 /// A step of a script.
 #[derive(Debug, Clone, Copy)]
@@ -61,18 +62,13 @@ pub struct Actor {
     /// It was seen ready on a CPU where it may not run: no queue holds it until that CPU has let it go.
     pub(super) leaving: bool,
     pub(super) wait: Wait,
+    pub(super) turn: Turn,
 }
 
-/// How long a task has waited in its class's queue, measured in what its peers got meanwhile.
+/// How long an Interactive task has waited.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wait {
-    /// What a fluid scheduler would have given it, in 2^-20 ns.
-    pub fluid: u128,
-    /// By how much arrivals and leaves may have shifted its lag, in 2^-20 ns.
-    pub shifts: u128,
-    /// The longest request among its peers, ns.
-    pub longest: u64,
-    /// What Interactive peers got after its deadline, ns.
+    /// What its peers got after its deadline, ns.
     pub overdue: u64,
     /// Those peers.
     pub peers: BTreeSet<usize>,
@@ -99,6 +95,7 @@ impl Actor {
             account: None,
             leaving: false,
             wait: Wait::default(),
+            turn: Turn::default(),
         }
     }
 

@@ -130,6 +130,11 @@ impl Machine {
                 counts.wakes += u64::from(woken && !start);
             }
         }
+        if let Some((task, old)) = self.unparked.and_then(|task| Some((task, before.get(task)?.as_ref()?)))
+            && old.state == TaskState::Blocked
+        {
+            self.moved_twice(task, old);
+        }
         for (number, old) in before.iter().enumerate() {
             let Some(old) = old else { continue };
             let ended = self.seen[number].as_ref().is_none_or(|new| new.state.has_ended());
@@ -153,13 +158,18 @@ impl Machine {
             // Woken by the end, or by its time-out just before: then the wake-up waits for its next block.
             TaskState::Blocked => {
                 self.actors[joiner].token = None;
-                // The wake-up may have placed it elsewhere, and the CPU that has nothing to do now taken it over.
-                if let Some(new) = &self.seen[joiner] {
-                    assert!(new.stats.migrations <= old.stats.migrations + 2);
-                    self.actors[joiner].counts.migrations = new.stats.migrations;
-                }
+                self.moved_twice(joiner, old);
             }
             _ => {}
+        }
+    }
+
+    /// The end of another has woken it: the wake-up may have placed it elsewhere, and the CPU that has nothing to do now taken it
+    /// over, in one event.
+    fn moved_twice(&mut self, task: usize, old: &Seen) {
+        if let Some(new) = &self.seen[task] {
+            assert!(new.stats.migrations <= old.stats.migrations + 2);
+            self.actors[task].counts.migrations = new.stats.migrations;
         }
     }
 

@@ -1,20 +1,23 @@
 //! What a host does: it lets time pass, asks, and does what the core says.
 
 use dis_core::api::CpuMask;
-use dis_core::executor::{Decision, Leave, Wake};
+use dis_core::executor::{Decision, Leave, Reason, Wake};
 
 use super::actor::Op::*;
-use super::{Event, Machine, at};
+use super::{Event, Machine, Rng, at};
 
 impl Machine {
     /// Lets time pass up to `end`, and everything happen that falls due until then, `end` included.
     pub fn run_until(&mut self, end: u64) {
+        let mut at_once = 0;
         loop {
             let action = self.actions.iter().map(|&(t, _)| t).min();
             let cpu = (0..self.cpus.len()).filter_map(|cpu| Some((self.due(cpu)?, cpu))).min();
             let next = action.into_iter().chain(cpu.map(|(t, _)| t)).min();
             let Some(t) = next.filter(|&t| t <= end) else { break };
             assert!(t >= self.now, "time goes back");
+            at_once = if t == self.now { at_once + 1 } else { 0 };
+            assert!(at_once < 10_000, "CPUs interrupt each other for ever at {t}");
             self.now = t;
             if action == Some(t) {
                 let first = self.actions.iter().position(|&(when, _)| when == t).expect("there is one");
@@ -153,11 +156,12 @@ impl Machine {
         self.pass_time();
         let ran = self.ran(cpu);
         let unsaved = self.cpus[cpu].unsaved.map(|task| self.actors[task].id);
-        let decision = match (leave, self.waiter.take()) {
+        let waiter = self.waiter.take().filter(|_| matches!(leave, Leave::Exit(_)));
+        let decision = match (leave, waiter) {
             (Leave::Exit(code), Some(waiter)) => {
                 // Whether it was blocked just then is the core's affair.
-                self.actors.iter_mut().filter(|actor| actor.id == waiter).for_each(|actor| actor.token = None);
-                self.executor.exit_and_unpark(cpu, at(self.now), code, waiter)
+                self.actors[waiter].token = None;
+                self.executor.exit_and_unpark(cpu, at(self.now), code, self.actors[waiter].id)
             }
             _ => self.executor.schedule(cpu, at(self.now), leave),
         };
@@ -205,9 +209,14 @@ impl Machine {
             assert_ne!(other, cpu);
             self.interrupt(other);
         }
+        self.unparked = waiter;
         self.look(true);
+        self.unparked = None;
         if let Some(next) = decision.next {
             self.check_first(cpu, next.context as usize, next.class);
+            if decision.reason != Reason::Continue {
+                self.check_eligible(cpu, next.context as usize, next.class);
+            }
         }
         decision
     }
@@ -234,12 +243,17 @@ impl Machine {
         match self.save_delay {
             0 => self.saved(cpu),
             most => {
-                let done = self.now + self.rng.below(most + 1);
+                let done = self.now + self.delay(cpu, most);
                 self.cpus[cpu].saving = Some(done);
                 // The task that has been chosen makes no progress before.
                 self.cpus[cpu].mark = done;
             }
         }
+    }
+
+    /// A delay of at most `most`, the same whatever happened before.
+    fn delay(&self, cpu: usize, most: u64) -> u64 {
+        if most == 0 { 0 } else { Rng::new(self.seed ^ self.now << 8 ^ cpu as u64).below(most + 1) }
     }
 
     fn saved(&mut self, cpu: usize) {
@@ -251,7 +265,7 @@ impl Machine {
     }
 
     pub fn interrupt(&mut self, cpu: usize) {
-        let t = self.now + if self.interrupt_delay == 0 { 0 } else { self.rng.below(self.interrupt_delay + 1) };
+        let t = self.now + self.delay(cpu, self.interrupt_delay);
         let pending = &mut self.cpus[cpu].interrupt;
         *pending = Some(pending.map_or(t, |earlier| earlier.min(t)));
     }

@@ -3,7 +3,7 @@
 //! It does what the core asks of a host and nothing more: it asks again at `until`, delivers interrupts, saves
 //! registers (at once, or after a random delay), and lets tasks do what their scripts say (`host`). After every event it
 //! looks at all tasks (`seen`) and checks what must always hold: tasks and queues (`seen`), counters (`counts`), orders,
-//! caps and turns (`order`), budgets (`budgets`), waits (`waits`).
+//! caps and turns (`order`), budgets (`budgets`), waits (`waits`), fair shares (`shares`).
 
 mod actor;
 mod budgets;
@@ -11,6 +11,7 @@ mod counts;
 mod host;
 mod order;
 mod seen;
+mod shares;
 mod waits;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -24,7 +25,7 @@ use dis_core::scheduler::{Config, Urgency};
 
 use super::lock::Lock;
 use super::rng::Rng;
-use super::{at, ms};
+use super::{at, ms, us};
 use actor::Actor;
 pub use actor::Op::{self, *};
 use budgets::Account;
@@ -59,6 +60,8 @@ struct Cpu {
     voluntary: bool,
     window: Window,
     turn: Option<Turn>,
+    /// A class that was due for its turn when it got the CPU, and when that was.
+    due: Option<(QueueType, u64)>,
 }
 
 /// Something that happened.
@@ -102,7 +105,8 @@ pub struct Machine {
     pub interrupt_delay: u64,
     /// The longest that saving may have taken so far.
     slowest: u64,
-    pub rng: Rng,
+    /// What delays follow from.
+    pub seed: u64,
     /// Whether to check the invariants after every event.
     pub checked: bool,
     /// Who orders each class.
@@ -111,6 +115,10 @@ pub struct Machine {
     /// The tasks at the last look, and when that was.
     seen: Vec<Option<Seen>>,
     seen_at: u64,
+    /// The fair classes in which tasks compete, by CPU; kept for its room.
+    groups: Vec<(usize, QueueType)>,
+    /// Somebody's requests have another length now.
+    redeclared: bool,
     /// The longest each class may wait on a CPU; checked if given.
     pub wait_bounds: [Option<u64>; 5],
     /// The longest that each class has waited.
@@ -126,7 +134,9 @@ pub struct Machine {
     /// Tasks whose end has been asked for and is pending.
     pub killed: BTreeSet<usize>,
     /// Whom the next exit unparks.
-    pub waiter: Option<TaskId>,
+    pub waiter: Option<usize>,
+    /// Whom the present question has unparked.
+    unparked: Option<usize>,
 }
 
 impl Machine {
@@ -152,12 +162,14 @@ impl Machine {
             save_delay: 0,
             interrupt_delay: 0,
             slowest: 0,
-            rng: Rng::new(1),
+            seed: 1,
             checked: true,
             policies,
             limits,
             seen: Vec::new(),
             seen_at: 0,
+            groups: Vec::new(),
+            redeclared: false,
             wait_bounds: [None; 5],
             longest_wait: [0; 5],
             actions: Vec::new(),
@@ -168,6 +180,7 @@ impl Machine {
             fixed: BTreeSet::new(),
             killed: BTreeSet::new(),
             waiter: None,
+            unparked: None,
         }
     }
 
@@ -231,7 +244,15 @@ impl Machine {
     pub fn set_intent(&mut self, task: usize, intent: &Intent) -> SchedResult<Obeyed> {
         self.forget_waits(task);
         self.actors[task].changed = true;
-        self.call(task, |executor, now, id| executor.set_intent(now, id, intent))
+        self.redeclared = true;
+        let answer = self.call(task, |executor, now, id| executor.set_intent(now, id, intent));
+        self.redeclared = false;
+        answer
+    }
+
+    pub fn set_priority(&mut self, task: usize, priority: u8) -> SchedResult<Obeyed> {
+        self.forget_waits(task);
+        self.call(task, |executor, now, id| executor.set_priority(now, id, priority))
     }
 
     /// Lends a task urgency, or takes the loan back.

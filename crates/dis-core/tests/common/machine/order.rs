@@ -63,29 +63,45 @@ impl Machine {
 
     /// A class goes before a higher one only for its turn: once it has waited for its bound, for a limited time.
     pub(super) fn begin_turn(&mut self, cpu: usize, class: QueueType, reason: Reason) {
-        if reason != Reason::WaitBound {
+        let Some((wait, length)) = self.turns_of(class) else {
+            assert_ne!(reason, Reason::WaitBound, "{class} has no turns");
             return;
+        };
+        let strict = self.is_prompt() && self.checked;
+        let here = &mut self.cpus[cpu];
+        let forgotten = here.forgotten.is_some_and(|t| self.now - t <= wait);
+        let waited = here.waits[class.rank()].map(|since| self.now - since);
+        let due = forgotten || waited >= Some(wait);
+        if due && reason != Reason::Continue {
+            here.due = Some((class, self.now));
         }
+        let under_way = here.turn.is_some_and(|turn| turn.class == class && self.now < turn.end);
+        if reason == Reason::WaitBound && !under_way {
+            here.turn = Some(Turn { class, end: self.now + length });
+            assert!(!strict || due, "{class} has a turn on {cpu} after {waited:?} ns at {}", self.now);
+        }
+    }
+
+    /// A class that was due, and has the CPU anyway, has not been served before time passes: if a higher one comes in the same
+    /// instant, the turn begins then.
+    pub(super) fn follow_turn(&mut self, cpu: usize) {
+        let Some((class, at)) = self.cpus[cpu].due else { return };
+        let higher = |other: &QueueType| *other < class && self.queues(cpu, *other).next().is_some();
+        let begins = at == self.now && self.cpus[cpu].turn.is_none_or(|turn| self.now >= turn.end);
+        if let Some((_, length)) = self.turns_of(class).filter(|_| begins && QueueType::ALL[2..].iter().any(higher)) {
+            self.cpus[cpu].turn = Some(Turn { class, end: self.now + length });
+        }
+    }
+
+    /// How long a class waits for its turn, and how long that is, ns.
+    fn turns_of(&self, class: QueueType) -> Option<(u64, u64)> {
         let Limits { batch_wait, batch_turn, background_wait, background_turn, .. } = self.limits;
         let (wait, length) = match class {
             QueueType::Batch => (batch_wait, batch_turn),
             QueueType::Background => (background_wait, background_turn),
-            _ => panic!("{class} has no turns"),
+            _ => return None,
         };
-        let strict = self.is_prompt() && self.checked;
-        let here = &mut self.cpus[cpu];
-        if here.turn.is_some_and(|turn| turn.class == class && self.now < turn.end) {
-            return;
-        }
-        here.turn = Some(Turn { class, end: self.now + length.as_nanos() });
-        if strict {
-            let waited = here.waits[class.rank()].map(|since| self.now - since);
-            assert!(
-                here.forgotten.is_some_and(|t| self.now - t <= wait.as_nanos()) || waited >= Some(wait.as_nanos()),
-                "{class} has a turn on {cpu} after {waited:?} ns at {}",
-                self.now
-            );
-        }
+        Some((wait.as_nanos(), length.as_nanos()))
     }
 
     /// The chosen task is the first of its class.
@@ -95,10 +111,12 @@ impl Machine {
         }
         let Some(mine) = self.seen[chosen].as_ref().map(|seen| seen.urgency) else { return };
         for (other, Seen { urgency, .. }) in self.queues(cpu, class) {
+            let lent = self.actors[chosen].lent || self.actors[other].lent;
             let first = match (class, self.policies[class.rank()]) {
+                // Which priority and deadline go with a loan, the task's own or the lender's, changes with its credit; who
+                // runs, or is queued, keeps those of that moment until its slice ends.
+                (QueueType::Interactive, "edf") | (_, "priority") if lent => true,
                 (QueueType::Realtime | QueueType::Interactive, "edf") => mine.deadline <= urgency.deadline,
-                // Which priority goes with a loan, its own or the lender's, changes with its credit.
-                (_, "priority") if self.actors[chosen].lent || self.actors[other].lent => true,
                 (_, "priority") => mine.priority <= urgency.priority,
                 _ => true,
             };

@@ -4,9 +4,10 @@ use dis_core::api::{CpuMask, Duration, Task, TaskId, TaskState, TaskStats, Times
 use dis_core::executor::Job;
 use dis_core::intent::{IntentClass, QueueType};
 use dis_core::optimizer::SPAWN_GRACE;
+use dis_core::policy::Lag;
 use dis_core::scheduler::Urgency;
 
-use super::Machine;
+use super::{Machine, at};
 
 /// A live task.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub(super) struct Seen {
     /// The class in whose queue it stands, if it does.
     pub queue: QueueType,
     pub urgency: Urgency,
+    /// The priority with which it competes.
+    pub priority: u8,
     pub class: IntentClass,
     /// Length of its requests to a fair queue, ns.
     pub slice: u64,
@@ -31,6 +34,8 @@ pub(super) struct Seen {
     pub created: Timestamp,
     pub job: Job,
     pub stats: TaskStats,
+    /// What it is owed in a fair queue, ns; what it must be owed by now, once time has passed.
+    pub lag: Option<i64>,
 }
 
 impl Seen {
@@ -42,6 +47,7 @@ impl Seen {
             throttled: task.is_throttled(),
             queue: task.effective_class(),
             urgency: task.urgency(),
+            priority: task.effective_priority(),
             class: task.intent.class,
             slice: task.intent.class.time_quantum().max(Duration::from_millis(1)).as_nanos(),
             affinity: task.reserved_on().map_or(task.affinity, CpuMask::single),
@@ -51,6 +57,7 @@ impl Seen {
             created: task.created,
             job: task.job(),
             stats: task.stats,
+            lag: None,
         }
     }
 
@@ -60,7 +67,7 @@ impl Seen {
 
     /// Its weight in a fair queue.
     pub fn weight(&self) -> u64 {
-        256 - u64::from(self.urgency.priority)
+        256 - u64::from(self.priority)
     }
 }
 
@@ -94,6 +101,7 @@ impl Machine {
         for (cpu, ready) in ready.iter().enumerate() {
             self.check_queues(cpu, ready);
             self.follow_system_cap(cpu, self.executor.system_share(cpu));
+            self.follow_turn(cpu);
         }
         for cpu in 0..self.cpus.len() {
             self.cpus[cpu].seen = self.cpus[cpu].current;
@@ -130,6 +138,9 @@ impl Machine {
         let reserved = seen.cpu_min > 0 && seen.queue == QueueType::Realtime;
         let fits = seen.queue == own || demoted || reserved || actor.changed;
         assert!(!seen.queued || fits, "task {number}, {own}, is queued in {}", seen.queue);
+        if self.is_fair(seen.queue) && (seen.queued || seen.state == TaskState::Running) {
+            seen.lag = self.executor.lag(at(self.now), id).expect("alive").map(Lag::as_nanos);
+        }
         Some(seen)
     }
 
@@ -146,7 +157,8 @@ impl Machine {
         assert_eq!(running, expected, "who runs on {cpu}");
     }
 
-    /// No CPU idles while a task waits that it may take, save beside its parent for as long as that is allowed.
+    /// No CPU idles while a task waits that it may take, save beside its parent for as long as that is allowed. A decision names
+    /// one CPU to interrupt; who is to name a second asks again a nanosecond later.
     pub fn check_work_is_conserved(&self) {
         for idle in (0..self.cpus.len()).filter(|&cpu| self.cpus[cpu].current.is_none()) {
             for (number, seen) in self.seen.iter().enumerate() {
@@ -155,7 +167,13 @@ impl Machine {
                 };
                 let grace = Timestamp::from_nanos(self.now) < seen.created + SPAWN_GRACE;
                 let child = seen.stats.context_switches == 0 && grace;
-                let fixed = child || self.fixed.contains(&number) || self.cpus[seen.home].unsaved == Some(number);
+                // A policy that shows the wrong tasks is found out when it is to choose.
+                if self.policies[seen.queue.rank()] == "made" {
+                    continue;
+                }
+                let asks = self.cpus[seen.home].until.is_some_and(|t| t <= self.now + 1);
+                let fixed =
+                    child || asks || self.fixed.contains(&number) || self.cpus[seen.home].unsaved == Some(number);
                 assert!(
                     seen.home != idle && (fixed || seen.is_realtime() || seen.cpu_min > 0),
                     "CPU {idle} idles while task {number} waits on {} at {}",
