@@ -104,7 +104,8 @@ impl<R: RawMutex> Rig<R> {
         if let Some(name) = policy {
             modules.set_active(class, name).expect("a built-in policy");
         }
-        let core = Executor::with_modules(Config::new(1), &modules).expect("a valid configuration");
+        let core = Executor::with_modules(Config { admission: false, ..Config::new(1) }, &modules)
+            .expect("a valid configuration");
         let mut now = 1_000;
         for i in 0..=ready {
             now += RUN_NS;
