@@ -1,9 +1,9 @@
 //! Places the tasks as the scheduler does: one after the other, in the order of the file.
 
 use dis_core::admission::{Admission, Rejection, Request, SporadicTask};
-use dis_core::api::{CpuMask, Duration, TaskId};
-use dis_core::intent::{Intent, IntentClass};
+use dis_core::api::TaskId;
 use dis_core::optimizer::Limits;
+use dis_core::scheduler::request;
 use dis_workload::Workload;
 use dis_workload::model::Instance;
 
@@ -37,19 +37,6 @@ pub struct Placed<'a> {
     pub candidates: Vec<Candidate<'a>>,
     /// What the bodies of the tasks do, by the index of the task.
     pub bodies: Vec<Body>,
-}
-
-/// What an intent asks to be sure of: the budget of each period of a Realtime task, or `cpu_min` of each window.
-pub fn request(intent: &Intent, limits: &Limits) -> Option<Request> {
-    let request = match intent.class {
-        IntentClass::Realtime { period_us, deadline_us, wcet_us } => {
-            let [period, deadline, wcet] = [period_us, deadline_us, wcet_us].map(Duration::from_micros);
-            Request::realtime(with_budget(&SporadicTask::new(wcet, deadline, period), limits))
-        }
-        _ if intent.qos.cpu_min > 0 => Request::reservation(intent.qos.cpu_min, limits.window),
-        _ => return None,
-    };
-    Some(request.on(intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL)))
 }
 
 /// A declared task with what the host adds to its wcet.

@@ -4,9 +4,10 @@ use dis_core::admission::{Admission, RejectReason, Rejection, Remedy, Request, S
 use dis_core::api::{CpuMask, Duration, MAX_CPUS, TaskId};
 use dis_core::intent::{Intent, IntentClass};
 use dis_core::optimizer::Limits;
+use dis_core::scheduler::request;
 use dis_workload::Workload;
 
-use super::place::{Candidate, Placed, request, with_budget};
+use super::place::{Candidate, Placed, with_budget};
 
 /// Who asks what would fit.
 const ASKER: TaskId = TaskId::INVALID;

@@ -54,7 +54,7 @@ pub fn check(plan: &Plan, host: &'static str, notes: &mut Vec<String>) -> Report
             row.remedies = vec![format!("wcet = \"{runs}\"")];
         }
     }
-    let others = workload.tasks.iter().filter(|task| super::place::request(&task.intent, limits).is_none());
+    let others = workload.tasks.iter().filter(|task| dis_core::scheduler::request(&task.intent, limits).is_none());
     let others = others.map(|task| Other {
         name: task.name.clone(),
         class: task.intent.class.queue().name().to_string(),

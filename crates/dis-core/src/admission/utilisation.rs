@@ -58,7 +58,7 @@ pub(super) fn compare(tasks: &[SporadicTask], supply: &Supply) -> Option<Orderin
     }
     let (mut num, mut den) = (0u128, 1u128);
     for task in tasks {
-        (num, den) = add((num, den), (task.wcet.as_nanos(), task.period.as_nanos().max(1)))?;
+        (num, den) = add((num, den), (task.wcet.as_nanos().into(), task.period.as_nanos().max(1).into()))?;
     }
     let (get_num, get_den) = supply.rate();
     let left = num.checked_mul(u128::from(get_den.as_nanos()))?;
@@ -66,8 +66,8 @@ pub(super) fn compare(tasks: &[SporadicTask], supply: &Supply) -> Option<Orderin
     Some(left.cmp(&right))
 }
 
-fn add((num, den): (u128, u128), (n, d): (u64, u64)) -> Option<(u128, u128)> {
-    let (n, d) = (u128::from(n), u128::from(d));
+/// The sum of two fractions, in lowest terms; `None` if it does not fit.
+pub(super) fn add((num, den): (u128, u128), (n, d): (u128, u128)) -> Option<(u128, u128)> {
     let common = (den / gcd(den, d)).checked_mul(d)?;
     let sum = num.checked_mul(common / den)?.checked_add(n.checked_mul(common / d)?)?;
     let shared = gcd(sum, common);

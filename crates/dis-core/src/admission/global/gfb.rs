@@ -1,6 +1,7 @@
 //! The density test of Goossens, Funk and Baruah.
 
 use super::SporadicTask;
+use crate::admission::utilisation::add;
 
 /// Bits behind the point of the sums here.
 const POINT: u32 = 64;
@@ -49,25 +50,8 @@ fn larger(a: (u64, u64), b: (u64, u64)) -> (u64, u64) {
 }
 
 /// The sum of `times`·c/d, as a fraction; `None` if it does not fit.
-fn exact_sum(terms: impl Iterator<Item = ((u64, u64), u64)>) -> Option<(u128, u128)> {
-    let mut sum = (0u128, 1u128);
-    for ((c, d), times) in terms {
-        let d = u128::from(d);
-        let common = gcd(sum.1, d);
-        let num = sum.0.checked_mul(d / common)?;
-        let term = u128::from(c).checked_mul(times.into())?.checked_mul(sum.1 / common)?;
-        sum = (num.checked_add(term)?, sum.1.checked_mul(d / common)?);
-        let shared = gcd(sum.0, sum.1);
-        sum = (sum.0 / shared, sum.1 / shared);
-    }
-    Some(sum)
-}
-
-fn gcd(mut a: u128, mut b: u128) -> u128 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
+fn exact_sum(mut terms: impl Iterator<Item = ((u64, u64), u64)>) -> Option<(u128, u128)> {
+    terms.try_fold((0, 1), |sum, ((c, d), times)| add(sum, (u128::from(c).checked_mul(times.into())?, d.into())))
 }
 
 #[cfg(test)]
