@@ -1,16 +1,16 @@
 //! The `dis` command.
 //!
 //! * [`cli`] is what can be said on the command line; every command has a module with a `run`.
-//! * [`run`](mod@run), [`sim`](mod@sim), [`check`](mod@check), [`bench`](mod@bench) and [`sweep`](mod@sweep) are the commands.
-//! * [`interp`] executes the tasks of a workload on a [`host`]: under DIS, or as plain threads.
-//! * [`work`] uses CPU time to order, [`trace`] records what happened, [`output`] shows it.
+//! * [`run`](mod@run), [`sim`](mod@sim), [`boot`](mod@boot), [`check`](mod@check), [`bench`](mod@bench) and [`sweep`](mod@sweep) are the commands.
+//! * The tasks of a workload are executed on a [`host`]: under DIS, or as plain threads.
+//! * [`work`] measures the machine's speed, [`trace`] records what happened, [`output`] shows it.
 
 mod bench;
+mod boot;
 mod check;
 mod cli;
 mod failure;
 mod host;
-mod interp;
 mod output;
 mod run;
 mod sim;
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Sim(args) => sim::run(&args),
+        Command::Boot(args) => boot::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Sweep(args) => sweep::run(&args),

@@ -5,6 +5,8 @@
 
 use std::io;
 use std::mem;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use dis_core::api::{CpuMask, MAX_CPUS};
 use dis_runtime::Builder;
@@ -141,6 +143,19 @@ pub fn thread_switches() -> (u64, u64) {
 pub fn ticks_per_second() -> u64 {
     // SAFETY: a plain number.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|&ticks| ticks > 0).unwrap_or(100)
+}
+
+/// The process that `command` starts dies when this thread does, however that ends.
+pub fn die_with_parent(command: &mut Command) {
+    // SAFETY: between fork and exec the closure makes two system calls, which is allowed there, and touches no memory of
+    // the parent's.
+    unsafe {
+        command.pre_exec(|| {
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0, 0, 0))?;
+            // The parent may have gone before the call: then nobody would send the signal.
+            if libc::getppid() == 1 { Err(io::Error::from_raw_os_error(libc::ESRCH)) } else { Ok(()) }
+        })
+    };
 }
 
 fn check(result: i32) -> io::Result<()> {

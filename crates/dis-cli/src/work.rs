@@ -1,11 +1,7 @@
-//! CPU time to order: a spin loop whose speed has been measured.
-//!
-//! A task that is to compute for a time cannot watch a clock: it may be preempted, and under DIS several tasks share a
-//! kernel thread, so neither wall time nor the thread's CPU time is the task's own. It computes a number of rounds
-//! instead. The loop is one chain of multiplications that depend on each other, so it takes the same time whatever
-//! else the core does, a hyperthread beside it included.
+//! How fast this machine computes.
 
-use std::hint::black_box;
+pub use dis_workload::interp::Speed;
+use dis_workload::interp::spin;
 
 use crate::sys;
 
@@ -13,14 +9,6 @@ use crate::sys;
 const SAMPLE_NS: u64 = 100_000;
 /// How many measurements a calibration takes the median of.
 const SAMPLES: usize = 61;
-/// CPU time between two looks at whether the run is over, ns.
-pub const CHUNK_NS: u64 = 50_000;
-
-/// The speed of the loop: rounds in 2^20 ns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Speed {
-    rounds: u64,
-}
 
 /// A measured speed, and whether the machine let it be measured.
 #[derive(Debug, Clone, Copy)]
@@ -31,21 +19,11 @@ pub struct Calibration {
     pub disturbed: f64,
 }
 
-/// Computes `rounds` rounds.
-#[inline(never)]
-fn spin(rounds: u64) {
-    let mut x = black_box(0x9E37_79B9_7F4A_7C15_u64);
-    for round in 0..rounds {
-        x = (x ^ round).wrapping_mul(0xD129_0D3A_5B35_9B1B);
-    }
-    black_box(x);
-}
-
-impl Speed {
+impl Calibration {
     /// Measures: the median of several short samples. CPU time counts, not wall time, so others that use the CPU meanwhile
     /// do little harm; the fastest sample would be a moment of a faster clock that does not last.
-    pub fn calibrate() -> Calibration {
-        let rounds = Self::rounds_of_a_sample();
+    pub fn measure() -> Calibration {
+        let rounds = rounds_of_a_sample();
         let (mut wall_sum, mut cpu_sum, mut samples) = (0, 0, [0; SAMPLES]);
         for sample in &mut samples {
             let (wall, cpu) = (sys::monotonic(), sys::thread_cpu_time());
@@ -55,42 +33,22 @@ impl Speed {
             cpu_sum += *sample;
         }
         samples.sort_unstable();
-        let median = samples[SAMPLES / 2].max(1);
-        let speed = Speed { rounds: ((u128::from(rounds) << 20) / u128::from(median)).max(1) as u64 };
+        let speed = Speed::measured(rounds, samples[SAMPLES / 2]);
         Calibration { speed, disturbed: (wall_sum as f64 / cpu_sum.max(1) as f64 - 1.0).max(0.0) }
     }
+}
 
-    /// Finds out how many rounds take about as long as a sample should; the core is warm afterwards.
-    fn rounds_of_a_sample() -> u64 {
-        let mut rounds = 1_000;
-        loop {
-            let start = sys::thread_cpu_time();
-            spin(rounds);
-            let took = sys::thread_cpu_time().saturating_sub(start);
-            if took >= SAMPLE_NS {
-                return (u128::from(rounds) * u128::from(SAMPLE_NS) / u128::from(took)).max(1) as u64;
-            }
-            rounds *= 2;
+/// Finds out how many rounds take about as long as a sample should; the core is warm afterwards.
+fn rounds_of_a_sample() -> u64 {
+    let mut rounds = 1_000;
+    loop {
+        let start = sys::thread_cpu_time();
+        spin(rounds);
+        let took = sys::thread_cpu_time().saturating_sub(start);
+        if took >= SAMPLE_NS {
+            return (u128::from(rounds) * u128::from(SAMPLE_NS) / u128::from(took)).max(1) as u64;
         }
-    }
-
-    /// How many per cent slower `self` is than `other`; negative if faster.
-    pub fn slower_than(self, other: Speed) -> f64 {
-        (other.rounds as f64 / self.rounds as f64 - 1.0) * 100.0
-    }
-
-    /// Uses `ns` of CPU time, in chunks; after each asks whether to go on. Answers how much it used.
-    pub fn burn(self, ns: u64, mut go_on: impl FnMut() -> bool) -> u64 {
-        let mut left = ns;
-        while left > 0 {
-            let chunk = left.min(CHUNK_NS);
-            spin(((u128::from(chunk) * u128::from(self.rounds)) >> 20) as u64);
-            left -= chunk;
-            if left > 0 && !go_on() {
-                break;
-            }
-        }
-        ns - left
+        rounds *= 2;
     }
 }
 
@@ -103,7 +61,7 @@ mod tests {
         // Tests share the machine, whose clock may change between calibration and use: one attempt has to be right.
         let took: Vec<u64> = (0..20)
             .map(|_| {
-                let speed = Speed::calibrate().speed;
+                let speed = Calibration::measure().speed;
                 let start = sys::thread_cpu_time();
                 speed.burn(2_000_000, || true);
                 sys::thread_cpu_time() - start
@@ -111,17 +69,5 @@ mod tests {
             .collect();
         // Interrupts of a busy machine are in it.
         assert!(took.iter().any(|took| (1_800_000..2_800_000).contains(took)), "{took:?} ns");
-    }
-
-    #[test]
-    fn burning_stops_when_told() {
-        let speed = Speed { rounds: 1 << 20 };
-        let mut asked = 0;
-        let burnt = speed.burn(10 * CHUNK_NS, || {
-            asked += 1;
-            asked < 3
-        });
-        assert_eq!((burnt, asked), (3 * CHUNK_NS, 3));
-        assert_eq!(speed.burn(0, || false), 0);
     }
 }

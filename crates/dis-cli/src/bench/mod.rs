@@ -21,7 +21,7 @@ use crate::run::interrupt::Interrupt;
 use crate::run::plan::{Plan, cpu_count};
 use crate::run::watch::Watch;
 use crate::sys;
-use crate::work::Speed;
+use crate::work::Calibration;
 use figures::{Figures, Sample};
 
 /// Tasks that never give up the CPU, for each CPU.
@@ -49,7 +49,7 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode, Failure> {
     let total = length.saturating_mul(args.rounds).saturating_mul(2);
     let mut before = 0;
     'rounds: for round in 0..args.rounds {
-        let speed = Speed::calibrate().speed;
+        let speed = Calibration::measure().speed;
         for (index, host) in ["linux", Baseline::Eevdf.name()].into_iter().enumerate() {
             let label = format!("{} {}/{}", if index == 0 { "DIS" } else { host }, round + 1, args.rounds);
             let mut watch = Watch { interrupt: &interrupt, progress: &mut progress, label, before, total };

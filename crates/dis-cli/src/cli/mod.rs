@@ -14,6 +14,7 @@ Exit codes:
     };
 }
 
+mod boot;
 mod check;
 mod sim;
 mod sweep;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dis_core::api::{Duration, MAX_CPUS};
 
+pub use boot::{BootArgs, MOST_CPUS as MOST_BOOT_CPUS};
 pub use check::{CheckArgs, HostKind};
 pub use sim::SimArgs;
 pub use sweep::SweepArgs;
@@ -47,6 +49,9 @@ pub enum Command {
     /// Simulate a workload under virtual time: what the scheduler decides, to the nanosecond, the same on any machine
     #[command(long_about = sim::ABOUT)]
     Sim(SimArgs),
+    /// Boot a kernel of nothing but the scheduler in QEMU, and run a workload as its tasks
+    #[command(long_about = boot::ABOUT)]
+    Boot(BootArgs),
     /// Find out before a run whether all deadlines hold, whatever happens
     #[command(long_about = check::ABOUT)]
     Check(CheckArgs),

@@ -106,6 +106,23 @@ pub fn policy(text: &str) -> Result<PolicyChoice, String> {
     }
 }
 
+/// A size in MiB from `512M`, `1G`, `256MiB`: 16 MiB to 1 TiB.
+pub fn megabytes(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let scale = match unit.trim() {
+        "M" | "MiB" => 1,
+        "G" | "GiB" => 1_024,
+        _ => return Err("write a number and M or G, such as 256M".into()),
+    };
+    let number: u64 = number.parse().map_err(|_| "write a number and M or G, such as 256M".to_string())?;
+    match number.checked_mul(scale) {
+        Some(size @ 16..=1_048_576) => Ok(size),
+        _ => Err("give 16M to 1024G".into()),
+    }
+}
+
 /// A file, or `-`.
 pub fn destination(text: &str) -> Result<Destination, Infallible> {
     Ok(if text == "-" { Destination::Stdout } else { Destination::File(text.into()) })
@@ -163,6 +180,16 @@ mod tests {
         assert!(simulated_policy("batch=rm").unwrap_err().contains("write realtime=rm"));
         assert!(simulated_policy("realtime=luck").unwrap_err().contains("for realtime also rm, dm, llf"));
         assert!(policy("realtime=pd2").unwrap_err().contains("`dis sim` alone has it"));
+    }
+
+    #[test]
+    fn memory_has_a_unit_and_bounds() {
+        for (text, size) in [("16M", 16), ("256MiB", 256), ("1G", 1_024), (" 2 GiB ", 2_048)] {
+            assert_eq!(megabytes(text), Ok(size), "{text}");
+        }
+        for text in ["", "M", "256", "1K", "15M", "2000G", "-1M", "99999999999999999999G"] {
+            assert!(megabytes(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Tasks of DIS.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dis_core::api::CpuMask;
@@ -22,7 +22,7 @@ pub struct Dis {
 
 /// Where the handle of a task is, once it has been spawned and until it is joined.
 #[derive(Debug, Clone, Default)]
-pub struct Handle(Arc<Mutex<Option<JoinHandle<()>>>>);
+pub struct Handle(Arc<std::sync::Mutex<Option<JoinHandle<()>>>>);
 
 impl Handle {
     /// Puts it there.
@@ -42,7 +42,7 @@ impl Handle {
 }
 
 impl Host for Dis {
-    type Mutex<T: Send + 'static> = sync::Mutex<T>;
+    type Mutex<T: Send + 'static> = Mutex<T>;
     type Parker = Parker;
 
     fn now(&self) -> u64 {
@@ -79,15 +79,18 @@ impl Host for Dis {
     }
 }
 
-impl<T: Send + 'static> Lock<T> for sync::Mutex<T> {
+/// A mutex of the runtime.
+pub struct Mutex<T>(sync::Mutex<T>);
+
+impl<T: Send + 'static> Lock<T> for Mutex<T> {
     type Guard<'a> = sync::MutexGuard<'a, T>;
 
     fn new(value: T) -> Self {
-        sync::Mutex::new(value)
+        Mutex(sync::Mutex::new(value))
     }
 
     fn lock(&self) -> sync::MutexGuard<'_, T> {
-        sync::Mutex::lock(self)
+        self.0.lock()
     }
 }
 

@@ -1,68 +1,12 @@
 //! Who runs the tasks of a workload.
 //!
-//! The [interpreter](crate::interp) executes a task's steps with what a [`Host`] offers, so the same code with the same
-//! measurements runs under DIS ([`dis`]) and as plain threads of the operating system ([`threads`]).
+//! The [interpreter](dis_workload::interp) executes a task's steps with what a [`Host`] offers, so the same code with the
+//! same measurements runs under DIS ([`dis`]), as plain threads of the operating system ([`threads`]), and in a kernel.
 
 pub mod dis;
 pub mod threads;
 
-use std::ops::DerefMut;
+pub use dis_workload::interp::{Host, Lock, NextJob, Park};
 
-use dis_core::api::CpuMask;
-use dis_workload::report::Counters;
-
-/// What the interpreter needs. All calls are made by the task that they concern.
-pub trait Host: Clone + Send + Sync + 'static {
-    /// The mutex of `lock` and `unlock`, which also guards the interpreter's own lists.
-    type Mutex<T: Send + 'static>: Lock<T>;
-    /// Blocks one task.
-    type Parker: Park;
-
-    /// Now, ns. All instants of a run are of this clock.
-    fn now(&self) -> u64;
-    /// Lets the peers go first.
-    fn yield_now(&self);
-    /// Restricts the task to these CPUs of the workload, numbered from 0.
-    fn set_affinity(&self, mask: CpuMask) -> Result<(), String>;
-    /// Ends the job of a Realtime task and waits for its next release, where the host knows the task's period.
-    fn next_period(&self) -> Option<NextJob>;
-    /// CPU time that the task has used, ns, where the task itself can know it.
-    fn cpu_time(&self) -> Option<u64>;
-    /// What the task has used since it began, asked at its end.
-    fn counters(&self) -> Counters;
-}
-
-/// A mutex.
-pub trait Lock<T: Send + 'static>: Send + Sync + 'static {
-    /// Unlocks when dropped.
-    type Guard<'a>: DerefMut<Target = T>
-    where
-        Self: 'a;
-
-    /// An unlocked mutex.
-    fn new(value: T) -> Self;
-    /// Blocks until it is free.
-    fn lock(&self) -> Self::Guard<'_>;
-}
-
-/// Blocks one task until another one unparks it. An unpark that comes first is remembered (one of them). May return
-/// for no reason: the caller looks at what it waits for.
-pub trait Park: Send + Sync + 'static {
-    /// Nobody parked.
-    fn new() -> Self;
-    /// Waits for an unpark.
-    fn park(&self);
-    /// Waits for an unpark or that instant.
-    fn park_until(&self, due: u64);
-    /// Ends a park.
-    fn unpark(&self);
-}
-
-/// A job of a Realtime task as its host released it.
-#[derive(Debug, Clone, Copy)]
-pub struct NextJob {
-    /// When it was released.
-    pub release: u64,
-    /// Releases left out before it, because even their deadlines had passed.
-    pub skipped: u64,
-}
+#[cfg(test)]
+mod tests;

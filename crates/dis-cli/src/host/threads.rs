@@ -47,7 +47,7 @@ fn migrations() -> u64 {
 }
 
 impl Host for Threads {
-    type Mutex<T: Send + 'static> = std::sync::Mutex<T>;
+    type Mutex<T: Send + 'static> = Mutex<T>;
     type Parker = Parker;
 
     fn now(&self) -> u64 {
@@ -87,15 +87,18 @@ impl Host for Threads {
     }
 }
 
-impl<T: Send + 'static> Lock<T> for std::sync::Mutex<T> {
+/// A mutex of the standard library.
+pub struct Mutex<T>(std::sync::Mutex<T>);
+
+impl<T: Send + 'static> Lock<T> for Mutex<T> {
     type Guard<'a> = MutexGuard<'a, T>;
 
     fn new(value: T) -> Self {
-        std::sync::Mutex::new(value)
+        Mutex(std::sync::Mutex::new(value))
     }
 
     fn lock(&self) -> MutexGuard<'_, T> {
-        std::sync::Mutex::lock(self).unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,13 +109,19 @@ pub struct Parker {
     changed: Condvar,
 }
 
+impl Parker {
+    fn unparked(&self) -> MutexGuard<'_, bool> {
+        self.unparked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Park for Parker {
     fn new() -> Self {
         Parker { unparked: std::sync::Mutex::new(false), changed: Condvar::new() }
     }
 
     fn park(&self) {
-        let mut unparked = Lock::lock(&self.unparked);
+        let mut unparked = self.unparked();
         while !*unparked {
             unparked = self.changed.wait(unparked).unwrap_or_else(PoisonError::into_inner);
         }
@@ -120,7 +129,7 @@ impl Park for Parker {
     }
 
     fn park_until(&self, due: u64) {
-        let mut unparked = Lock::lock(&self.unparked);
+        let mut unparked = self.unparked();
         while !*unparked {
             let left = due.saturating_sub(sys::monotonic());
             if left == 0 {
@@ -133,7 +142,7 @@ impl Park for Parker {
     }
 
     fn unpark(&self) {
-        *Lock::lock(&self.unparked) = true;
+        *self.unparked() = true;
         self.changed.notify_one();
     }
 }

@@ -18,9 +18,9 @@ use super::plan::Plan;
 use super::watch::Watch;
 use crate::host::Host;
 use crate::host::threads::Threads;
-use crate::interp::{Round, execute};
 use crate::sys::{self, Policy};
 use crate::work::Speed;
+use dis_workload::interp::{Round, execute};
 
 /// How Linux schedules the threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

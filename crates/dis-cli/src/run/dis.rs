@@ -20,10 +20,10 @@ use super::watch::Watch;
 use crate::failure::Failure;
 use crate::host::Park;
 use crate::host::dis::{Dis, Handle};
-use crate::interp::{Round, execute};
 use crate::sys;
 use crate::trace::{Feed, KEPT, TraceFile};
 use crate::work::Speed;
+use dis_workload::interp::{Round, execute};
 
 /// How long a task may take to see that it has been aborted, ns.
 const ABORT_NS: u64 = 200_000_000;

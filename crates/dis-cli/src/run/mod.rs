@@ -147,7 +147,7 @@ fn execute(
 
 /// Measures the speed of a round, and says so if it has changed or could not be measured well.
 fn calibrate(first: &mut Option<Speed>, results: &mut [(Contender, Outcome)]) -> Speed {
-    let Calibration { speed, disturbed } = Speed::calibrate();
+    let Calibration { speed, disturbed } = Calibration::measure();
     let Some((_, dis)) = results.first_mut() else { return speed };
     if disturbed > 0.5 {
         dis.notes.push("the machine was busy while its speed was measured; `run` steps may be a little off".into());

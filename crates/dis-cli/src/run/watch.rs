@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::interrupt::Interrupt;
 use crate::host::Host;
-use crate::interp::{Round, Slot};
 use crate::output::progress::{Progress, bar};
 use crate::sys;
+use dis_workload::interp::{Round, Slot};
 
 /// How often the line is drawn.
 const FRAME_NS: u64 = 100_000_000;

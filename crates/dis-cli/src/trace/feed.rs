@@ -6,7 +6,7 @@ use dis_runtime::{Runtime, TraceReader};
 use super::TraceFile;
 use super::event::Happened;
 use crate::host::dis::Dis;
-use crate::interp::Round;
+use dis_workload::interp::Round;
 
 /// Events that the runtime keeps for each CPU until they are fetched: 2 MiB. They are fetched every 20 ms.
 pub const KEPT: usize = 65_536;

@@ -10,6 +10,7 @@ const WORDS: usize = MAX_CPUS / 64;
 /// A set of CPUs (`0..MAX_CPUS`). Questions about CPUs beyond the width answer "not in the set";
 /// adding such a CPU does nothing, as no machine that the scheduler can drive has it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CpuMask([u64; WORDS]);
 
 impl CpuMask {

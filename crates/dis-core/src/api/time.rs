@@ -8,6 +8,7 @@ use core::ops::{Add, AddAssign, Sub};
 /// 64 bits of nanoseconds last 584 years. Sums saturate instead of wrapping, so an instant far in the
 /// future ("never") stays in the future.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(u64);
 
 impl Timestamp {
@@ -63,6 +64,7 @@ impl fmt::Display for Timestamp {
 /// One 64-bit number rather than the reference's `secs` and `nanos` pair: every queue and budget computes with
 /// nanoseconds, and the pair can hold values (`nanos >= 10^9`) that compare wrongly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Duration(u64);
 
 impl Duration {

@@ -4,6 +4,7 @@ use crate::api::{CpuMask, Duration};
 
 /// A task's declaration: its class with parameters, its constraints, its quality of service.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Intent {
     /// What the task is for.
     pub class: IntentClass,
@@ -15,6 +16,7 @@ pub struct Intent {
 
 /// The five kinds of purpose. Times are in microseconds, as the reference has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum IntentClass {
     /// Periodic work with deadlines: a job every `period_us` needs at most `wcet_us` of CPU time and must be
     /// finished `deadline_us` after its release.
@@ -127,6 +129,7 @@ impl IntentClass {
 
 /// What a task may use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct IntentConstraints {
     /// Most memory it may hold, bytes.
     pub max_memory: Option<usize>,
@@ -142,6 +145,7 @@ pub struct IntentConstraints {
 
 /// Urgency of disk requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum IoPriority {
     /// Ahead of all others.
     Realtime,
@@ -154,6 +158,7 @@ pub enum IoPriority {
 
 /// How much a task gets. Shares are per mille of one CPU.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct QosParameters {
     /// Reserved share, 0..=1000 ‰ of one CPU; 0 reserves nothing.
     pub cpu_min: u16,

@@ -1,6 +1,9 @@
 //! Static checks of the tasks' bodies: what would hang or spin whatever the machine.
 
-use std::collections::{BTreeSet, HashSet};
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+use alloc::{format, vec};
 
 use super::{EventKind, Objects, Phase, Release, Repeat, Step, TaskSpec};
 
@@ -61,7 +64,7 @@ type Add<'a> = &'a mut dyn FnMut(Option<(usize, usize)>, FindingKind, String);
 /// Follows one pass. A phase that repeats is followed twice, which is enough to see a lock left by the first round.
 fn check_mutexes(task: &TaskSpec, objects: &Objects, add: Add<'_>) {
     let mut held = BTreeSet::new();
-    let mut reported = HashSet::new();
+    let mut reported = BTreeSet::new();
     for (p, phase) in task.phases.iter().enumerate() {
         for _round in 0..phase.repeat.min(2) {
             for (s, step) in phase.steps.iter().enumerate() {

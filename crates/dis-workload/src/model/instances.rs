@@ -1,5 +1,8 @@
 //! One task of several with the same body.
 
+use alloc::format;
+use alloc::string::String;
+
 use super::TaskSpec;
 
 /// Most tasks that one `[[task]]`, and a whole workload, may ask for.

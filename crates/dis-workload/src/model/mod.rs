@@ -14,6 +14,7 @@
 mod check;
 mod cursor;
 mod instances;
+#[cfg(feature = "std")]
 mod interner;
 mod objects;
 mod random;
@@ -24,6 +25,7 @@ mod workload;
 pub use check::{Finding, FindingKind, check};
 pub use cursor::{Action, Cursor};
 pub use instances::{Instance, MAX_INSTANCES};
+#[cfg(feature = "std")]
 pub(crate) use interner::Interner;
 pub use objects::{Barrier, Event, EventKind, Mutex, Objects, Scope, Timer};
 pub use random::{Distribution, DistributionId, Draws};

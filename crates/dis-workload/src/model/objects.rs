@@ -1,9 +1,14 @@
 //! What tasks share: mutexes, events, timers and barriers, each a row of a table that steps point into.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
 use super::{BarrierId, Distribution, EventId, MutexId, Step, TaskSpec};
 
 /// The name tables. The index of an entry is its id; names are unique within a table.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Objects {
     /// Mutexes, all unlocked at the start.
     pub mutexes: Vec<Mutex>,
@@ -18,14 +23,14 @@ pub struct Objects {
 }
 
 /// A mutex.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mutex {
     /// Its name in the file.
     pub name: String,
 }
 
 /// An event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Its name in the file.
     pub name: String,
@@ -34,7 +39,7 @@ pub struct Event {
 }
 
 /// What a signal does when nobody waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
     /// One signal is remembered until a wait consumes it (auto-reset). The TOML format's events.
     Latched,
@@ -43,7 +48,7 @@ pub enum EventKind {
 }
 
 /// A timer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timer {
     /// Its name in the file; for a [`Scope::Instance`] timer `task/name`.
     pub name: String,
@@ -52,7 +57,7 @@ pub struct Timer {
 }
 
 /// Who shares a timer's reference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     /// All tasks that name it.
     Workload,
@@ -61,7 +66,7 @@ pub enum Scope {
 }
 
 /// A barrier.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Barrier {
     /// Its name in the file.
     pub name: String,

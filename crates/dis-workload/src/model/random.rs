@@ -3,14 +3,18 @@
 //! Integers only. Each instance of each task has a stream of its own, so what one task draws does not depend on how the
 //! others were scheduled, and a workload means the same sequence of times wherever it runs.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use dis_core::api::Duration;
+use serde::{Deserialize, Serialize};
 
 /// Index of a distribution in [`Objects::distributions`](super::Objects::distributions).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DistributionId(pub usize);
 
 /// Where a time comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Distribution {
     /// Every nanosecond from `low` to `high`, both included, is as likely as any other.
     Uniform {

@@ -1,27 +1,28 @@
 //! The step language: what a task does, one step after the other.
 
 use dis_core::api::Duration;
+use serde::{Deserialize, Serialize};
 
 use super::DistributionId;
 
 /// Index of a mutex in [`Objects::mutexes`](super::Objects::mutexes).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MutexId(pub usize);
 
 /// Index of an event in [`Objects::events`](super::Objects::events).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId(pub usize);
 
 /// Index of a timer in [`Objects::timers`](super::Objects::timers).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TimerId(pub usize);
 
 /// Index of a barrier in [`Objects::barriers`](super::Objects::barriers).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BarrierId(pub usize);
 
 /// One step of a task's body. A step begins when the one before it has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// Uses this much CPU time of the task's own. Preemption does not count; the step ends when the task itself has
     /// computed for that long. A host calibrates the work on the machine it runs on.
@@ -88,7 +89,7 @@ impl Step {
 }
 
 /// What a timer's next use counts from when its tick was already past.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum TimerMode {
     /// From now: one late pass delays all later ticks.
     #[default]

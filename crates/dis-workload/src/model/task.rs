@@ -1,12 +1,17 @@
 //! One task of a workload.
 
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use dis_core::api::{CpuMask, Duration};
 use dis_core::intent::Intent;
+use serde::{Deserialize, Serialize};
 
 use super::Step;
 
 /// One `[[task]]` of the file: a declaration of intent and a body. It stands for [`TaskSpec::instances`] tasks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
     /// Its name in the file; unique in the workload.
     pub name: String,
@@ -58,7 +63,7 @@ impl TaskSpec {
 }
 
 /// A run of steps with a loop count of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phase {
     /// Its name, where the format names phases.
     pub name: Option<String>,
@@ -71,7 +76,7 @@ pub struct Phase {
 }
 
 /// When a pass through the body may begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Release {
     /// At `start + offset + k * period`: one pass is one job.
     Periodic(Duration),
@@ -92,7 +97,7 @@ impl Release {
 }
 
 /// How often the whole body runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Repeat {
     /// Until the workload ends.
     #[default]
@@ -102,7 +107,7 @@ pub enum Repeat {
 }
 
 /// A constraint by name, as `best_effort` lists it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Constraint {
     /// `affinity`
     Affinity,

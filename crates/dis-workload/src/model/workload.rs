@@ -1,14 +1,17 @@
 //! A whole workload: tasks, limits and what the reader had to say.
 
-use std::fmt;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 
 use dis_core::api::Duration;
 use dis_core::optimizer::Limits as CoreLimits;
+use serde::{Deserialize, Serialize};
 
 use super::{Instance, Objects, TaskSpec};
 
 /// What a file asks to be run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Workload {
     /// How long to run; `None` until every task has exited (or somebody stops it).
     pub duration: Option<Duration>,
@@ -29,7 +32,7 @@ pub struct Workload {
 }
 
 /// Caps, floors and waits of the class guarantees. `None` takes the scheduler's default. Shares are per mille of one CPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limits {
     /// Most of a CPU that System tasks get, 1..=1000 ‰.
     pub system: Option<u16>,
@@ -44,7 +47,7 @@ pub struct Limits {
 }
 
 /// `[sim]`: what a simulated machine takes for what a scheduler does. Without effect on other hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Machine {
     /// Of each switch to another task.
     pub switch_cost: Option<Duration>,
@@ -76,7 +79,7 @@ impl Limits {
 }
 
 /// Something the reader wants known: a key that has no effect, a default taken, an oddity.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// The file.
     pub file: String,

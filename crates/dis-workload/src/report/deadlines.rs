@@ -3,7 +3,7 @@
 //! Counted from the releases, not from the jobs: a job that never ends, a task that hangs or is aborted, and releases
 //! that were left out because they could only be late all miss, on every host alike.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{Release, Repeat, TaskSpec};
 use dis_core::intent::IntentClass;

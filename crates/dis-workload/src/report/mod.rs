@@ -4,17 +4,23 @@
 //! for each task, and [`Deadlines`] for each periodic one; a [`Report`] is made of them.
 
 mod deadlines;
+#[cfg(feature = "std")]
 mod latencies;
 mod record;
+#[cfg(feature = "std")]
 mod render;
 mod samples;
+#[cfg(feature = "std")]
 mod table;
 mod types;
+#[cfg(feature = "std")]
 mod units;
 
 pub use deadlines::{Deadlines, Grid};
-pub use latencies::{Latencies, Summary};
+#[cfg(feature = "std")]
+pub use latencies::Latencies;
 pub use record::{Counters, Record};
+#[cfg(feature = "std")]
 pub use render::render;
 pub use samples::Samples;
-pub use types::{Noise, QueueReport, QueuesReport, Report, SCHEMA, SchedulerReport, TaskReport};
+pub use types::{Noise, QueueReport, QueuesReport, Report, SCHEMA, SchedulerReport, Summary, TaskReport};

@@ -1,12 +1,18 @@
 //! What is measured of one task.
 
-use dis_core::api::TaskStats;
-use dis_core::intent::IntentClass;
+use alloc::string::String;
 
-use super::{Samples, TaskReport};
+use dis_core::api::TaskStats;
+#[cfg(feature = "std")]
+use dis_core::intent::IntentClass;
+use serde::{Deserialize, Serialize};
+
+use super::Samples;
+#[cfg(feature = "std")]
+use super::TaskReport;
 
 /// What a task has used and undergone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// CPU time, ns.
     pub cpu_ns: u64,
@@ -32,7 +38,7 @@ impl From<&TaskStats> for Counters {
     }
 }
 
-impl std::ops::AddAssign for Counters {
+impl core::ops::AddAssign for Counters {
     fn add_assign(&mut self, other: Counters) {
         self.cpu_ns += other.cpu_ns;
         self.voluntary += other.voluntary;
@@ -43,7 +49,7 @@ impl std::ops::AddAssign for Counters {
 }
 
 /// The measurements of one task in one round.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Record {
     /// From the instant of a wake-up to the first instruction.
     pub wake: Samples,
@@ -74,6 +80,7 @@ impl Record {
     }
 
     /// The task's row of the report of a run that took `duration_ns`.
+    #[cfg(feature = "std")]
     pub fn report(&self, name: &str, class: &IntentClass, duration_ns: u64) -> TaskReport {
         TaskReport {
             name: name.into(),

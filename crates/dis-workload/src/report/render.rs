@@ -56,8 +56,8 @@ pub fn render(report: &Report, colour: bool, width: usize) -> String {
         comparison::wake_ups(&mut out, report, colour, width);
         comparison::responses(&mut out, report, colour, width);
     }
-    // Nothing disturbs a simulated machine.
-    if report.host != "sim" {
+    // Nothing disturbs a simulated machine, and nobody looks at what disturbs an emulator.
+    if !matches!(report.host.as_str(), "sim" | "bare-metal") {
         noise(&mut out, report, colour, width);
     }
     out

@@ -1,9 +1,11 @@
 //! The report's schema.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use dis_core::stats::{QueueStat, SchedulerStats};
 use serde::{Deserialize, Serialize};
-
-use super::Summary;
 
 /// The schema's name and version.
 pub const SCHEMA: &str = "dis-report/1";
@@ -13,7 +15,7 @@ pub const SCHEMA: &str = "dis-report/1";
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: String,
-    /// What ran the workload: `linux`, `sim`, `kernel`; for baselines `linux-eevdf`, `linux-fifo`, `linux-deadline`.
+    /// What ran the workload: `linux`, `sim`, `bare-metal`; for baselines `linux-eevdf`, `linux-fifo`, `linux-deadline`.
     pub host: String,
     /// CPUs used.
     pub cpus: usize,
@@ -46,9 +48,27 @@ impl Report {
     }
 
     /// A time, ns, as part of what the CPUs had to give.
+    #[cfg(feature = "std")]
     pub(super) fn part(&self, ns: u64) -> f64 {
         ns as f64 / (self.duration_ns as f64 * self.cpus as f64).max(1.0)
     }
+}
+
+/// What a set of times amounts to, ns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The shortest.
+    pub min: u64,
+    /// Half of them are at most this.
+    pub p50: u64,
+    /// 99 % of them are at most this.
+    pub p99: u64,
+    /// 99.9 % of them are at most this.
+    pub p999: u64,
+    /// The longest.
+    pub max: u64,
+    /// The arithmetic mean.
+    pub mean: u64,
 }
 
 /// What one task got.

@@ -1,15 +1,16 @@
 //! The steps of one task, one after the other.
 
-use std::sync::atomic::Ordering;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
+use crate::model::{Action, Cursor, DistributionId, Draws, Release, Scope, Step, TaskSpec, TimerId, TimerMode};
+use crate::report::{Grid, Record};
 use dis_core::api::{CpuMask, Duration};
 use dis_core::intent::IntentClass;
-use dis_workload::model::{Action, Cursor, DistributionId, Draws, Release, Scope, Step, TaskSpec, TimerId, TimerMode};
-use dis_workload::report::{Grid, Record};
 
 use super::Round;
+use super::host::{Host, Lock, NextJob, Park};
 use super::objects::Woken;
-use crate::host::{Host, Lock, NextJob, Park};
 
 /// How many actions a task makes between two looks at the clock, beside one in each pass.
 const ACTIONS_PER_LOOK: u32 = 64;
@@ -82,7 +83,7 @@ impl<H: Host> Drop for Body<'_, H> {
             self.miss(1);
         }
         self.record.counters += self.host.counters();
-        self.round.slots[self.me].leave(std::mem::take(&mut self.record));
+        self.round.slots[self.me].leave(core::mem::take(&mut self.record));
     }
 }
 
@@ -216,7 +217,7 @@ impl<'a, H: Host> Body<'a, H> {
         now
     }
 
-    /// Deadlines were missed. Those of periodic jobs are counted by [`Deadlines`](dis_workload::report::Deadlines).
+    /// Deadlines were missed. Those of periodic jobs are counted by [`Deadlines`](crate::report::Deadlines).
     fn miss(&mut self, count: u64) {
         if self.grid.is_none() {
             self.record.misses += count;

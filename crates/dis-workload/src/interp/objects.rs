@@ -1,12 +1,13 @@
 //! What the tasks of a run share: mutexes, events, barriers and timers at work.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use dis_workload::model::{EventKind, Objects};
+use crate::model::{EventKind, Objects};
 
 use super::Run;
-use crate::host::{Host, Lock, Park};
+use super::host::{Host, Lock, Park};
 
 /// The objects of a workload, by the ids of the model.
 pub struct Shared<H: Host> {
@@ -135,7 +136,7 @@ impl<H: Host> Barrier<H> {
     pub fn arrive(&self, host: &H, shared: &Shared<H>, me: usize, run: &Run) -> Woken {
         let mut waiting = self.waiting.lock();
         if waiting.len() + 1 >= self.parties {
-            let others = std::mem::take(&mut *waiting);
+            let others = core::mem::take(&mut *waiting);
             drop(waiting);
             let now = host.now();
             others.into_iter().for_each(|task| shared.wake(task, now));

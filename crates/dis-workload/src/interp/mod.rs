@@ -10,22 +10,23 @@
 //! * **CPU time**, switches, migrations and overruns are the host's counts.
 
 mod body;
+mod host;
 mod objects;
 mod record;
+mod work;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use dis_workload::Workload;
-use dis_workload::model::Draws;
-use dis_workload::report::{Grid, Record};
+use crate::model::{Draws, Workload};
+use crate::report::{Grid, Record};
 
 pub use body::execute;
-pub use objects::Shared;
+pub use host::{Host, Lock, NextJob, Park};
+pub use objects::{Barrier, Event, Shared, Waiter, Woken};
 pub use record::Slot;
-
-use crate::host::{Host, Lock};
-use crate::work::Speed;
+pub use work::{CHUNK_NS, Speed, spin};
 
 /// One round of a workload on one host.
 pub struct Round<H: Host> {
@@ -85,7 +86,7 @@ impl<H: Host> Round<H> {
 
     /// The deadlines missed since the last call.
     pub fn take_misses(&self) -> Vec<(usize, u64)> {
-        self.misses.as_ref().map(|misses| std::mem::take(&mut *misses.lock())).unwrap_or_default()
+        self.misses.as_ref().map(|misses| core::mem::take(&mut *misses.lock())).unwrap_or_default()
     }
 
     fn missed(&self, task: usize, at: u64) {
@@ -122,7 +123,7 @@ impl<H: Host> Round<H> {
         })
     }
 
-    /// The records of a round that ended at `end`. Once, when the tasks have ended or are not waited for any more.
+    /// The records of a round that ended at `end`. To be asked when the tasks have ended or are not waited for any more.
     pub fn records(&self, end: u64) -> Vec<Record> {
         let end = end.min(self.run.end());
         self.slots.iter().zip(self.missed_by(end)).map(|(slot, missed)| slot.take(missed)).collect()
@@ -154,6 +155,3 @@ impl Run {
         self.stopped.load(Ordering::Relaxed)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,14 @@
-use super::*;
+//! The interpreter on threads, the simplest host.
+
+use std::sync::Arc;
+
+use dis_workload::Workload;
+use dis_workload::interp::{Round, execute};
+use dis_workload::report::Record;
+
 use crate::host::threads::Threads;
 use crate::sys;
+use crate::work::Calibration;
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +22,7 @@ fn run(text: &str, length: u64) -> Vec<Record> {
 fn run_workload(workload: Workload, length: u64) -> Vec<Record> {
     let workload = Arc::new(workload);
     let start = sys::monotonic() + 5 * MS;
-    let round = Round::<Threads>::new(&workload, Speed::calibrate().speed, start, length * MS);
+    let round = Round::<Threads>::new(&workload, Calibration::measure().speed, start, length * MS);
     let host = Threads { cpus: sys::allowed_cpus().into(), pinned: true };
     thread::scope(|scope| {
         for (me, instance) in workload.instances().enumerate() {

@@ -1,9 +1,11 @@
 //! Where a task leaves what was measured of it.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use dis_workload::report::{Deadlines, Record};
+use once_cell::race::OnceBox;
+
+use crate::report::{Deadlines, Record};
 
 /// Where a task shows how far it is, and leaves its record at its end.
 #[derive(Debug, Default)]
@@ -16,14 +18,14 @@ pub struct Slot {
     pub deadlines: Deadlines,
     /// It waits for a release, as far as it is concerned: it can be ended there.
     pub between_jobs: AtomicBool,
-    done: AtomicBool,
-    record: Mutex<Option<Record>>,
+    /// Written once, by the task itself.
+    record: OnceBox<Record>,
 }
 
 impl Slot {
     /// Whether the task has left its record.
     pub fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire)
+        self.record.get().is_some()
     }
 
     /// Whether nothing is left to be waited for.
@@ -31,11 +33,10 @@ impl Slot {
         self.is_done() || self.between_jobs.load(Ordering::Acquire)
     }
 
-    /// The record, once; of a task that has left none what is known from outside. `missed` is what [`Deadlines::missed`]
+    /// The record; of a task that has left none what is known from outside. `missed` is what [`Deadlines::missed`]
     /// says of it.
     pub fn take(&self, missed: u64) -> Record {
-        let left = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        let mut record = left.unwrap_or_else(|| Record {
+        let mut record = self.record.get().cloned().unwrap_or_else(|| Record {
             jobs: self.jobs.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
             ..Record::default()
@@ -45,7 +46,7 @@ impl Slot {
     }
 
     pub(super) fn leave(&self, record: Record) {
-        *self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(record);
-        self.done.store(true, Ordering::Release);
+        // A task ends once.
+        let _ = self.record.set(Box::new(record));
     }
 }
