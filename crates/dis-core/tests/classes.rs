@@ -5,11 +5,11 @@ mod common;
 
 use common::machine::{Machine, Op::*, default_wait_bounds};
 use common::{ms, us};
-use dis_core::api::{Duration, TaskSpec};
+use dis_core::api::{Duration, TaskSpec, Timestamp};
 use dis_core::executor::Reason;
 use dis_core::intent::{Intent, QueueType};
 use dis_core::optimizer::Limits;
-use dis_core::scheduler::Config;
+use dis_core::scheduler::{Config, Urgency};
 
 fn one_cpu(change: impl FnOnce(&mut Limits)) -> Machine {
     let mut config = Config::new(1);
@@ -314,4 +314,24 @@ fn an_average_wait_is_the_mean_of_the_waits() {
     assert!(stats.dequeued >= picks.len() as u64);
     assert_eq!(u128::from(stats.avg_wait_time), waited / u128::from(stats.dequeued));
     assert!(stats.max_length <= 7 && stats.max_length >= 6, "{}", stats.max_length);
+}
+
+/// A Background task on loan in Batch has requests of 50 ms; once it is a Batch task itself, what is left of such a slice is gone.
+#[test]
+fn a_new_intent_begins_a_new_slice() {
+    let mut m = one_cpu(|_| {});
+    let hog = m.spawn(Intent::background(), &[]);
+    let loan = Urgency { class: QueueType::Batch, priority: 128, deadline: Timestamp::MAX };
+    m.inherit(hog, Some(loan)).unwrap();
+    let peer = m.spawn(Intent::batch(), &[]);
+    m.run_until(ms(2));
+    while m.current(0) != Some(hog) {
+        m.run_for(ms(1));
+    }
+    let t = m.now;
+    m.set_intent(hog, &Intent::batch()).unwrap();
+    m.run_until(t + ms(60));
+    let gap = m.actors[peer].longest_gap(t, t + ms(60));
+    // Once the slice is over that is due to it, and one more, as it was owed half of the peer's.
+    assert!(gap <= ms(20), "the peer waited {gap} ns for slices of 10 ms");
 }

@@ -109,6 +109,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         task.intent = intent.clone();
         task.priority = intent.class.to_priority();
         task.sched.entity.slice = intent.class.time_quantum();
+        // What is left of a slice of the old length means nothing now.
+        task.stats.time_slice = 0;
         let server = server_for(intent, &self.config.limits);
         // A sleeper's first job is released when it wakes up; for a blocked one that instant is not known yet.
         let duty = Duty::of(intent, wakes.max(now));

@@ -6,7 +6,7 @@ use dis_core::api::{BlockReason, TaskId};
 
 use super::budgets::Account;
 use super::counts::Counts;
-use super::shares::Turn;
+use super::turns::Turn;
 
 /// A step of a script.
 #[derive(Debug, Clone, Copy)]

@@ -212,6 +212,9 @@ impl Machine {
         self.unparked = waiter;
         self.look(true);
         self.unparked = None;
+        if let (Some(ran), Leave::Yield | Leave::Sleep(_) | Leave::NextPeriod) = (&ran, leave) {
+            self.begin_request(ran.task);
+        }
         if let Some(next) = decision.next {
             self.check_first(cpu, next.context as usize, next.class);
             if decision.reason != Reason::Continue {

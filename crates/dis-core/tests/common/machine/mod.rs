@@ -3,7 +3,8 @@
 //! It does what the core asks of a host and nothing more: it asks again at `until`, delivers interrupts, saves
 //! registers (at once, or after a random delay), and lets tasks do what their scripts say (`host`). After every event it
 //! looks at all tasks (`seen`) and checks what must always hold: tasks and queues (`seen`), counters (`counts`), orders,
-//! caps and turns (`order`), budgets (`budgets`), waits (`waits`), fair shares (`shares`).
+//! caps and turns (`order`), budgets (`budgets`), waits (`waits`), fair shares (`shares`) and
+//! how long they let wait (`turns`).
 
 mod actor;
 mod budgets;
@@ -12,6 +13,7 @@ mod host;
 mod order;
 mod seen;
 mod shares;
+mod turns;
 mod waits;
 
 use std::collections::{BTreeSet, VecDeque};

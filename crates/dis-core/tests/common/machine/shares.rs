@@ -1,43 +1,35 @@
-//! Fair shares (EEVDF): what each task is owed follows from what it and its peers get, and bounds how long it waits.
+//! Fair shares (EEVDF): what each task is owed follows from what it and its peers get. How that bounds waiting is in `turns`.
 
 use dis_core::intent::QueueType;
 
 use super::seen::Seen;
+use super::turns::Group;
 use super::{Machine, ms, us};
 
 /// The most that a task may be owed which comes from another CPU, or whose lag is of another weight, ns.
 const MOST_OWED: i64 = ms(200) as i64;
 
 /// How far a slice may go beyond the end of a request, ns.
-const GRANULARITY: i64 = ms(1) as i64;
+pub(super) const GRANULARITY: i64 = ms(1) as i64;
 
 /// By how much a task of weight 128 may be ahead and still be eligible, ns.
-const SLACK: i64 = us(50) as i64;
+pub(super) const SLACK: i64 = us(50) as i64;
 
 /// What rounding may make of a lag between two looks, ns.
-const ROUNDING: i64 = 4;
+pub(super) const ROUNDING: i64 = 4;
 
 /// Where a task competes, and with which priority.
 pub(super) type Place = (usize, QueueType, u8);
 
-/// How long a task has waited in a fair queue.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Turn {
-    /// What its peers have had meanwhile, ns.
-    others: i64,
-    /// The most that they may have, ns.
-    most: i64,
-}
-
 /// One that competes.
 #[derive(Debug, Clone, Copy)]
-struct Member {
-    task: usize,
-    weight: i64,
-    lag: i64,
+pub(super) struct Member {
+    pub task: usize,
+    pub weight: i64,
+    pub lag: i64,
     /// The length of its requests, ns.
-    request: i64,
-    queued: bool,
+    pub request: i64,
+    pub queued: bool,
 }
 
 impl Member {
@@ -49,20 +41,6 @@ impl Member {
     fn is_eligible(&self) -> bool {
         self.lag >= -SLACK * self.weight / 128 - ROUNDING
     }
-
-    /// What `peer` may have before `self`, which begins to wait, is chosen: it is chosen only while its deadline is not
-    /// behind that of `self`, so it gets no further than that but for a slice's granularity. With v and d the virtual runtime and
-    /// deadline, V the virtual time and w the weight of each, that is w·(d − v) + the granularity: w·(d − V) + its lag + that.
-    /// A request begins at v, or, after a yield, at V: it may be two long then.
-    fn grants(&self, peer: &Member, late: i64) -> i64 {
-        let deadline = (2 * self.request + (-self.lag).max(0)) * peer.weight / self.weight + 1;
-        (deadline + peer.lag + GRANULARITY + late).max(0)
-    }
-
-    /// What all may have before it is eligible, and what is left of the slice that is under way then.
-    fn eligible_after(&self, behind: i64, all: i64, longest: i64, late: i64) -> i64 {
-        behind.max(0) * all / self.weight + 1 + longest + late
-    }
 }
 
 impl Machine {
@@ -73,6 +51,7 @@ impl Machine {
         }
         let queued: Vec<(usize, i64)> = self.queues(cpu, class).map(|(n, seen)| (n, seen.weight() as i64)).collect();
         let Some(seen) = &mut self.seen[running] else { return };
+        self.actors[running].turn.serve(span as i64, seen.slice as i64);
         let (span, own) = (span as i64, seen.weight() as i64);
         let all = own + queued.iter().map(|&(_, weight)| weight).sum::<i64>();
         seen.lag = seen.lag.map(|lag| lag + span * own / all - span);
@@ -116,7 +95,6 @@ impl Machine {
         let here = |place: &Option<Place>| place.is_some_and(|(c, q, _)| (c, q) == (cpu, class));
         let same = places.iter().all(|(was, is)| was == is || !(here(was) || here(is)));
         let expected = |task: usize| before.get(task)?.as_ref()?.lag;
-        let stays = |task: usize| places[task].0 == places[task].1;
         // Whoever leaves and joins again in one event is at the same place in relation to all, but for what is forgotten of his lag.
         let forgotten = |member: &Member| {
             let owed = expected(member.task).unwrap_or(0);
@@ -144,42 +122,7 @@ impl Machine {
             let range = -(member.request + GRANULARITY)..=owed;
             assert!(range.contains(&member.lag), "task {} joins {class} on {cpu} with {member:?}", member.task);
         }
-        let all: i64 = members.iter().map(|member| member.weight).sum();
-        let longest = members.iter().map(|member| member.request).max().unwrap_or(0);
-        let late = self.slowest as i64;
-        for member in members.iter().filter(|member| member.queued) {
-            let waited = before.get(member.task).and_then(Option::as_ref).is_some_and(|old| old.queued);
-            let mut turn = self.actors[member.task].turn;
-            let peers = || members.iter().filter(|peer| peer.task != member.task);
-            if !waited || !stays(member.task) {
-                let first = member.eligible_after(-member.lag, all, longest, late);
-                turn = Turn { others: 0, most: first + peers().map(|peer| member.grants(peer, late)).sum::<i64>() };
-            } else if !same {
-                // Whoever has come, or whose place has changed in relation to this one, may have more or less from now on.
-                for peer in peers() {
-                    let grown = match (expected(peer.task), expected(member.task)) {
-                        (Some(theirs), Some(own)) if stays(peer.task) => {
-                            (peer.lag - theirs) - (member.lag - own) * peer.weight / member.weight
-                        }
-                        _ => member.grants(peer, late),
-                    };
-                    turn.most += grown.max(0);
-                }
-                let fell = expected(member.task).map_or(0, |own| own - member.lag);
-                if fell > ROUNDING && !member.is_eligible() {
-                    turn.most += member.eligible_after(fell, all, longest, late);
-                }
-            }
-            assert!(
-                turn.others <= turn.most,
-                "task {} has waited for {} ns of {class} on {cpu}, more than {} at {}",
-                member.task,
-                turn.others,
-                turn.most,
-                self.now
-            );
-            self.actors[member.task].turn = turn;
-        }
+        self.follow_turns(&Group { cpu, class, members, same, before, places });
     }
 
     /// The chosen task has had no more than its share, unless that is true of nobody.
