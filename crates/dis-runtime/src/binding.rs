@@ -56,6 +56,9 @@ pub(crate) fn locate(klt: &'static Klt, me: Option<&Header>, task: TaskRef, free
 }
 
 fn reach(rt: &Inner, klt: &'static Klt, task: &Header) -> Site {
+    if klt.is_displaced(task) {
+        return Site::Declined; // It wakes the task when it is back.
+    }
     match acquire_or_wait(rt, klt, task) {
         Acquired::Yes => Site::There(klt),
         Acquired::Waits => Site::Declined,

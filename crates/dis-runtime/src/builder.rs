@@ -16,6 +16,7 @@ use dis_core::scheduler::{Config, ConfigError};
 use crate::host::Runtime;
 use crate::numa::{self, Nodes};
 use crate::runtime::{self, Inner};
+use crate::watcher::{self, BlockingWatch};
 use crate::{overflow, signal, sys};
 
 /// What the threads of a runtime need to know.
@@ -31,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) fifo_granted: Option<i32>,
     /// Events to keep per worker; 0: none are recorded.
     pub(crate) trace: usize,
+    pub(crate) watch: BlockingWatch,
     /// Most KLTs.
     pub(crate) klts: usize,
     pub(crate) nodes: Nodes,
@@ -130,6 +132,7 @@ pub struct Builder {
     identities: usize,
     fifo: Option<i32>,
     trace: usize,
+    watch: bool,
     /// Where the kernel describes NUMA nodes.
     pub(crate) sysfs: PathBuf,
     /// Most KLTs.
@@ -151,6 +154,7 @@ impl Builder {
             identities: usize::MAX,
             fifo: None,
             trace: 0,
+            watch: true,
             klts: MAX_KLTS,
             sysfs: numa::SYSFS.into(),
         }
@@ -245,6 +249,14 @@ impl Builder {
         self
     }
 
+    /// Whether tasks that block in the kernel are noticed, so that their worker goes on with others: one more thread for each worker,
+    /// of the idle class. Default: yes. [`Runtime::blocking_watch`] tells whether the system permits it. Without it a task that
+    /// blocks keeps its worker until the next interruption, which interrupts its system call.
+    pub fn watch_blocking(mut self, watch: bool) -> Self {
+        self.watch = watch;
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
@@ -297,6 +309,11 @@ impl Builder {
             fifo: self.fifo,
             fifo_granted,
             trace: self.trace,
+            watch: match watcher::prepare() {
+                _ if !self.watch => BlockingWatch::Off,
+                Ok(()) => BlockingWatch::On,
+                Err(why) => BlockingWatch::Unavailable(why),
+            },
             nodes: Nodes::read(&self.sysfs),
             klts: self.klts,
         };

@@ -11,6 +11,7 @@ use dis_core::api::{SchedError, SchedResult, Timestamp};
 use dis_core::executor::{Decision, Leave};
 
 use crate::binding::{self, Site};
+use crate::displace;
 use crate::identity;
 use crate::klt::{Klt, Order};
 use crate::life::enter;
@@ -35,6 +36,10 @@ pub(crate) fn base_loop(klt: &'static Klt) {
         Order::Quit => {}
         Order::Complete(decision) => {
             saved(klt.rt(), klt.worker());
+            let _ = turn(klt, None, Step::Carry(decision), true);
+        }
+        Order::TakeOver(blocked) => {
+            let decision = displace::take_over(klt, blocked);
             let _ = turn(klt, None, Step::Carry(decision), true);
         }
         Order::Run(task, until) => {
@@ -205,12 +210,20 @@ pub(crate) fn saved(rt: &Inner, worker: &Worker) {
 }
 
 /// This KLT has just got a worker with a task to run.
-fn adopt(klt: &'static Klt, until: Option<Timestamp>) {
+pub(crate) fn adopt(klt: &'static Klt, until: Option<Timestamp>) {
     let rt = klt.rt();
     saved(rt, klt.worker());
     let now = rt.now();
     klt.asked.set(now);
     klt.arm(until, now);
+    begin_watch(klt);
+}
+
+/// Whoever gives a task the CPU with the timer set already has its worker watched.
+fn begin_watch(klt: &Klt) {
+    if klt.is_limited() {
+        klt.worker().watch.begin();
+    }
 }
 
 /// Waits for a worker; `None`: `me` goes on, or the thread is to end (then it has no worker).
@@ -221,6 +234,7 @@ fn next_order(klt: &'static Klt, me: Option<&Header>) -> Option<Step> {
             saved(klt.rt(), klt.worker());
             Some(Step::Carry(decision))
         }
+        Order::TakeOver(blocked) => Some(Step::Carry(displace::take_over(klt, blocked))),
         Order::Run(task, until) => {
             adopt(klt, until);
             let task = task.header();
@@ -285,6 +299,7 @@ fn idle(klt: &'static Klt, me: Option<&Header>, worker: &Worker, decision: &Deci
         klt.identity.hold(None);
         klt.rt().clock.maintain(klt.rt().now());
         worker.sleep(klt.rt().clock, decision.until, || klt.identity.is_wanted());
+        begin_watch(klt);
         if !klt.identity.is_wanted() {
             return Idle::Ask;
         }

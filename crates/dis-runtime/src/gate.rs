@@ -41,6 +41,10 @@ fn leave_slowly(klt: &'static Klt) {
 
 /// Called by the signal handler: the running task may have to give way.
 pub(crate) fn preempt(klt: &'static Klt) {
+    if !klt.grip.is_firm() {
+        klt.enter();
+        klt.lower_flag();
+    }
     while klt.wanted() {
         klt.enter();
         let me = klt.current();

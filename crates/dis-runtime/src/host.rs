@@ -17,6 +17,7 @@ use crate::runtime::Inner;
 use crate::spawn::home;
 use crate::trace::{TraceEvent, TraceReader};
 use crate::usage;
+use crate::watcher::BlockingWatch;
 
 /// Which policy of the operating system the worker threads run under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +113,17 @@ impl Runtime {
         self.inner.klts().map(|klt| klt.signals.load(Ordering::Relaxed)).sum()
     }
 
-    /// How many kernel threads the runtime has, its keeper not counted.
+    /// Whether tasks that block in the kernel are noticed.
+    pub fn blocking_watch(&self) -> BlockingWatch {
+        self.inner.config.watch.clone()
+    }
+
+    /// How often a worker was taken over from a task that was blocked in the kernel.
+    pub fn displacements(&self) -> u64 {
+        self.inner.klts().map(|klt| klt.displacements.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many kernel threads the runtime has, its keeper and the watchers not counted.
     pub fn threads(&self) -> usize {
         self.inner.klts().filter(|klt| klt.tid.load(Ordering::Relaxed) != 0).count()
     }

@@ -18,6 +18,7 @@ use dis_core::api::Timestamp;
 use dis_core::executor::Decision;
 
 use crate::dispatch::{self, Step};
+use crate::displace::{self, Grip};
 use crate::identity::Identity;
 use crate::runtime::Inner;
 use crate::signal;
@@ -41,9 +42,16 @@ pub(crate) enum Order {
     Run(TaskRef, Option<Timestamp>),
     /// Carry this decision out. For a KLT at its base loop.
     Complete(Decision<TaskRef>),
+    /// The role was taken from this KLT, which is blocked in the kernel: tell the core, and go on.
+    TakeOver(&'static Klt),
     /// Come to an end.
     Quit,
 }
+
+/// Values of `Klt::mail`.
+const EMPTY: u32 = 0;
+const ORDER: u32 = 1;
+const LOOK: u32 = 2;
 
 /// A kernel-level thread of the runtime.
 pub(crate) struct Klt {
@@ -51,11 +59,13 @@ pub(crate) struct Klt {
     /// Index in the runtime's table.
     pub(crate) index: usize,
     pub(crate) tid: AtomicI32,
-    /// 1 while an order waits in `order`.
+    /// Whether an order waits in `order`, or this KLT is to look after the worker whose home it is.
     mail: AtomicU32,
     order: UnsafeCell<(*const Worker, Order)>,
     /// This thread runs code of the runtime: no preemption.
     in_runtime: AtomicBool,
+    /// How firmly it holds its role.
+    pub(crate) grip: Grip,
     /// A timer signal came while `in_runtime` was up.
     timer_fired: AtomicBool,
     /// The worker it carries; null if none.
@@ -75,6 +85,8 @@ pub(crate) struct Klt {
     /// When the core was last asked here.
     pub(crate) asked: Cell<Timestamp>,
     timer: UnsafeCell<Option<Timer>>,
+    /// Of the thread's CPU time: interrupts it when it runs without a role. Set by whoever took that away.
+    stray_timer: UnsafeCell<Option<Timer>>,
     /// When the timer expires next; 0 if it is not armed as far as known.
     armed_at: AtomicU64,
     /// The CPU of the machine it is pinned to.
@@ -84,6 +96,8 @@ pub(crate) struct Klt {
     pub(crate) next_spare: Cell<*const Klt>,
     /// Preemption signals that reached a running task on it; for tests and reports.
     pub(crate) signals: AtomicU64,
+    /// How often its role was taken away while it was blocked in the kernel.
+    pub(crate) displacements: AtomicU64,
     /// Whose the thread's use of the machine is.
     pub(crate) usage: Usage,
     /// Where the present budget of a Realtime task began.
@@ -92,7 +106,8 @@ pub(crate) struct Klt {
 
 // SAFETY: the cells are used by the thread itself only (`base`, `handoff`, `dead`, `garbage`, `stack`,
 // `asked`, `timer`, `mark`), by the poster
-// and the thread in turns (`order`, ordered by `mail`), or under the lock of the spares (`next_spare`).
+// and the thread in turns (`order`, ordered by `mail`), or under the lock of the spares (`next_spare`). Whoever has taken
+// the role away reads `timer` and `stray_timer` too, which do not change while the KLT has tasks.
 unsafe impl Sync for Klt {}
 // SAFETY: as above; `rt` outlives all KLTs.
 unsafe impl Send for Klt {}
@@ -116,9 +131,10 @@ impl Klt {
             rt,
             index,
             tid: AtomicI32::new(0),
-            mail: AtomicU32::new(0),
+            mail: AtomicU32::new(EMPTY),
             order: UnsafeCell::new((ptr::null(), Order::Quit)),
             in_runtime: AtomicBool::new(true),
+            grip: Grip::new(),
             timer_fired: AtomicBool::new(false),
             worker: AtomicPtr::new(ptr::null_mut()),
             current: AtomicPtr::new(ptr::null_mut()),
@@ -129,11 +145,13 @@ impl Klt {
             stack: UnsafeCell::new(None),
             asked: Cell::new(Timestamp::ZERO),
             timer: UnsafeCell::new(None),
+            stray_timer: UnsafeCell::new(None),
             armed_at: AtomicU64::new(0),
             pinned_to: AtomicUsize::new(usize::MAX),
             identity: Identity::new(),
             next_spare: Cell::new(ptr::null()),
             signals: AtomicU64::new(0),
+            displacements: AtomicU64::new(0),
             usage: Usage::new(),
             mark: Mark::new(),
         }
@@ -146,16 +164,19 @@ impl Klt {
     pub(crate) fn main(&'static self, rt: &Arc<Inner>, ready: impl FnOnce(Result<(), String>)) {
         let tid = sys::gettid();
         let setup = || -> Result<AltStack, String> {
-            let timer = Timer::new(rt.config.signal, tid).map_err(|e| format!("timer_create: {e}"))?;
-            // SAFETY: only this thread uses the cell.
-            unsafe { *self.timer.get() = Some(timer) };
+            let timer = |clock| Timer::new(clock, rt.config.signal, tid).map_err(|e| format!("timer_create: {e}"));
+            let (timer, stray) = (timer(libc::CLOCK_MONOTONIC)?, timer(libc::CLOCK_THREAD_CPUTIME_ID)?);
+            // SAFETY: nobody else knows of this KLT yet.
+            unsafe {
+                *self.timer.get() = Some(timer);
+                *self.stray_timer.get() = Some(stray);
+            }
             AltStack::install().map_err(|e| e.to_string())
         };
         let alt = match setup() {
             Ok(alt) => alt,
             Err(error) => {
-                // SAFETY: as above. Another thread will try again with this KLT.
-                unsafe { *self.timer.get() = None };
+                self.drop_timers(); // Another thread will try again with this KLT.
                 return ready(Err(error));
             }
         };
@@ -169,9 +190,17 @@ impl Klt {
         ready(Ok(()));
         dispatch::base_loop(self);
         KLT.set(ptr::null());
-        // SAFETY: only this thread uses the cell; without a role no code arms the timer.
-        unsafe { *self.timer.get() = None };
+        self.drop_timers();
         drop(alt);
+    }
+
+    /// At the end of the thread, which has neither a role nor tasks.
+    fn drop_timers(&self) {
+        // SAFETY: nobody else uses the cells without a role or a task of this KLT.
+        unsafe {
+            *self.timer.get() = None;
+            *self.stray_timer.get() = None;
+        }
     }
 
     /// The runtime.
@@ -239,13 +268,17 @@ impl Klt {
         unsafe { (*self.stack.get()).take() }
     }
 
-    /// Raises the flag that keeps the signal handler out. False if it is up already.
+    /// Raises the flag that keeps the signal handler out. False if it is up already. If the role was taken away meanwhile, it
+    /// waits until the task is chosen again; from here on the role is safe.
     #[inline]
-    pub(crate) fn enter(&self) -> bool {
+    pub(crate) fn enter(&'static self) -> bool {
         let entered = !self.in_runtime.load(Ordering::Relaxed);
         self.in_runtime.store(true, Ordering::Relaxed);
-        // The handler runs on this thread: only the compiler could reorder.
+        // The handler runs on this thread: only the compiler could reorder. For those who take roles away see `Grip`.
         compiler_fence(Ordering::SeqCst);
+        if entered && !self.grip.is_firm() {
+            displace::regain(self);
+        }
         entered
     }
 
@@ -306,9 +339,50 @@ impl Klt {
     fn arm_slowly(&self, until: Timestamp, now: Timestamp) {
         self.rt().clock.maintain(now);
         self.armed_at.store(until.as_nanos(), Ordering::Relaxed);
-        // SAFETY: only this thread uses the cell.
+        self.worker().watch.begin();
+        // SAFETY: the cell changes only at the thread's beginning and end.
         if let Some(timer) = unsafe { (*self.timer.get()).as_ref() } {
             timer.arm(until.since(now).as_nanos().max(SHORTEST));
+        }
+    }
+
+    /// Whether its timer is set: something waits for its worker, or will at that time.
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.armed_at.load(Ordering::Relaxed) != 0
+    }
+
+    /// For the KLT that has taken the role of this one, before it tells anybody: the timer must not interrupt it any more, unless it
+    /// runs for `allowance` ns without a role.
+    pub(crate) fn set_stray(&self, allowance: u64) {
+        // SAFETY: the cells change only at the thread's beginning and end; it has a task.
+        let (timer, stray) = unsafe { ((*self.timer.get()).as_ref(), (*self.stray_timer.get()).as_ref()) };
+        if self.is_limited()
+            && let Some(timer) = timer
+        {
+            timer.disarm();
+            self.armed_at.store(0, Ordering::Relaxed);
+        }
+        if let Some(stray) = stray {
+            stray.arm(allowance);
+        }
+    }
+
+    /// It has a role again.
+    pub(crate) fn unset_stray(&self) {
+        // SAFETY: as above.
+        if let Some(stray) = unsafe { (*self.stray_timer.get()).as_ref() } {
+            stray.disarm();
+        }
+    }
+
+    /// Pins it to the worker's CPU of the machine.
+    pub(crate) fn pin_to(&self, worker: &Worker) {
+        let cpu = worker.os_cpu;
+        if self.pinned_to.load(Ordering::Relaxed) != cpu {
+            // Refused if the process may not use this CPU any more: the worker then runs wherever it may.
+            let _ = sys::pin(self.tid.load(Ordering::Relaxed), cpu);
+            self.pinned_to.store(cpu, Ordering::Relaxed);
         }
     }
 
@@ -317,34 +391,52 @@ impl Klt {
     /// The caller has the right to do so: it has acquired the KLT's identity, taken it from the spares or from the
     /// worker's home, and it carries `worker` itself, which it gives up by this call.
     pub(crate) fn post(&self, worker: &Worker, order: Order) {
-        let cpu = worker.os_cpu;
-        if self.pinned_to.load(Ordering::Relaxed) != cpu {
-            // Refused if the process may not use this CPU any more: the worker then runs wherever it may.
-            let _ = sys::pin(self.tid.load(Ordering::Relaxed), cpu);
-            self.pinned_to.store(cpu, Ordering::Relaxed);
-        }
+        self.pin_to(worker);
         // Sequentially consistent with `Worker::pending`, see `Worker::kick`.
         worker.carrier.store(ptr::from_ref(self).cast_mut(), Ordering::SeqCst);
         // SAFETY: the mailbox is empty, as this KLT has no role and only one poster has the right to give it one.
         unsafe { *self.order.get() = (worker, order) };
-        self.mail.store(1, Ordering::Release);
+        self.mail.store(ORDER, Ordering::Release);
         sys::futex_wake(&self.mail, 1);
+    }
+
+    /// Asks a KLT that waits for orders to look after the worker whose home it is. False if it is busy otherwise: then it is
+    /// nobody's home any more.
+    pub(crate) fn ask_to_look(&self) -> bool {
+        match self.mail.compare_exchange(EMPTY, LOOK, Ordering::SeqCst, Ordering::Relaxed) {
+            Ok(_) => {
+                sys::futex_wake(&self.mail, 1);
+                true
+            }
+            Err(found) => found == LOOK,
+        }
     }
 
     /// Tells a KLT without a role to end its thread.
     pub(crate) fn post_quit(&self) {
         // SAFETY: as in `post`.
         unsafe { *self.order.get() = (ptr::null(), Order::Quit) };
-        self.mail.store(1, Ordering::Release);
+        self.mail.store(ORDER, Ordering::Release);
         sys::futex_wake(&self.mail, 1);
     }
 
     /// Waits for the next order and takes the worker on.
-    pub(crate) fn await_order(&self) -> Order {
-        while self.mail.load(Ordering::Acquire) == 0 {
-            sys::futex_wait(&self.mail, 0, None);
+    pub(crate) fn await_order(&'static self) -> Order {
+        loop {
+            match self.mail.load(Ordering::Acquire) {
+                ORDER => break,
+                // An order that comes in between stays.
+                LOOK if self.mail.compare_exchange(LOOK, EMPTY, Ordering::SeqCst, Ordering::Relaxed).is_ok() => {
+                    if let Some((worker, blocked)) = displace::look(self) {
+                        self.worker.store(ptr::from_ref(worker).cast_mut(), Ordering::Relaxed);
+                        return Order::TakeOver(blocked);
+                    }
+                }
+                LOOK => {}
+                _ => sys::futex_wait(&self.mail, EMPTY, None),
+            }
         }
-        self.mail.store(0, Ordering::Relaxed);
+        self.mail.store(EMPTY, Ordering::Relaxed);
         // SAFETY: the poster wrote before it set the word.
         let (worker, order) = unsafe { *self.order.get() };
         self.worker.store(worker.cast_mut(), Ordering::Relaxed);

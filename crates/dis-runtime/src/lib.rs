@@ -43,6 +43,7 @@ mod binding;
 mod builder;
 mod clock;
 mod dispatch;
+mod displace;
 mod gate;
 mod host;
 mod identity;
@@ -68,6 +69,7 @@ mod task;
 mod timer;
 mod trace;
 mod usage;
+mod watcher;
 mod worker;
 
 pub use api::{current, job, next_period, now, park, sleep, sleep_until, spawn_fn, task, yield_now};
@@ -76,6 +78,7 @@ pub use host::{OsPolicy, Runtime};
 pub use join::{JoinError, JoinHandle};
 pub use spawn::{SpawnError, TaskBuilder};
 pub use trace::{TraceEvent, TraceKind, TraceReader};
+pub use watcher::BlockingWatch;
 
 /// Whether the calling thread is inside the runtime, where nothing may be allocated. For tests with an allocator that
 /// checks it.

@@ -23,6 +23,7 @@ use crate::spares::Spares;
 use crate::sys;
 use crate::task::{Header, TaskRef};
 use crate::trace::Ring;
+use crate::watcher::BlockingWatch;
 use crate::worker::Worker;
 
 /// Everything that the threads of a runtime share.
@@ -204,6 +205,7 @@ impl Inner {
             // It may be about to make a spare; from here on there are no new ones. It does not panic.
             let _ = keeper.join();
         }
+        crate::watcher::stop_all(self);
         for worker in &self.workers {
             worker.stop.store(true, Ordering::Release);
             inside(|| self.kick(worker.cpu));
@@ -311,7 +313,15 @@ pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), BuildError> {
             Err(error) => return fail(inner, error),
         }
     }
-    crate::keeper::start(inner)
+    crate::keeper::start(inner)?;
+    if inner.config.watch == BlockingWatch::On {
+        for cpu in 0..inner.workers.len() {
+            if let Err(error) = crate::watcher::start(inner, cpu) {
+                return fail(inner, error);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Ends the process: the runtime cannot go on, and unwinding would run user code in the middle of a switch.

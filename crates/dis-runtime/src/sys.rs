@@ -67,10 +67,50 @@ pub(crate) fn exact_timeouts() {
 
 /// Gives the calling thread the real-time policy SCHED_FIFO.
 pub(crate) fn become_fifo(priority: i32) -> io::Result<()> {
+    set_fifo(0, priority)
+}
+
+/// Gives a thread of this process that policy. Async-signal-safe.
+pub(crate) fn set_fifo(tid: i32, priority: i32) -> io::Result<()> {
+    set_policy(tid, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, priority)
+}
+
+/// Gives the calling thread the policy SCHED_IDLE: it runs when nobody else wants the CPU. No privilege is needed.
+pub(crate) fn become_idle() -> io::Result<()> {
+    set_policy(0, libc::SCHED_IDLE, 0)
+}
+
+fn set_policy(tid: i32, policy: i32, priority: i32) -> io::Result<()> {
     let param = libc::sched_param { sched_priority: priority };
     // SAFETY: `param` is valid.
-    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &param) };
+    let done = unsafe { libc::sched_setscheduler(tid, policy, &param) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+const MEMBARRIER_EXPEDITED: i32 = 1 << 3;
+const MEMBARRIER_REGISTER: i32 = 1 << 4;
+
+/// Must have succeeded before [`membarrier`].
+pub(crate) fn register_membarrier() -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    let done = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_REGISTER, 0, 0) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A full memory barrier on every processor that runs a thread of this process. Async-signal-safe.
+pub(crate) fn membarrier() {
+    // SAFETY: no memory is passed.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_EXPEDITED, 0, 0) };
+}
+
+/// Keeps all signals from the calling thread.
+pub(crate) fn block_signals() {
+    // SAFETY: the set is valid.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut set);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut());
+    }
 }
 
 /// The calling thread's error number, to be put back by [`set_errno`] at the end of a signal handler.

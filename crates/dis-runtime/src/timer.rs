@@ -1,4 +1,4 @@
-//! A kernel thread's own one-shot timer: a POSIX timer that signals exactly this thread.
+//! One-shot timers of a kernel thread: POSIX timers that signal exactly this thread.
 
 use std::io;
 use std::mem;
@@ -8,8 +8,8 @@ use std::ptr;
 pub(crate) struct Timer(libc::timer_t);
 
 impl Timer {
-    /// A timer that sends `signal` to the calling thread.
-    pub(crate) fn new(signal: i32, tid: i32) -> io::Result<Timer> {
+    /// A timer of `clock` that sends `signal` to the calling thread.
+    pub(crate) fn new(clock: libc::clockid_t, signal: i32, tid: i32) -> io::Result<Timer> {
         // SAFETY: an all-zero sigevent is valid.
         let mut event: libc::sigevent = unsafe { mem::zeroed() };
         event.sigev_notify = libc::SIGEV_THREAD_ID;
@@ -17,7 +17,7 @@ impl Timer {
         event.sigev_notify_thread_id = tid;
         let mut timer: libc::timer_t = ptr::null_mut();
         // SAFETY: both point to valid values.
-        if unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) } != 0 {
+        if unsafe { libc::timer_create(clock, &mut event, &mut timer) } != 0 {
             return Err(io::Error::last_os_error());
         }
         Ok(Timer(timer))
@@ -27,7 +27,15 @@ impl Timer {
     ///
     /// Relative, as the runtime's clock may differ from the kernel's by some microseconds. Async-signal-safe.
     pub(crate) fn arm(&self, after: u64) {
-        let after = after.clamp(1, 1 << 62);
+        self.set(after.clamp(1, 1 << 62));
+    }
+
+    /// It does not expire. Async-signal-safe.
+    pub(crate) fn disarm(&self) {
+        self.set(0);
+    }
+
+    fn set(&self, after: u64) {
         // SAFETY: all-zero is valid: no repetition.
         let mut spec: libc::itimerspec = unsafe { mem::zeroed() };
         spec.it_value.tv_sec = (after / 1_000_000_000) as libc::time_t;

@@ -19,6 +19,7 @@ use crate::klt::{self, Klt};
 use crate::lock::Locked;
 use crate::runtime::Inner;
 use crate::task::{Header, TaskRef};
+use crate::worker::Worker;
 
 /// Counters that were read so recently, ns, are not read again when a task begins or ends: trivial tasks cost no system call.
 /// So much a task may be charged of another one's use of the same thread.
@@ -119,11 +120,22 @@ pub(crate) fn resumed(klt: &Klt, task: &Header) {
 /// runtime, on the task's KLT.
 #[cold]
 pub(crate) fn measure(klt: &Klt) {
-    let (mark, total) = (&klt.mark, clock(libc::CLOCK_THREAD_CPUTIME_ID));
+    measured(klt, klt.worker(), clock(libc::CLOCK_THREAD_CPUTIME_ID));
+}
+
+/// The same by the KLT that has taken the worker away from `blocked`, which is the task's and uses its mark no more until it
+/// has a role again.
+#[cold]
+pub(crate) fn measure_blocked(worker: &Worker, blocked: &Klt) {
+    measured(blocked, worker, total_of(blocked.tid.load(Ordering::Relaxed)));
+}
+
+fn measured(klt: &Klt, worker: &Worker, total: u64) {
+    let mark = &klt.mark;
     let id = klt.current().map_or(0, |task| task.id().0);
     let own = id == mark.task.get();
     let used = if own { Duration::from_nanos(total.saturating_sub(mark.total.get())) } else { Duration::MAX };
-    let _ = klt.rt().exec.measured(klt.worker().cpu, used);
+    let _ = klt.rt().exec.measured(worker.cpu, used);
     mark.task.set(id);
     mark.budget.set(0);
     mark.total.set(total);
@@ -209,9 +221,18 @@ fn counters_of(tid: i32) -> Sample {
         .ok()
         .and_then(|path| fs::read(path).ok())
         .map_or_else(Sample::default, |stat| parse(&stat).unwrap_or_default());
-    // The kernel's way to name the CPU clock of one thread: the complement of its id, "per thread", "as scheduled".
-    sample.total = clock((!tid << 3) | 4 | 2);
+    sample.total = total_of(tid);
     sample
+}
+
+/// The CPU time of a thread of this process, ns.
+pub(crate) fn total_of(tid: i32) -> u64 {
+    clock(clock_of(tid))
+}
+
+/// The kernel's way to name the CPU clock of one thread: the complement of its id, "per thread", "as scheduled".
+fn clock_of(tid: i32) -> libc::clockid_t {
+    (!tid << 3) | 4 | 2
 }
 
 /// Reads a line of /proc/PID/stat.

@@ -8,6 +8,7 @@ use dis_core::api::Timestamp;
 use crate::clock::Clock;
 use crate::klt::{self, Klt};
 use crate::sys;
+use crate::watcher::{self, Watch};
 
 /// Values of `Worker::idle`.
 const BUSY: u32 = 0;
@@ -28,6 +29,8 @@ pub(crate) struct Worker {
     idle: AtomicU32,
     /// An unbound KLT that takes the worker when its carrier cannot go on. Not null while the carrier is bound.
     pub(crate) home: AtomicPtr<Klt>,
+    /// Who watches its carrier.
+    pub(crate) watch: Watch,
     /// The identity that tasks of each class share here, if they do.
     pub(crate) shared: [AtomicPtr<Klt>; 5],
     /// Its carrier ends when it becomes idle.
@@ -45,6 +48,7 @@ impl Worker {
             pending: AtomicBool::new(false),
             idle: AtomicU32::new(BUSY),
             home: AtomicPtr::new(ptr::null_mut()),
+            watch: Watch::new(),
             shared: Default::default(),
             stop: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -68,10 +72,32 @@ impl Worker {
             Err(_) => {
                 // SAFETY: carriers live as long as the runtime.
                 if let Some(klt) = unsafe { self.carrier.load(Ordering::SeqCst).as_ref() } {
+                    if self.watch.is_on() && watcher::seems_blocked(klt) && self.call_home() {
+                        return; // Nothing has waited for it so far, or its watcher is kept from running.
+                    }
                     sys::tgkill(pid, klt.tid.load(Ordering::Relaxed), signal);
                 }
             }
         }
+    }
+
+    /// Interrupts its carrier. Only for a kick that has set `pending`.
+    pub(crate) fn interrupt(&self, pid: i32, signal: i32) {
+        // SAFETY: carriers live as long as the runtime.
+        if let Some(klt) = unsafe { self.carrier.load(Ordering::SeqCst).as_ref() } {
+            sys::tgkill(pid, klt.tid.load(Ordering::Relaxed), signal);
+        }
+    }
+
+    /// Asks the home to see whether the carrier is blocked in the kernel, and to take its role then. False if there is none.
+    pub(crate) fn call_home(&self) -> bool {
+        // SAFETY: KLTs live as long as the runtime.
+        unsafe { self.home.load(Ordering::SeqCst).as_ref() }.is_some_and(Klt::ask_to_look)
+    }
+
+    /// Whether its carrier sleeps because there is nothing to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.idle.load(Ordering::SeqCst) != BUSY
     }
 
     /// Sleeps until a kick or `until`. Called by the carrier, inside the runtime.

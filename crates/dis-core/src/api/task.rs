@@ -71,6 +71,8 @@ pub enum BlockReason {
     ChildExit,
     /// A message.
     Ipc,
+    /// A call of the host's own system, of which the scheduler knows no more than that it lasts.
+    Host,
 }
 
 /// How a task ended.

@@ -1,0 +1,282 @@
+//! Tasks that block their kernel thread do not take the CPU with them, and are not interrupted. Each test that could pass
+//! without the hand-over runs once without it, and sees that it fails then.
+
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use dis_runtime::{BlockingWatch, CpuMask, Intent, JoinError, Runtime, sleep, task, yield_now};
+
+fn runtime(workers: usize, watch: bool) -> Runtime {
+    let rt = Runtime::builder().workers(workers).watch_blocking(watch).build().unwrap();
+    assert_eq!(rt.blocking_watch(), if watch { BlockingWatch::On } else { BlockingWatch::Off });
+    rt
+}
+
+/// The machine's CPU of a worker, as an affinity.
+fn cpu(rt: &Runtime, worker: usize) -> CpuMask {
+    CpuMask::single(rt.cpus()[worker])
+}
+
+/// Waits in the kernel for something to read; how often the call was interrupted.
+fn poll(file: &impl AsRawFd, interrupted: &AtomicU64) {
+    let mut poll = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid entry.
+    while unsafe { libc::poll(&mut poll, 1, -1) } != 1 {
+        interrupted.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Sleeps in the kernel as a C library would; false if the call was interrupted.
+fn nanosleep(duration: Duration) -> bool {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: duration.as_nanos() as libc::c_long };
+    // SAFETY: valid; the rest is not wanted.
+    unsafe { libc::nanosleep(&time, std::ptr::null_mut()) == 0 }
+}
+
+/// Computes for a while without calling the runtime.
+fn compute(duration: Duration) {
+    let end = dis_runtime::now() + duration.into();
+    while dis_runtime::now() < end {
+        std::hint::spin_loop();
+    }
+}
+
+/// On each worker a task waits in `poll` while others come and go. Answers how often the polls were interrupted.
+fn pollers(watch: bool) -> u64 {
+    let rt = runtime(2, watch);
+    let interrupted = Arc::new(AtomicU64::new(0));
+    let mut writers = Vec::new();
+    let mut pollers = Vec::new();
+    let mut others = Vec::new();
+    for worker in 0..2 {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let count = interrupted.clone();
+        let poller = rt.task(Intent::batch()).affinity(cpu(&rt, worker));
+        pollers.push(poller.spawn(move || poll(&reader, &count)).unwrap());
+        writers.push(writer);
+        for intent in [Intent::interactive(1000), Intent::batch(), Intent::background()] {
+            let other = rt.task(intent).affinity(cpu(&rt, worker));
+            others.push(
+                other
+                    .spawn(|| {
+                        for _ in 0..20 {
+                            compute(Duration::from_micros(300));
+                            sleep(Duration::from_micros(700));
+                        }
+                    })
+                    .unwrap(),
+            );
+        }
+    }
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert!(pollers.iter().all(|poller| !poller.is_finished()));
+    assert!(!watch || rt.displacements() >= 2, "{} displacements", rt.displacements());
+    drop(writers);
+    let poll_hup = pollers.into_iter().map(|poller| poller.join());
+    assert!(poll_hup.collect::<Result<Vec<_>, _>>().is_ok());
+    interrupted.load(Ordering::SeqCst)
+}
+
+#[test]
+fn others_go_on_beside_tasks_that_block_and_do_not_interrupt_them() {
+    let (with, without) = (pollers(true), pollers(false));
+    println!("{with} polls interrupted, without the hand-over {without}");
+    // While other processes keep the watchers from running, timers interrupt before they notice.
+    assert!(with * 5 <= without, "{with} polls interrupted, without the hand-over {without}");
+}
+
+/// A task that blocks alone on its worker, where nothing is watched, is found when another one comes.
+#[test]
+fn a_task_that_blocks_alone_is_found_by_who_comes() {
+    for watch in [true, false] {
+        let rt = runtime(1, watch);
+        let (reader, writer) = std::io::pipe().unwrap();
+        let interrupted = Arc::new(AtomicU64::new(0));
+        let count = interrupted.clone();
+        let poller = rt.spawn_fn(Intent::batch(), move || poll(&reader, &count)).unwrap();
+        for round in 0..50 {
+            std::thread::sleep(Duration::from_millis(2));
+            assert_eq!(rt.spawn_fn(Intent::batch(), move || round).unwrap().join().unwrap(), round);
+        }
+        drop(writer);
+        poller.join().unwrap();
+        let interrupted = interrupted.load(Ordering::SeqCst);
+        assert!(if watch { interrupted == 0 } else { interrupted > 10 }, "{interrupted} interruptions");
+    }
+}
+
+/// Many short sleeps in the kernel between tasks that compute; how many of them were interrupted.
+fn sleepers(watch: bool) -> (u64, u64) {
+    const SLEEPS: u64 = 100;
+    let rt = runtime(2, watch);
+    let stop = Arc::new(AtomicBool::new(false));
+    let hogs: Vec<_> = (0..4)
+        .map(|_| {
+            let stop = stop.clone();
+            rt.spawn_fn(Intent::batch(), move || while !stop.load(Ordering::Relaxed) {}).unwrap()
+        })
+        .collect();
+    let sleepers: Vec<_> = (0..4)
+        .map(|n: u64| {
+            let sleeper = move || {
+                (0..SLEEPS).filter(|i| !nanosleep(Duration::from_micros(500 + 300 * (n + i % 5)))).count() as u64
+            };
+            rt.spawn_fn(if n % 2 == 0 { Intent::batch() } else { Intent::interactive(1000) }, sleeper).unwrap()
+        })
+        .collect();
+    let interrupted = sleepers.into_iter().map(|sleeper| sleeper.join().unwrap()).sum();
+    stop.store(true, Ordering::Relaxed);
+    hogs.into_iter().for_each(|hog| hog.join().unwrap());
+    println!("watch {watch}: {interrupted} of {} sleeps interrupted, {} displacements", 4 * SLEEPS, rt.displacements());
+    (interrupted, 4 * SLEEPS)
+}
+
+/// A timer may expire in the microseconds before the hand-over, so not quite never.
+#[test]
+fn sleeps_in_the_kernel_are_exact() {
+    let (interrupted, all) = sleepers(true);
+    assert!(interrupted * 20 <= all, "{interrupted} of {all} were interrupted");
+}
+
+/// Tasks that only compute are never taken for blocked.
+#[test]
+fn who_computes_is_not_displaced() {
+    let rt = runtime(2, true);
+    let hogs: Vec<_> =
+        (0..6).map(|_| rt.spawn_fn(Intent::batch(), || compute(Duration::from_millis(60))).unwrap()).collect();
+    hogs.into_iter().for_each(|hog| hog.join().unwrap());
+    assert_eq!(rt.displacements(), 0);
+    assert!(rt.preemption_signals() > 0);
+}
+
+/// The owner of a std mutex is preempted while it holds it: those that wait are displaced, and others run.
+#[test]
+fn waiters_for_a_std_mutex_do_not_keep_the_worker() {
+    let rt = runtime(1, true);
+    let work = rt.spawn_fn(Intent::batch(), || {
+        let shared = Arc::new(Mutex::new(0u64));
+        let other = Arc::new(AtomicU64::new(0));
+        let mut tasks = Vec::new();
+        for _ in 0..4 {
+            let shared = shared.clone();
+            tasks.push(dis_runtime::spawn_fn(Intent::batch(), move || {
+                for _ in 0..10 {
+                    let mut guard = shared.lock().unwrap();
+                    let before = *guard;
+                    compute(Duration::from_millis(2));
+                    *guard = before + 1;
+                }
+            }));
+        }
+        let count = other.clone();
+        tasks.push(dis_runtime::spawn_fn(Intent::interactive(1000), move || {
+            for _ in 0..30 {
+                sleep(Duration::from_millis(1));
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+        tasks.into_iter().for_each(|task| task.unwrap().join().unwrap());
+        (*shared.lock().unwrap(), other.load(Ordering::Relaxed))
+    });
+    assert_eq!(work.unwrap().join().unwrap(), (40, 30));
+    assert!(rt.displacements() > 0);
+}
+
+/// A task that computes on after its call, without calling the runtime, is a task of the scheduler's again soon.
+#[test]
+fn a_thread_without_a_role_is_caught() {
+    let rt = runtime(1, true);
+    let stop = Arc::new(AtomicBool::new(false));
+    let go = Arc::new(AtomicBool::new(false));
+    let flags = (stop.clone(), go.clone());
+    let stray = rt.spawn_fn(Intent::batch(), move || {
+        while !flags.1.load(Ordering::Relaxed) {
+            nanosleep(Duration::from_millis(2));
+        }
+        while !flags.0.load(Ordering::Relaxed) {}
+    });
+    while rt.displacements() == 0 {
+        rt.spawn_fn(Intent::batch(), || compute(Duration::from_micros(50))).unwrap().join().unwrap();
+    }
+    go.store(true, Ordering::Relaxed);
+    let stray = Arc::new(stray.unwrap());
+    let (seen, watched) = (stray.clone(), stop.clone());
+    let watcher = rt.spawn_fn(Intent::batch(), move || {
+        let start = seen.scheduler_stats().unwrap().cpu_time;
+        while seen.scheduler_stats().unwrap().cpu_time < start + 20_000_000 {
+            compute(Duration::from_micros(100));
+        }
+        watched.store(true, Ordering::Relaxed);
+    });
+    watcher.unwrap().join().unwrap();
+    drop(stop);
+}
+
+/// What happens to a task that is blocked happens to it when its call has returned.
+#[test]
+fn a_blocked_task_is_aborted_when_its_call_returns() {
+    let rt = runtime(1, true);
+    for _ in 0..20 {
+        let (sender, receiver) = mpsc::channel();
+        let task = rt.spawn_fn(Intent::batch(), move || {
+            let whole = nanosleep(Duration::from_millis(4));
+            sender.send(whole).unwrap();
+            loop {
+                yield_now();
+            }
+        });
+        let task = task.unwrap();
+        let other = rt.spawn_fn(Intent::batch(), || sleep(Duration::from_micros(500))).unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+        task.abort();
+        other.join().unwrap();
+        assert!(receiver.recv().is_ok());
+        assert!(matches!(task.join(), Err(JoinError::Aborted)));
+    }
+    assert!(rt.displacements() > 0);
+}
+
+/// A task may end right after its call, wake others, panic, be joined by a task on the same worker.
+#[test]
+fn a_task_ends_after_it_was_displaced() {
+    let rt = runtime(1, true);
+    let parent = rt.spawn_fn(Intent::batch(), || {
+        for round in 0..60u64 {
+            let child = task(Intent::batch()).spawn(move || {
+                nanosleep(Duration::from_micros(200));
+                if round % 3 == 0 {
+                    std::panic::resume_unwind(Box::new(round));
+                }
+                round
+            });
+            let child = child.unwrap();
+            let busy = dis_runtime::spawn_fn(Intent::batch(), || compute(Duration::from_micros(100))).unwrap();
+            match child.join() {
+                Ok(value) => assert!(value == round && round % 3 != 0),
+                Err(JoinError::Panic(payload)) => assert_eq!(payload.downcast_ref::<u64>(), Some(&round)),
+                Err(JoinError::Aborted) => panic!("nobody aborts it"),
+            }
+            busy.join().unwrap();
+        }
+    });
+    parent.unwrap().join().unwrap();
+    assert!(rt.displacements() > 0);
+}
+
+#[test]
+fn a_runtime_is_shut_down_beside_a_blocked_task() {
+    let rt = runtime(1, true);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let interrupted = Arc::new(AtomicU64::new(0));
+    let count = interrupted.clone();
+    let blocked = rt.spawn_fn(Intent::batch(), move || poll(&reader, &count)).unwrap();
+    let parked = rt.spawn_fn(Intent::batch(), dis_runtime::park).unwrap();
+    std::thread::sleep(Duration::from_millis(5));
+    assert!(!rt.shutdown(Duration::from_millis(20)), "the call has not returned");
+    assert!(parked.join().is_err(), "what can end has ended");
+    assert!(!blocked.is_finished());
+    drop(writer);
+    assert!(blocked.join().is_ok());
+}
