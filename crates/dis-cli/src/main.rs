@@ -14,6 +14,7 @@ mod host;
 mod output;
 mod run;
 mod sim;
+mod study;
 mod sweep;
 mod sys;
 mod trace;

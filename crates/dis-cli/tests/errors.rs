@@ -132,7 +132,7 @@ fn more_realtime_than_there_is() {
     assert!(message.contains("big.toml:2: task \"big\": no CPU has room for its reservation of 60.0 %"), "{message}");
     // Twice 6 ms with 10 %, and 100 us for the host. Of 10 ms, 9.3 are sure beside the cap and System: the first leaves 2.6.
     assert!(message.contains("CPU 0: overload: 134.00 % of a CPU are needed, 94.00 % are sure"), "{message}");
-    assert!(message.contains("wcet = \"2272us\" would fit; lower `wcet`"), "{message}");
+    assert!(message.contains("wcet = \"2272us\" or period = \"24832us\" would fit; lower `wcet`"), "{message}");
 }
 
 #[test]

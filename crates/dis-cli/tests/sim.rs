@@ -114,7 +114,9 @@ fn bad_input_is_told() {
     );
     let overload = "duration = \"1s\"\n[[task]]\nname = \"a\"\nintent = \"realtime\"\nperiod = \"10ms\"\nwcet = \"6ms\"\ninstances = 2\n";
     let overload = folder.file("o.toml", overload);
-    assert!(error(&["sim", &overload]).contains("o.toml:2: task \"a\""));
+    let message = error(&["sim", &overload]);
+    assert!(message.contains("o.toml:2: task \"a\"") && message.contains("120.00 % of a CPU are needed"), "{message}");
+    assert!(message.contains("wcet = \"3300us\"") && message.contains("--no-admission"), "{message}");
     let output = dis(&["sim", &overload, "--no-admission", "--quiet", "--json", "-"]);
     let misses: u64 =
         report(&output)["tasks"].as_array().unwrap().iter().map(|t| t["deadline_misses"].as_u64().unwrap()).sum();

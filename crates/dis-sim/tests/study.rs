@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{options, periodic, task, workload};
+use common::{Numbers, options, periodic, task, workload};
 use dis_sim::study::{Machine, Study};
 use dis_sim::{SimError, Simulation};
 use dis_workload::Workload;
@@ -79,12 +79,8 @@ fn the_optimal_policies_fill_a_machine() {
 /// The same for random sets: pairs of tasks that fill a CPU each, hence m CPUs exactly, up to the hyperperiod.
 #[test]
 fn the_optimal_policies_fill_random_machines() {
-    let mut state = 20_261_128_u64;
-    // Knuth's generator (MMIX); the upper bits are the good ones.
-    let mut random = |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    };
+    let mut numbers = Numbers::new(20_261_128);
+    let mut random = |below| numbers.below(below);
     let mut edf_misses = 0;
     for _ in 0..60 {
         let cpus = 2 + random(4) as usize;

@@ -57,9 +57,14 @@ impl<'a> Placed<'a> {
         Self::up_to(workload, cpus, limits, MOST_REJECTIONS)
     }
 
+    /// The same up to the first that is rejected.
+    pub fn until_rejected(workload: &'a Workload, cpus: usize, limits: &Limits) -> Placed<'a> {
+        Self::up_to(workload, cpus, limits, 1)
+    }
+
     /// Whether all fit on `cpus` CPUs.
     pub fn all_fit(workload: &Workload, cpus: usize, limits: &Limits) -> bool {
-        !Placed::up_to(workload, cpus, limits, 1).rejects()
+        !Placed::until_rejected(workload, cpus, limits).rejects()
     }
 
     fn up_to(workload: &'a Workload, cpus: usize, limits: &Limits, most_rejections: usize) -> Placed<'a> {

@@ -8,6 +8,7 @@ use dis_core::scheduler::request;
 use dis_workload::Workload;
 
 use super::place::{Candidate, Placed, with_budget};
+use crate::output::remedy_lines;
 
 /// Who asks what would fit.
 const ASKER: TaskId = TaskId::INVALID;
@@ -47,11 +48,7 @@ pub fn remedies(admission: &mut Admission, candidate: &Candidate<'_>, limits: &L
     let declared = SporadicTask::new(wcet, deadline, period);
     let affinity = candidate.request.affinity;
     let remedy = Remedy::seek(&declared, STEP, |task| fits(Request::realtime(with_budget(task, limits)).on(affinity)));
-    let line = |name: &str, time: Option<Duration>| time.map(|time| format!("{name} = \"{time}\""));
-    [line("wcet", remedy.wcet), line("deadline", remedy.deadline), line("period", remedy.period)]
-        .into_iter()
-        .flatten()
-        .collect()
+    remedy_lines(&remedy)
 }
 
 /// Whether an admitted Realtime task would fit where it is, or elsewhere, with this wcet.

@@ -12,8 +12,14 @@ pub struct Report {
     pub schema: &'static str,
     /// `linux` or `sim`.
     pub host: &'static str,
+    /// The policy of Realtime: `edf`, or one whose name was given.
+    pub policy: &'static str,
+    /// The test that decided, where a policy for study is asked about.
+    pub test: Option<&'static str>,
     /// Number of CPUs.
     pub cpus: usize,
+    /// Why not, if it is not the matter of single tasks.
+    pub reason: Option<String>,
     /// Whether every deadline and reservation holds.
     pub schedulable: bool,
     /// Who has a deadline or a reservation, in the order of the file.

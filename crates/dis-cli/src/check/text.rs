@@ -7,6 +7,9 @@ use crate::output::{align, time};
 const MAX_ROWS: usize = 60;
 const MAX_REASONS: usize = 20;
 
+/// Columns that policies for whole machines do not have.
+const ONE_CPU: [&str; 4] = ["class", "CPU", "budget", "no System"];
+
 /// Renders `report` for a terminal of `width` columns.
 pub fn render(report: &Report, width: usize) -> String {
     let mut out = String::new();
@@ -19,6 +22,10 @@ pub fn render(report: &Report, width: usize) -> String {
     let verdict = match (report.tasks.len(), count(Answer::NotSchedulable), count(Answer::NotAnalysed)) {
         (0, ..) => "No task has a deadline or a reservation: nothing to prove.".into(),
         (all, 0, 0) => format!("Schedulable: all {all} tasks with deadlines or reservations are sure of them."),
+        (_, 0, _) if report.test.is_some() && report.reason.is_some() => format!(
+            "Not proven: the tests for {} do not accept the set, which may be schedulable all the same.",
+            report.policy
+        ),
         (all, 0, open) => format!("Not proven: {open} of {all} tasks with deadlines or reservations are not analysed."),
         (all, bad, open) => {
             let open = if open > 0 { format!(", {open} are not analysed") } else { String::new() };
@@ -32,7 +39,12 @@ pub fn render(report: &Report, width: usize) -> String {
 }
 
 fn tasks(out: &mut String, report: &Report, cpus: &str, width: usize) {
-    out.push_str(&format!("Deadlines and reservations ({cpus}, {})\n", report.host));
+    match report.test {
+        None => out.push_str(&format!("Deadlines and reservations ({cpus}, {})\n", report.host)),
+        Some(test) => {
+            out.push_str(&format!("Deadlines ({cpus}, {}, realtime={}: {test})\n", report.host, report.policy));
+        }
+    }
     if report.tasks.is_empty() {
         out.push_str("  none\n");
         return;
@@ -41,6 +53,12 @@ fn tasks(out: &mut String, report: &Report, cpus: &str, width: usize) {
         ["task", "class", "CPU", "wcet", "budget", "deadline", "period", "verdict", "response", "slack", "no System"];
     let mut rows = vec![head.map(String::from).to_vec()];
     rows.extend(report.tasks.iter().take(MAX_ROWS).map(cells));
+    if report.test.is_some() {
+        // All have all CPUs, whole, and as much as they ask for.
+        for row in &mut rows {
+            *row = row.drain(..).zip(head).filter(|(_, of)| !ONE_CPU.contains(of)).map(|(cell, _)| cell).collect();
+        }
+    }
     out.push_str(&align(&rows, width));
     if report.tasks.len() > MAX_ROWS {
         let more = report.tasks.len() - MAX_ROWS;
@@ -84,17 +102,17 @@ fn reasons(out: &mut String, report: &Report) {
         })
         .collect();
     section(out, "Split tasks (each job in pieces)", &lines);
-    let lines: Vec<String> = report
-        .tasks
-        .iter()
-        .filter_map(|task| {
-            let mut line = format!("  {}: {}\n", task.name, task.reason.as_ref()?);
-            if !task.remedies.is_empty() {
-                line.push_str(&format!("    would be enough: {}\n", task.remedies.join(", or ")));
-            }
-            Some(line)
-        })
-        .collect();
+    let of_task = |task: &TaskRow| {
+        let reason = task.reason.as_ref().map(|reason| format!("  {}: {reason}\n", task.name));
+        let remedies = (!task.remedies.is_empty()).then(|| task.remedies.join(", or "));
+        match (reason, remedies) {
+            (Some(reason), Some(remedies)) => Some(format!("{reason}    would be enough: {remedies}\n")),
+            (None, Some(remedies)) => Some(format!("  {}: would be enough: {remedies}\n", task.name)),
+            (reason, None) => reason,
+        }
+    };
+    let of_all = report.reason.iter().map(|reason| format!("  {reason}\n"));
+    let lines: Vec<String> = of_all.chain(report.tasks.iter().filter_map(of_task)).collect();
     section(out, "Why not", &lines);
     if let Some(cpus) = report.enough_cpus {
         out.push_str(&format!("  All of them fit on {cpus} CPUs.\n"));
@@ -113,6 +131,9 @@ fn section(out: &mut String, title: &str, lines: &[String]) {
 }
 
 fn machine(out: &mut String, report: &Report, width: usize) {
+    if report.per_cpu.is_empty() {
+        return;
+    }
     let percent = |ppb: u64| format!("{}.{} %", ppb / 10_000_000, ppb / 1_000_000 % 10);
     let mut rows = vec![["CPU", "tasks", "utilisation", "left to System"].map(String::from).to_vec()];
     rows.extend(report.per_cpu.iter().map(|cpu| {

@@ -9,13 +9,13 @@ use dis_core::intent::{IntentClass, QueueType};
 use super::bounds::CpuBounds;
 use super::locks::Locks;
 use super::place::{Candidate, Placed};
-use super::plan::Plan;
+use super::plan::{EDF, Plan};
 use super::remedies;
 use super::report::{Answer, CpuRow, Other, PieceRow, Report, SCHEMA, TaskRow};
 use crate::output::time;
 
 /// Answers for all tasks of the workload.
-pub fn check(plan: &Plan, host: &'static str, notes: &mut Vec<String>) -> Report {
+pub fn check(plan: &Plan, notes: &mut Vec<String>) -> Report {
     let (workload, limits) = (&plan.workload, &plan.limits);
     let mut placed = Placed::new(workload, plan.cpus, limits);
     let locks = Locks::of(workload, &placed, limits.budget_slack, limits.window);
@@ -60,10 +60,21 @@ pub fn check(plan: &Plan, host: &'static str, notes: &mut Vec<String>) -> Report
         class: task.intent.class.queue().name().to_string(),
         instances: task.instances,
     });
+    // Under another policy a place is a place, and no more is known.
+    let reason = (plan.policy != EDF).then(|| format!("deadlines are not guaranteed under realtime={}", plan.policy));
+    for row in tasks.iter_mut().filter(|row| reason.is_some() && row.verdict == Answer::Schedulable) {
+        if row.class == QueueType::Realtime.name() {
+            row.verdict = Answer::NotAnalysed;
+            (row.response_bound_ns, row.slack_ns, row.response_bound_without_system_ns) = (None, None, None);
+        }
+    }
     Report {
         schema: SCHEMA,
-        host,
+        host: plan.host.name(),
+        policy: plan.policy,
+        test: None,
         cpus: plan.cpus,
+        reason,
         schedulable: tasks.iter().all(|task| task.verdict == Answer::Schedulable),
         tasks,
         others: others.collect(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use dis_core::api::MAX_CPUS;
 
-use super::values::{self, Destination};
+use super::values::{self, Destination, PolicyChoice};
 
 /// What `--help` begins with.
 pub const ABOUT: &str = "\
@@ -20,6 +20,7 @@ Examples:
   dis check examples/mixed.toml
   dis check examples/overload.toml
   dis check examples/mixed.toml --cpus 1 --host sim
+  dis check set.toml --cpus 2 --policy realtime=global-edf
   dis check examples/mixed.toml --json - | jq '.tasks[] | {name, verdict, response_bound_ns}'
 
 Exit codes:
@@ -38,9 +39,15 @@ pub struct CheckArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_CPUS as u64))]
     pub cpus: Option<u64>,
 
-    /// What the workload is to run on, which decides what a job costs beside its wcet
-    #[arg(long, value_enum, default_value_t = HostKind::Linux)]
-    pub host: HostKind,
+    /// What the workload is to run on, which decides what a job costs beside its wcet (default: linux; sim with a policy for
+    /// study)
+    #[arg(long, value_enum)]
+    pub host: Option<HostKind>,
+
+    /// Scheduling policy of a class, as `dis sim` takes it: deadlines are sure under realtime=edf, the default; or, for study,
+    /// under rm, dm, llf, global-edf, pd2 or dp-wrap, with the test for that policy
+    #[arg(long, value_name = "CLASS=NAME", value_parser = values::simulated_policy)]
+    pub policy: Vec<PolicyChoice>,
 
     /// Write the verdicts as JSON (schema dis-check/1) to FILE; `-` is standard output, which then holds nothing else
     #[arg(long, value_name = "FILE|-", value_parser = values::destination)]
@@ -58,4 +65,14 @@ pub enum HostKind {
     Linux,
     /// `dis sim` without costs: nothing
     Sim,
+}
+
+impl HostKind {
+    /// As options and reports have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            HostKind::Linux => "linux",
+            HostKind::Sim => "sim",
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+use dis_core::admission::Remedy;
 use dis_workload::report::{Report, render};
 
 use crate::cli::Destination;
@@ -73,6 +74,11 @@ pub fn note(text: &str) {
 /// The report for a person.
 pub fn report_text(report: &Report, stream: Stream) -> String {
     render(report, stream.has_colour(), stream.width())
+}
+
+/// Changes that would make a task fit, each alone, as lines of a workload file.
+pub fn remedy_lines(remedy: &Remedy) -> Vec<String> {
+    remedy.changes().map(|(name, time)| format!("{name} = \"{time}\"")).collect()
 }
 
 /// A file that will be written later; that it can be is found out now.

@@ -20,6 +20,7 @@ use super::watch::Watch;
 use crate::failure::Failure;
 use crate::host::Park;
 use crate::host::dis::{Dis, Handle};
+use crate::output::remedy_lines;
 use crate::sys;
 use crate::trace::{Feed, KEPT, TraceFile};
 use crate::work::Speed;
@@ -165,7 +166,7 @@ impl Tasks {
                     }
                     Err(error) => {
                         let reason = runtime.admission(&intent).err();
-                        let reason = reason.map(|reason| (reason, runtime.remedy(&intent)));
+                        let reason = reason.map(|reason| (reason, remedy_lines(&runtime.remedy(&intent))));
                         let message = format!("{}: {}", plan.place(spec), explain(spec, error, reason));
                         return Err(Failure::bad_input(message));
                     }

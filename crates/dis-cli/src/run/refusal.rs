@@ -1,7 +1,7 @@
 //! Tasks that the runtime refuses: what is wrong, and what can be done.
 
-use dis_core::admission::{RejectReason, Rejection, Remedy, Shortfall};
-use dis_core::api::{Duration, SchedError};
+use dis_core::admission::{RejectReason, Rejection, Shortfall};
+use dis_core::api::SchedError;
 use dis_core::intent::{Intent, IntentClass, IoPriority};
 use dis_runtime::SpawnError;
 use dis_workload::model::{Constraint, TaskSpec};
@@ -50,9 +50,9 @@ pub fn give_in(
     Ok(())
 }
 
-/// Why a task was refused, and what to do. `reason`: what admission says about it, if that was asked.
-pub fn explain(spec: &TaskSpec, error: SpawnError, reason: Option<(Rejection, Remedy)>) -> String {
-    let (why, would_fit) = reason.map_or_else(Default::default, |(rejection, remedy)| because(&rejection, &remedy));
+/// Why a task was refused, and what to do. `reason`: what admission says about it, if that was asked, and lines that would fit.
+pub fn explain(spec: &TaskSpec, error: SpawnError, reason: Option<(Rejection, Vec<String>)>) -> String {
+    let (why, would_fit) = reason.map_or_else(Default::default, |(rejection, fits)| because(&rejection, &fits));
     match (error, spec.intent.class) {
         (SpawnError::Refused(SchedError::NoCpu), IntentClass::Realtime { wcet_us, deadline_us, period_us }) => {
             let share = wcet_us as f64 / deadline_us.min(period_us).max(1) as f64 * 100.0;
@@ -74,11 +74,8 @@ pub fn explain(spec: &TaskSpec, error: SpawnError, reason: Option<(Rejection, Re
 }
 
 /// The reason in the words of the analysis, and what would fit.
-fn because(rejection: &Rejection, remedy: &Remedy) -> (String, String) {
+fn because(rejection: &Rejection, fits: &[String]) -> (String, String) {
     let RejectReason::NoRoom(Shortfall { cpu, verdict, .. }) = rejection.reason else { return Default::default() };
-    let fits = |name: &str, time: Option<Duration>| time.map(|time| format!("{name} = \"{time}\""));
-    let fits: Vec<String> =
-        [fits("wcet", remedy.wcet), fits("deadline", remedy.deadline)].into_iter().flatten().collect();
     let would_fit = if fits.is_empty() { String::new() } else { format!("{} would fit; ", fits.join(" or ")) };
     (format!(": CPU {cpu}: {verdict}"), would_fit)
 }

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::output::progress::{Progress as Line, bar};
 use crate::output::{JsonOutput, Stream, note, report_text};
 use crate::run::interrupt::Interrupt;
+use crate::study::StudySet;
 use crate::trace::TraceFile;
 use feed::Feed;
 use plan::Plan;
@@ -33,8 +34,9 @@ const FRAME: Duration = Duration::from_millis(100);
 /// Bad input, a workload that deadlocks, or a file that cannot be written.
 pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
     let mut plan = Plan::new(args)?;
-    if let Some(study) = study::chosen(args) {
-        plan.notes.push(study::check(study, args, &plan)?);
+    if let Some(study) = crate::study::chosen(&args.policy) {
+        let set = StudySet::new(study, &plan.workload, plan.file(), plan.options.cpus, &args.policy)?;
+        plan.notes.push(study::admit(&set, args, &plan)?);
         let machine = Machine::new(study, plan.options.cpus);
         return simulate(args, &plan, |plan| Simulation::with_kernel(&plan.workload, &plan.options, machine));
     }

@@ -8,6 +8,7 @@ use dis_sim::{Costs, Options, SimError};
 use dis_workload::Workload;
 use dis_workload::model::{Constraint, Repeat, TaskSpec};
 
+use crate::check;
 use crate::cli::{Destination, SimArgs};
 use crate::failure::Failure;
 use crate::run::plan::{check_affinity, place, read};
@@ -81,9 +82,9 @@ impl Plan {
         Ok(Plan { file, workload, options, schedule_on_stdout: on_stdout(&args.schedule), notes })
     }
 
-    /// Where a task is in the file, for messages.
-    pub fn place(&self, task: &TaskSpec) -> String {
-        place(&self.file, task)
+    /// What messages call the file.
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// What went wrong, for a person.
@@ -92,8 +93,11 @@ impl Plan {
             SimError::Refused { index, error, .. } => {
                 let spec = self.workload.instances().nth(*index).map(|instance| instance.spec);
                 let Some(spec) = spec else { return Failure::failed(error.to_string()) };
-                let why = refusal::explain(spec, SpawnError::Refused(*error), None);
-                Failure::bad_input(format!("{}: {why}", place(&self.file, spec)))
+                let (cpus, limits) = (self.options.cpus, &self.options.limits);
+                let reason = check::why_not(&self.workload, cpus, limits, *index);
+                let why = refusal::explain(spec, SpawnError::Refused(*error), reason);
+                let place = place(&self.file, spec);
+                Failure::bad_input(format!("{place}: {why}; or run it all the same with --no-admission"))
             }
             SimError::Kernel { .. } => Failure::failed(format!("{}: {error}", self.file)),
             error => Failure::bad_input(format!("{}: {error}", self.file)),

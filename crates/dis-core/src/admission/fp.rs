@@ -27,6 +27,14 @@ pub fn responses(set: &TaskSet<'_>) -> Vec<Response> {
     blocking.map(|(index, blocked)| response(set, index, blocked, &mut effort)).collect()
 }
 
+/// The bound for one task, for an order that differs from task to task. O(n) a round; at most [`TaskSet::work`].
+///
+/// # Panics
+/// `index` is not one of the set's.
+pub fn response_of(set: &TaskSet<'_>, index: usize) -> Response {
+    response(set, index, blocking(set)[index], &mut Effort::new(set))
+}
+
 /// For each task, how long lower ones may be in its way, ns. O(n).
 fn blocking(set: &TaskSet<'_>) -> Vec<u64> {
     let mut below = 0u64;

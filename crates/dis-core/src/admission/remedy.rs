@@ -20,6 +20,12 @@ pub struct Remedy {
 }
 
 impl Remedy {
+    /// The changes that were found, by the names of what is changed: `wcet`, `deadline`, `period`.
+    pub fn changes(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        let found = [("wcet", self.wcet), ("deadline", self.deadline), ("period", self.period)];
+        found.into_iter().filter_map(|(name, time)| Some((name, time?)))
+    }
+
     /// Seeks all by bisection, in whole `step`s (a deadline may also be the period), with at most 200 questions; in
     /// microseconds and for times below a minute, at most 92.
     pub fn seek(task: &SporadicTask, step: Duration, mut fits: impl FnMut(&SporadicTask) -> bool) -> Remedy {

@@ -49,7 +49,14 @@ pub(super) fn rate(supply: &Supply) -> Utilisation {
 /// How the utilisation compares with the supply's rate. `None` if the two are closer than the fixed point can tell, and the
 /// fractions' common denominator has more than 128 bits. O(n).
 pub(super) fn compare(tasks: &[SporadicTask], supply: &Supply) -> Option<Ordering> {
-    let (need, get) = (Utilisation::of(tasks), rate(supply));
+    let (num, den) = supply.rate();
+    compare_with(tasks, num.as_nanos(), den.as_nanos())
+}
+
+/// The same for a rate of get_num / get_den CPUs.
+pub(super) fn compare_with(tasks: &[SporadicTask], get_num: u64, get_den: u64) -> Option<Ordering> {
+    let (low, high) = ratio(get_num, get_den);
+    let (need, get) = (Utilisation::of(tasks), Utilisation { low, high });
     if need.high < get.low {
         return Some(Ordering::Less);
     }
@@ -60,9 +67,8 @@ pub(super) fn compare(tasks: &[SporadicTask], supply: &Supply) -> Option<Orderin
     for task in tasks {
         (num, den) = add((num, den), (task.wcet.as_nanos().into(), task.period.as_nanos().max(1).into()))?;
     }
-    let (get_num, get_den) = supply.rate();
-    let left = num.checked_mul(u128::from(get_den.as_nanos()))?;
-    let right = den.checked_mul(u128::from(get_num.as_nanos()))?;
+    let left = num.checked_mul(u128::from(get_den))?;
+    let right = den.checked_mul(u128::from(get_num))?;
     Some(left.cmp(&right))
 }
 

@@ -1,6 +1,7 @@
 //! DP-Wrap.
 
 use dis_core::admission::SporadicTask;
+use dis_core::api::Duration;
 
 use super::GlobalPolicy;
 use super::task::{State, StudyTask};
@@ -11,8 +12,8 @@ use super::task::{State, StudyTask};
 /// (McNaughton's wrap-around rule, 1959); a task that is cut by the end of a CPU has the end of the slice there and the beginning
 /// on the next one, and never both at once, as no share is longer than the slice.
 ///
-/// Shares are rounded to ns: up where that fits, so a set that leaves no CPU any time at all may be late by as many ns as it has
-/// tasks. What a job leaves of its wcet stays unused. O(n + CPUs) for each change.
+/// Shares are rounded to ns, up where that fits. A task that gets less than a nanosecond of the shortest slice may have had one in
+/// advance where another one needs it, so such a task needs that nanosecond in every slice to be safe ([`with_rounding`]). What a job leaves of its wcet stays unused. O(n + CPUs) for each change.
 #[derive(Debug)]
 pub(super) struct DpWrap {
     cpus: u64,
@@ -23,6 +24,24 @@ pub(super) struct DpWrap {
     shares: Vec<(u64, u64)>,
     /// What each task has been given up to the end of the slice.
     given: Vec<u64>,
+}
+
+/// The tasks with what rounding may cost. The shares of a slice fit the CPUs if each task gets at least 1 ns of it, as then nobody
+/// has had more at its beginning than is its due at its end, and all together have had at least their shares; so a lighter task is
+/// counted as 1 ns of the shortest slice there can be, which is the greatest common divisor of periods and first releases.
+pub(super) fn with_rounding(tasks: &[SporadicTask], starts: &[Duration]) -> Vec<SporadicTask> {
+    let cuts = tasks.iter().map(|task| task.period).chain(starts.iter().copied()).map(|cut| cut.as_nanos());
+    let slice = cuts.fold(0, gcd).max(1);
+    let rounded = |task: &SporadicTask| {
+        let light = u128::from(task.wcet.as_nanos()) * u128::from(slice) < u128::from(task.period.as_nanos());
+        let wcet = if light { Duration::from_nanos(task.period.as_nanos().div_ceil(slice)) } else { task.wcet };
+        SporadicTask { wcet, ..*task }
+    };
+    tasks.iter().map(rounded).collect()
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 impl DpWrap {

@@ -15,13 +15,15 @@
 //! On one CPU the first three are the uniprocessor policies of that name. The last two meet all deadlines of any set with
 //! deadlines equal to periods that does not ask for more than there is.
 //!
-//! *What is simulated.* All tasks are Realtime. Any may run anywhere at any time: masks of CPUs, caps, budgets, inheritance and
-//! admission do not exist here, so a set that is too much for a policy is seen to miss deadlines. A job that is late goes on, with its
+//! *What is simulated.* All tasks are Realtime. Any may run anywhere at any time: masks of CPUs, caps, budgets and inheritance
+//! do not exist here, and a [`Machine`] admits everything, so a set that is too much for a policy is seen to miss deadlines. What
+//! is too much, [`Study::analyse`] says before. A job that is late goes on, with its
 //! deadline; releases whose deadlines have passed as well when it ends are left out, as in the core.
 //!
 //! *Ties.* Of jobs of equal rank those go first that ran until now, then the lower task. A job that goes on keeps its CPU; the
 //! others get the lowest free CPUs, the most urgent first.
 
+mod analysis;
 mod dm;
 mod dp_wrap;
 mod global_edf;
@@ -35,7 +37,9 @@ mod task;
 use std::fmt;
 
 use dis_core::admission::SporadicTask;
+use dis_core::api::Duration;
 
+pub use analysis::{Analysis, Answer};
 pub use machine::Machine;
 use task::StudyTask;
 
@@ -75,6 +79,14 @@ impl Study {
     /// The policy of that name.
     pub fn from_name(name: &str) -> Option<Study> {
         Study::ALL.into_iter().find(|study| study.name() == name)
+    }
+
+    /// Whether the policy's model has such tasks, with the first release at `start`.
+    ///
+    /// # Errors
+    /// What the policy needs, in words.
+    pub fn accepts(self, task: &SporadicTask, start: Duration) -> Result<(), &'static str> {
+        self.policy(1).accepts(task, start.as_nanos())
     }
 
     fn policy(self, cpus: usize) -> Box<dyn GlobalPolicy> {

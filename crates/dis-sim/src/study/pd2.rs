@@ -1,6 +1,7 @@
 //! PD².
 
 use dis_core::admission::SporadicTask;
+use dis_core::api::Duration;
 
 use super::GlobalPolicy;
 use super::task::StudyTask;
@@ -68,6 +69,12 @@ impl Pd2 {
 
 fn quanta(task: &StudyTask) -> u64 {
     task.wcet().div_ceil(QUANTUM).max(1)
+}
+
+/// The tasks as the policy sees them: their wcet in whole quanta.
+pub(super) fn in_quanta(tasks: &[SporadicTask]) -> Vec<SporadicTask> {
+    let whole = |wcet: Duration| Duration::from_nanos(wcet.as_nanos().next_multiple_of(QUANTUM));
+    tasks.iter().map(|task| SporadicTask { wcet: whole(task.wcet), ..*task }).collect()
 }
 
 impl GlobalPolicy for Pd2 {

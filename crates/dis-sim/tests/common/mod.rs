@@ -68,3 +68,17 @@ pub fn periodic_us(name: &str, wcet: u64, deadline: u64, period: u64) -> String 
     let times = format!("wcet = \"{wcet}us\"\ndeadline = \"{deadline}us\"\nperiod = \"{period}us\"");
     task(name, &format!("intent = \"realtime\"\n{times}\n"))
 }
+
+/// Numbers that follow from a seed: Knuth's generator (MMIX), whose upper bits are the good ones.
+pub struct Numbers(u64);
+
+impl Numbers {
+    pub fn new(seed: u64) -> Numbers {
+        Numbers(seed)
+    }
+
+    pub fn below(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}

@@ -38,8 +38,10 @@ pub fn render(report: &Report, colour: bool, width: usize) -> String {
                 count(n)
             )),
         }
+        // A policy for whole machines has one queue of its own, and counts nothing here.
+        let queues = scheduler.queue_stats.named().into_iter().filter(|(_, queue)| queue.enqueued > 0);
         let mut table = Table::new(&["queue", "in", "out", "now", "longest", "average wait"], 1, &[]);
-        for (name, queue) in scheduler.queue_stats.named().into_iter().filter(|(_, queue)| queue.enqueued > 0) {
+        for (name, queue) in queues {
             let cells = [
                 name.to_string(),
                 count(queue.enqueued),
@@ -50,7 +52,9 @@ pub fn render(report: &Report, colour: bool, width: usize) -> String {
             ];
             table.row(cells.into_iter().map(|text| (text, Tone::Plain)).collect());
         }
-        table.print(&mut out, colour, width);
+        if !table.is_empty() {
+            table.print(&mut out, colour, width);
+        }
     }
     if !report.baselines.is_empty() {
         comparison::wake_ups(&mut out, report, colour, width);

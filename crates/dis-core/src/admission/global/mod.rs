@@ -21,9 +21,11 @@ mod rta;
 
 pub use bcl::bcl;
 pub use gfb::gfb;
-pub use rta::{ResponseBound, rta};
+pub use rta::{ResponseBound, rta, rta_ranked};
 
-use super::SporadicTask;
+use core::cmp::Ordering;
+
+use super::{SporadicTask, utilisation as sums};
 
 /// A test of this module, named as in the literature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +64,12 @@ impl GlobalTest {
 /// The first test, cheapest first, that accepts `tasks` under global EDF on `cpus` CPUs; `None` if all reject.
 pub fn accepted_by(tasks: &[SporadicTask], cpus: usize) -> Option<GlobalTest> {
     GlobalTest::ALL.into_iter().find(|test| test.accepts(tasks, cpus))
+}
+
+/// How Σ wcet / period compares with the number of CPUs: more than that no policy can keep, and with deadlines equal to periods the
+/// optimal ones (PD², DP-Wrap) keep all up to it. `None` if 128 bits cannot tell. O(n).
+pub fn utilisation(tasks: &[SporadicTask], cpus: usize) -> Option<Ordering> {
+    sums::compare_with(tasks, cpus as u64, 1)
 }
 
 /// Whether the tests' assumptions hold for a task.

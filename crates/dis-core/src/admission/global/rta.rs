@@ -1,4 +1,4 @@
-//! Response-time analysis of global EDF, by Bertogna and Cirinei.
+//! Response-time analysis of global EDF and of global fixed priorities, by Bertogna and Cirinei.
 
 use alloc::vec::Vec;
 
@@ -41,12 +41,32 @@ impl ResponseBound {
 /// the deadline itself is tried as a bound, and after 20 million terms the analysis ends with what it has; both only make it
 /// more pessimistic. Whatever [`bcl`](super::bcl) accepts is accepted, unless n² alone exceeds the terms.
 pub fn rta(tasks: &[SporadicTask], cpus: usize) -> Vec<ResponseBound> {
+    analyse(tasks, cpus, Order::Deadlines)
+}
+
+/// The same under global fixed priorities: a job is delayed by tasks of a lower or equal rank only (there is one rank for each
+/// task), and by all that they can run, whatever their deadlines. Tasks of equal rank may go in any order, so with one rank for all the
+/// bounds hold under every policy that leaves no CPU idle while a job is ready.
+///
+/// Source: as above (fixed priorities, and any work-conserving policy). Cost and assumptions as for [`rta`], but for the third.
+pub fn rta_ranked(tasks: &[SporadicTask], ranks: &[u64], cpus: usize) -> Vec<ResponseBound> {
+    analyse(tasks, cpus, Order::Ranks(ranks))
+}
+
+/// Who goes before whom.
+#[derive(Debug, Clone, Copy)]
+enum Order<'a> {
+    Deadlines,
+    Ranks(&'a [u64]),
+}
+
+fn analyse(tasks: &[SporadicTask], cpus: usize, order: Order<'_>) -> Vec<ResponseBound> {
     let mut bounds = alloc::vec![ResponseBound::Unknown; tasks.len()];
     if cpus == 0 || !tasks.iter().all(super::is_covered) {
         return bounds;
     }
     let mut slacks = alloc::vec![0; tasks.len()];
-    let mut analysis = Analysis { tasks, cpus: cpus as u128, terms: MAX_TERMS };
+    let mut analysis = Analysis { tasks, order, cpus: cpus as u128, terms: MAX_TERMS };
     loop {
         let mut improved = false;
         for k in 0..tasks.len() {
@@ -64,6 +84,7 @@ pub fn rta(tasks: &[SporadicTask], cpus: usize) -> Vec<ResponseBound> {
 
 struct Analysis<'a> {
     tasks: &'a [SporadicTask],
+    order: Order<'a>,
     cpus: u128,
     /// Interference terms that may still be computed.
     terms: u64,
@@ -97,8 +118,14 @@ impl Analysis<'_> {
         let most = window - wcet + 1;
         let others = self.tasks.iter().zip(slacks).enumerate().filter(|&(i, _)| i != k);
         let interference: u128 = others
-            .map(|(_, (other, &slack))| {
-                let work = in_any_window(other, window, slack).min(with_deadlines_in(other, longest, slack));
+            .map(|(i, (other, &slack))| {
+                let work = match self.order {
+                    Order::Deadlines => {
+                        in_any_window(other, window, slack).min(with_deadlines_in(other, longest, slack))
+                    }
+                    Order::Ranks(ranks) if ranks.get(i) > ranks.get(k) => 0,
+                    Order::Ranks(_) => in_any_window(other, window, slack),
+                };
                 u128::from(work.min(most))
             })
             .sum();
@@ -138,9 +165,22 @@ mod tests {
     fn slack_of_others_is_found_in_rounds() {
         let set = [task(1, 1, 1), task(1, 1, 3), task(1, 4, 5), task(1, 4, 6)];
         assert!(!super::super::gfb(&set, 2) && !super::super::bcl(&set, 2));
-        let mut first_round = Analysis { tasks: &set, cpus: 2, terms: MAX_TERMS };
+        let mut first_round = Analysis { tasks: &set, order: Order::Deadlines, cpus: 2, terms: MAX_TERMS };
         assert_eq!(first_round.response(1, &[0; 4]), None);
         assert_eq!(rta(&set, 2), [within(1), within(1), within(3), within(3)]);
+    }
+
+    /// Two CPUs, (2, 4), (2, 5) and (1, 10) in this order: the second one is alone with one other, so it has a CPU. The third:
+    /// x = 1, 1 + (1 + 1) / 2 = 2, 1 + (2 + 2) / 2 = 3, and then no more, as the others are done by then.
+    #[test]
+    fn ranks_by_hand() {
+        let set = [task(2, 4, 4), task(2, 5, 5), task(1, 10, 10)];
+        assert_eq!(rta_ranked(&set, &[1, 2, 3], 2), [within(2), within(2), within(3)]);
+        // With the ranks turned round, it is the first that waits for both.
+        assert_eq!(rta_ranked(&set, &[3, 2, 1], 2)[2], within(1));
+        // Of one rank, each may wait for all others.
+        assert_eq!(rta_ranked(&set, &[1; 3], 2)[2], rta_ranked(&set, &[1, 1, 2], 2)[2]);
+        assert_eq!(rta_ranked(&set, &[1, 2, 3], 1)[0], within(2));
     }
 
     /// The analysis ends, with a bound or without, though a step gains one of 10^15 ns.
