@@ -88,7 +88,8 @@ impl Inner {
         if !all && !self.keeper.take_aborting() {
             return false;
         }
-        let tasks = self.collect(|task| (all || task.aborted.load(Ordering::Relaxed)) && !task.is_done());
+        let tasks =
+            self.collect(|task| !task.internal && (all || task.aborted.load(Ordering::Relaxed)) && !task.is_done());
         for task in &tasks {
             task.get().aborted.store(true, Ordering::SeqCst);
             self.remind(task.get());

@@ -8,6 +8,7 @@ use dis_core::executor::Leave;
 use dis_core::intent::QueueType;
 
 use crate::dispatch::{Step, ask, turn};
+use crate::future::watch;
 use crate::keep;
 use crate::klt::{self, Klt};
 use crate::task::{Abort, Header};
@@ -26,7 +27,9 @@ pub(crate) fn leave_runtime(klt: &'static Klt) {
 fn leave_slowly(klt: &'static Klt) {
     while klt.wanted() || (klt.identity.is_wanted() && !thread::panicking()) {
         klt.enter();
-        let _ = turn(klt, klt.current(), Step::Ask(Leave::Ask), !thread::panicking());
+        let (leave, since) = watch::before(klt);
+        let _ = turn(klt, klt.current(), Step::Ask(leave), !thread::panicking());
+        watch::after(klt, since);
         klt.lower_flag();
     }
     // The handler never touches the list: it is filled by switches between stacks of this KLT.
@@ -51,7 +54,9 @@ pub(crate) fn preempt(klt: &'static Klt) {
         if let Some(me) = me {
             keep::before_wait(klt, me);
         }
-        let _ = turn(klt, me, Step::Ask(Leave::Ask), false);
+        let (leave, since) = watch::before(klt);
+        let _ = turn(klt, me, Step::Ask(leave), false);
+        watch::after(klt, since);
         klt.lower_flag();
     }
 }
@@ -77,10 +82,15 @@ fn leave_by(klt: &'static Klt, leave: Leave, before: fn(&Klt, &Header)) {
     klt.enter();
     if let Some(me) = klt.current() {
         before(klt, me);
+        let poller = klt.poller().filter(|_| !matches!(leave, Leave::Yield));
+        let since = poller.and_then(|poller| watch::waits(klt, poller));
         if thread::panicking() {
             let _ = turn(klt, Some(me), Step::Ask(leave), false);
         } else {
             ask(klt, me, leave);
+        }
+        if let Some(poller) = poller {
+            watch::waited(klt, poller, since);
         }
     }
     leave_runtime(klt);

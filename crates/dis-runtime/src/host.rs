@@ -146,6 +146,7 @@ impl Runtime {
         let inner = &self.inner;
         inner.closing.store(true, Ordering::SeqCst);
         inner.keeper.abort_all();
+        inner.futures.close(inner);
         let own = klt::this().is_some_and(|klt| ptr::eq(klt.rt, Arc::as_ptr(inner)));
         if own || !inner.wait_all_ended(Some(inner.now() + timeout.into())) {
             inner.keeper.abandon();

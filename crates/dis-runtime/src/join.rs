@@ -53,6 +53,29 @@ impl fmt::Display for JoinError {
 
 impl std::error::Error for JoinError {}
 
+impl JoinError {
+    /// Whether it was aborted.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, JoinError::Aborted)
+    }
+
+    /// Whether it panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self, JoinError::Panic(_))
+    }
+
+    /// The payload of the panic.
+    ///
+    /// # Panics
+    /// If it was aborted.
+    pub fn into_panic(self) -> Box<dyn Any + Send> {
+        match self {
+            JoinError::Panic(payload) => payload,
+            JoinError::Aborted => panic!("the task was aborted, it did not panic"),
+        }
+    }
+}
+
 /// Waits for a task. Dropping it detaches the task, which goes on; its result is dropped when it ends.
 pub struct JoinHandle<T> {
     task: NonNull<Header>,

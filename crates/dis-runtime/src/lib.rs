@@ -39,11 +39,16 @@
 
 mod abort;
 mod api;
+/// What the models in `tests/` replace by their own.
+mod atomics {
+    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+}
 mod binding;
 mod builder;
 mod clock;
 mod dispatch;
 mod displace;
+pub mod future;
 mod gate;
 mod host;
 mod identity;

@@ -15,6 +15,7 @@ use dis_core::executor::{Decision, Executor, Reason, Wake};
 use crate::abort::Graves;
 use crate::builder::{BuildError, Settings};
 use crate::clock::Clock;
+use crate::future::Futures;
 use crate::gate::inside;
 use crate::keeper::Keeper;
 use crate::klt::{self, Klt, Order};
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) threads: Mutex<Vec<thread::JoinHandle<()>>>,
     pub(crate) keeper_thread: Mutex<Option<thread::JoinHandle<()>>>,
     visits: AtomicUsize,
+    pub(crate) futures: Futures,
     /// One per worker if events are recorded, else none.
     pub(crate) rings: Box<[Ring]>,
 }
@@ -62,6 +64,7 @@ pub(crate) struct Inner {
 impl Inner {
     pub(crate) fn new(config: Settings, exec: Executor<TaskRef, FutexLock>, stacks: StackPool) -> Arc<Inner> {
         let workers = config.cpus.iter().enumerate().map(|(cpu, &os_cpu)| Worker::new(cpu, os_cpu)).collect();
+        let futures = Futures::new(config.cpus.len());
         let rings = config.cpus.iter().take(if config.trace > 0 { usize::MAX } else { 0 });
         let rings = rings.map(|_| Ring::new(config.trace)).collect();
         Arc::new(Inner {
@@ -86,6 +89,7 @@ impl Inner {
             threads: Mutex::new(Vec::new()),
             keeper_thread: Mutex::new(None),
             visits: AtomicUsize::new(0),
+            futures,
             rings,
         })
     }

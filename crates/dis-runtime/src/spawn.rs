@@ -68,11 +68,34 @@ pub struct TaskBuilder<'rt> {
     sharing: Sharing,
     best_effort: bool,
     start: Option<Timestamp>,
+    /// The workers for it, whatever its affinity.
+    workers: Option<CpuMask>,
+    /// See `Header::internal`.
+    internal: bool,
 }
 
 impl<'rt> TaskBuilder<'rt> {
     pub(crate) fn new(rt: Option<&'rt Runtime>, intent: Intent) -> Self {
-        TaskBuilder { rt, intent, name: "".into(), sharing: Sharing::WhenMany, best_effort: false, start: None }
+        TaskBuilder {
+            rt,
+            intent,
+            name: "".into(),
+            sharing: Sharing::WhenMany,
+            best_effort: false,
+            start: None,
+            workers: None,
+            internal: false,
+        }
+    }
+
+    /// A task that serves futures, on these workers.
+    pub(crate) fn internal(intent: Intent, workers: CpuMask) -> Self {
+        TaskBuilder { workers: Some(workers), ..Self::of_future(intent) }
+    }
+
+    /// A task that polls one future.
+    pub(crate) fn of_future(intent: Intent) -> Self {
+        TaskBuilder { sharing: Sharing::Never, internal: true, ..Self::new(None, intent) }
     }
 
     /// A name for people: reports, traces, the message of a stack overflow.
@@ -147,7 +170,7 @@ impl<'rt> TaskBuilder<'rt> {
         }
     }
 
-    fn spawn_on<F, T>(mut self, rt: &Inner, closure: F) -> Result<JoinHandle<T>, SpawnError>
+    pub(crate) fn spawn_on<F, T>(mut self, rt: &Inner, closure: F) -> Result<JoinHandle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
@@ -166,8 +189,11 @@ impl<'rt> TaskBuilder<'rt> {
             }
             Err(error) => return Err(error),
         }
+        if self.workers.is_some() {
+            self.intent.constraints.cpu_affinity = self.workers;
+        }
         let class = self.intent.class.queue();
-        let header = Header::new(&Cell2::<F, T>::VTABLE, rt, class, self.name, self.sharing);
+        let header = Header::new(&Cell2::<F, T>::VTABLE, rt, class, self.name, self.sharing, self.internal);
         let cell = Box::into_raw(Box::new(Cell2 { header, body: UnsafeCell::new(Body::<F, T>::Closure(closure)) }));
         // SAFETY: just made; two references: the runtime's and the handle's.
         let task = unsafe { &(*cell).header };
@@ -216,7 +242,7 @@ impl<'rt> TaskBuilder<'rt> {
                 let handle = JoinHandle::new(NonNull::from(task), rt.handle(), Cell2::<F, T>::take_outcome, id);
                 // Between the look above and the spawn the runtime may have begun to close; then its keeper has looked
                 // through the tasks before or after this one was entered.
-                if rt.closing.load(Ordering::SeqCst) {
+                if rt.closing.load(Ordering::SeqCst) && !self.internal {
                     handle.abort();
                 }
                 Ok(handle)

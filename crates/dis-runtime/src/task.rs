@@ -14,6 +14,7 @@ use dis_core::api::TaskId;
 use dis_core::intent::QueueType;
 use dis_core::scheduler::Urgency;
 
+use crate::future::Timers;
 use crate::keep;
 use crate::klt::Klt;
 use crate::runtime::{Inner, Visit};
@@ -96,11 +97,15 @@ pub(crate) struct Header {
     pub(crate) mutexes: Cell<u32>,
     /// It has ended, but not all of them were unlocked. Under the inheritance lock.
     pub(crate) orphaned: Cell<bool>,
+    /// Where timers are that futures set which it polls; null: it polls none.
+    pub(crate) timers: Cell<*const Timers>,
+    /// It serves futures: their end, not an abort, ends it.
+    pub(crate) internal: bool,
     pub(crate) name: Box<str>,
 }
 
 // SAFETY: cells are used by one thread at a time: `next_waiter`, `lent`, `contended`, `waits_for`, `orphaned` under the locks named,
-// `mutexes`, `context` and `stack` by the KLT that runs the task.
+// `mutexes`, `timers`, `context` and `stack` by the KLT that runs the task.
 unsafe impl Sync for Header {}
 // SAFETY: as above.
 unsafe impl Send for Header {}
@@ -112,6 +117,7 @@ impl Header {
         class: QueueType,
         name: Box<str>,
         sharing: Sharing,
+        internal: bool,
     ) -> Header {
         Header {
             vtable,
@@ -140,6 +146,8 @@ impl Header {
             waits_for: Cell::new(ptr::null()),
             mutexes: Cell::new(0),
             orphaned: Cell::new(false),
+            timers: Cell::new(ptr::null()),
+            internal,
             name,
         }
     }
@@ -312,7 +320,7 @@ impl<F: FnOnce() -> T + Send + 'static, T: Send + 'static> Cell2<F, T> {
 }
 
 /// Drops a value of the user's; a panic in its destructor ends there.
-fn drop_quietly<V>(value: V) {
+pub(crate) fn drop_quietly<V>(value: V) {
     let value = ManuallyDrop::new(value);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(ManuallyDrop::into_inner(value))));
     if let Err(payload) = result {

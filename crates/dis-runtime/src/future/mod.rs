@@ -1,0 +1,235 @@
+//! Futures as tasks.
+//!
+//! ```
+//! use dis_runtime::{Intent, Runtime, future};
+//! use std::time::Duration;
+//!
+//! let rt = Runtime::builder().build()?;
+//! let answer = rt.block_on(async {
+//!     let ui = future::spawn(Intent::interactive(2_000), async {
+//!         future::sleep(Duration::from_millis(1)).await;
+//!         6 * 7
+//!     });
+//!     ui.expect("room for a task").await.expect("no panic")
+//! });
+//! assert_eq!(answer, 42);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A spawned future costs one allocation and no stack. It holds nothing of its thread between polls, so any worker may poll it;
+//! one poll runs on one thread from begin to end, preempted or not. `docs/async.md` has the whole picture.
+//!
+//! The functions here that are named as those at the crate's root (`sleep`, `yield_now`) are what those are for closures.
+
+mod block_on;
+mod inject;
+mod join;
+mod lane;
+mod meta;
+mod own;
+pub(crate) mod poller;
+mod ring;
+mod spawn;
+mod stats;
+mod time;
+mod timers;
+pub(crate) mod watch;
+mod yielding;
+
+use std::ptr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+use dis_core::intent::{Intent, IntentClass, QueueType};
+
+pub use block_on::block_on;
+pub use join::{AbortHandle, JoinHandle};
+pub use meta::FutureId;
+pub use spawn::{current, spawn, spawn_child};
+pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, timeout};
+pub use yielding::{YieldNow, yield_now};
+
+pub(crate) use block_on::{Entered, enter_runtime};
+pub(crate) use timers::Timers;
+
+use crate::future::lane::Kind;
+use crate::future::meta::Registry;
+use crate::future::poller::Poller;
+use crate::gate::inside;
+use crate::runtime::Inner;
+use crate::spawn::SpawnError;
+
+/// Most kinds of lanes: Batch, Background, System, and target latencies of Interactive. More distinct ones than this leaves
+/// room for share the lane of the next smaller one.
+const KINDS: usize = 16;
+
+/// The kind of a future with a core task of its own.
+pub(crate) const OWN: u8 = u8::MAX;
+
+/// A runtime's futures.
+pub(crate) struct Futures {
+    kinds: [AtomicPtr<Kind>; KINDS],
+    making: Mutex<()>,
+    pub(crate) registries: Box<[Registry]>,
+    pollers: AtomicPtr<Poller>,
+    closing: AtomicBool,
+    pub(crate) overruns: AtomicU64,
+}
+
+impl Futures {
+    pub(crate) fn new(workers: usize) -> Futures {
+        Futures {
+            kinds: Default::default(),
+            making: Mutex::new(()),
+            registries: (0..workers).map(|_| Registry::new(workers)).collect(),
+            pollers: AtomicPtr::new(ptr::null_mut()),
+            closing: AtomicBool::new(false),
+            overruns: AtomicU64::new(0),
+        }
+    }
+
+    /// The kind of that index, which somebody has got from [`kind_of`](Self::kind_of).
+    #[inline]
+    pub(crate) fn kind(&self, index: u8) -> &'static Kind {
+        // SAFETY: kinds live as long as the runtime.
+        unsafe { &*self.kinds[usize::from(index)].load(Ordering::Acquire) }
+    }
+
+    fn find(&self, class: IntentClass) -> Option<&'static Kind> {
+        let kinds = self.kinds.iter().map(|kind| kind.load(Ordering::Acquire)).take_while(|kind| !kind.is_null());
+        // SAFETY: as above.
+        kinds.map(|kind| unsafe { &*kind }).find(|kind| kind.intent.class == class)
+    }
+
+    /// The kind whose lanes take futures of that intent, made at its first use; `None` if they need core tasks of their own.
+    pub(crate) fn kind_of(&self, rt: &Inner, intent: &Intent) -> Result<Option<u8>, SpawnError> {
+        let plain = Intent { class: intent.class, ..Intent::batch() };
+        if *intent != plain || intent.class.queue() == QueueType::Realtime {
+            return Ok(None);
+        }
+        if let Some(kind) = self.find(intent.class) {
+            return Ok(Some(kind.index));
+        }
+        plain.validate().map_err(|error| SpawnError::Refused(error.into()))?;
+        let _making = self.making.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(kind) = self.find(intent.class) {
+            return Ok(Some(kind.index));
+        }
+        let count = self.kinds.iter().take_while(|kind| !kind.load(Ordering::Acquire).is_null()).count();
+        // Three places are for the classes without a parameter.
+        let others = [IntentClass::Batch, IntentClass::Background, IntentClass::System];
+        let missing = others.iter().filter(|&&class| self.find(class).is_none()).count();
+        if let IntentClass::Interactive { target_latency_us } = intent.class
+            && count + missing >= KINDS
+        {
+            return Ok(Some(self.nearest(target_latency_us)));
+        }
+        self.make(rt, count as u8, plain).map(Some)
+    }
+
+    /// The kind of the greatest target latency up to this one, or else of the smallest.
+    fn nearest(&self, latency: u64) -> u8 {
+        let mut best: Option<(u64, u8)> = None;
+        for kind in self.kinds.iter().map(|kind| kind.load(Ordering::Acquire)) {
+            // SAFETY: as above.
+            let Some(kind) = (unsafe { kind.as_ref() }) else { continue };
+            let IntentClass::Interactive { target_latency_us: has } = kind.intent.class else { continue };
+            let better = match best {
+                None => true,
+                Some((best, _)) if best <= latency => has <= latency && has > best,
+                Some((best, _)) => has < best,
+            };
+            if better {
+                best = Some((has, kind.index));
+            }
+        }
+        best.map_or(0, |(_, index)| index)
+    }
+
+    /// How long a poll may hold a worker that others of its lane want, ns.
+    fn slice(class: IntentClass) -> u64 {
+        match class.queue() {
+            QueueType::System | QueueType::Realtime | QueueType::Interactive => 1_000_000,
+            QueueType::Batch => 4_000_000,
+            QueueType::Background => 8_000_000,
+        }
+    }
+
+    fn make(&self, rt: &Inner, index: u8, intent: Intent) -> Result<u8, SpawnError> {
+        let kind = Kind::new(index, intent.clone(), Self::slice(intent.class), rt.workers.len());
+        // SAFETY: freed with the runtime, see `drop`; one that is not entered is leaked, as its pollers use it.
+        let kind: &'static Kind = unsafe { &*Box::into_raw(Box::new(kind)) };
+        for lane in &kind.lanes {
+            poller::start(rt, kind, lane)?;
+        }
+        self.kinds[usize::from(index)].store(ptr::from_ref(kind).cast_mut(), Ordering::Release);
+        Ok(index)
+    }
+
+    pub(crate) fn new_poller(&self, poller: Poller) -> &'static Poller {
+        let poller = Box::into_raw(Box::new(poller));
+        // SAFETY: freed with the runtime, see `drop`.
+        let poller: &'static Poller = unsafe { &*poller };
+        let mut first = self.pollers.load(Ordering::Relaxed);
+        loop {
+            poller.next_of_all.store(first, Ordering::Relaxed);
+            let new = ptr::from_ref(poller).cast_mut();
+            match self.pollers.compare_exchange(first, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return poller,
+                Err(other) => first = other,
+            }
+        }
+    }
+
+    /// All pollers that there have ever been.
+    pub(crate) fn pollers(&self) -> impl Iterator<Item = &'static Poller> {
+        let mut next = self.pollers.load(Ordering::Acquire);
+        std::iter::from_fn(move || {
+            // SAFETY: pollers live as long as the runtime.
+            let poller = unsafe { next.as_ref() }?;
+            next = poller.next_of_all.load(Ordering::Acquire);
+            Some(poller)
+        })
+    }
+
+    /// Futures that have not ended.
+    pub(crate) fn live(&self) -> usize {
+        self.registries.iter().map(Registry::count).sum()
+    }
+
+    /// Whether the runtime closes, and all futures have been dropped.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.closing.load(Ordering::SeqCst) && self.live() == 0
+    }
+
+    /// Accepts no more futures and aborts those that are there. Outside the runtime.
+    pub(crate) fn close(&self, rt: &Inner) {
+        // First the registries, so that whoever sees `closing` and no future knows that none will come.
+        self.registries.iter().for_each(Registry::shut);
+        self.closing.store(true, Ordering::SeqCst);
+        self.registries.iter().for_each(Registry::abort_all);
+        inside(|| self.rouse_all(rt));
+    }
+
+    /// Makes all pollers look. Inside the runtime, or on a foreign thread.
+    pub(crate) fn rouse_all(&self, rt: &Inner) {
+        self.pollers().for_each(|poller| rt.unpark(poller.task()));
+    }
+}
+
+impl Drop for Futures {
+    fn drop(&mut self) {
+        let mut next = *self.pollers.get_mut();
+        while !next.is_null() {
+            // SAFETY: made by `Box::into_raw`; the runtime's threads have ended.
+            let mut poller = unsafe { Box::from_raw(next) };
+            next = *poller.next_of_all.get_mut();
+        }
+        for kind in &mut self.kinds {
+            if !kind.get_mut().is_null() {
+                // SAFETY: as above.
+                drop(unsafe { Box::from_raw(*kind.get_mut()) });
+            }
+        }
+    }
+}

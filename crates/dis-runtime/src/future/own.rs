@@ -1,0 +1,78 @@
+//! Futures with promises of their own: each has a core task, with its intent, that polls it and nothing else.
+
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+use async_task::Runnable;
+use dis_core::api::{BlockReason, TaskId};
+use dis_core::executor::Leave;
+use dis_core::intent::Intent;
+
+use crate::future::Entered;
+use crate::future::Timers;
+use crate::future::meta::Meta;
+use crate::gate::{self, inside};
+use crate::runtime::Inner;
+use crate::spawn::{SpawnError, TaskBuilder};
+
+/// What the future and its core task share.
+pub(crate) struct Own {
+    task: AtomicU64,
+    /// The future is ready to be polled.
+    ready: AtomicPtr<()>,
+    ended: AtomicBool,
+}
+
+impl Own {
+    pub(crate) fn new() -> Own {
+        Own {
+            task: AtomicU64::new(TaskId::INVALID.0),
+            ready: AtomicPtr::new(ptr::null_mut()),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// The future has been dropped.
+    pub(crate) fn end(&self, rt: &Inner) {
+        self.ended.store(true, Ordering::SeqCst);
+        inside(|| rt.unpark(TaskId(self.task.load(Ordering::SeqCst))));
+    }
+
+    fn run(&self) {
+        let Some((klt, me)) = crate::api::here() else { return };
+        self.task.store(me.id().0, Ordering::SeqCst);
+        let timers = Arc::new(Timers::new());
+        let _entered = Entered::task(me, &timers);
+        while !self.ended.load(Ordering::SeqCst) {
+            timers.fire_due(klt.rt().now());
+            match NonNull::new(self.ready.swap(ptr::null_mut(), Ordering::SeqCst)) {
+                // SAFETY: put there by `schedule`, and taken once.
+                Some(ready) => _ = unsafe { Runnable::<Meta>::from_raw(ready) }.run(),
+                None => gate::wait(klt, Leave::Block(BlockReason::Event, timers.next())),
+            }
+        }
+    }
+}
+
+pub(crate) fn schedule(runnable: Runnable<Meta>) {
+    let meta = runnable.metadata();
+    let (Some(own), rt) = (meta.own.clone(), meta.rt.clone()) else { return };
+    own.ready.store(runnable.into_raw().as_ptr(), Ordering::SeqCst);
+    inside(|| rt.unpark(TaskId(own.task.load(Ordering::SeqCst))));
+}
+
+/// Starts the core task; if it is refused, the future is dropped.
+pub(crate) fn start(rt: &Inner, intent: &Intent, own: Arc<Own>) -> Result<(), SpawnError> {
+    let task = {
+        let own = own.clone();
+        TaskBuilder::of_future(intent.clone()).spawn_on(rt, move || own.run())
+    };
+    if task.is_err()
+        && let Some(ready) = NonNull::new(own.ready.swap(ptr::null_mut(), Ordering::SeqCst))
+    {
+        // SAFETY: as in `run`.
+        drop(unsafe { Runnable::<Meta>::from_raw(ready) });
+    }
+    task.map(drop)
+}
