@@ -23,6 +23,7 @@ use dis_core::executor::{Decision, Leave};
 use dis_core::intent::QueueType;
 
 use crate::dispatch::{self, adopt, answered, prepare_question};
+use crate::future::watch;
 use crate::keep;
 use crate::klt::{Klt, Order};
 use crate::runtime::fatal;
@@ -110,6 +111,8 @@ pub(crate) fn take_over(klt: &'static Klt, blocked: &'static Klt) -> Decision<Ta
         // Or it would wait, when its call returns, for a task that never leaves the CPU.
         let _ = sys::set_fifo(blocked.tid.load(Ordering::Relaxed), priority + 1);
     }
+    // Futures that wait behind the one whose poll blocks go on.
+    watch::blocked(rt, blocked);
     let leave = Leave::Block(BlockReason::Host, None);
     loop {
         prepare_question(klt, true);
@@ -152,6 +155,7 @@ pub(crate) fn regain(klt: &'static Klt) {
         _ => fatal(&format_args!("a task that was preempted was to do something else")),
     }
     klt.unset_stray();
+    watch::unblocked(klt);
     if let Some(priority) = rt.fifo_granted() {
         let _ = sys::set_fifo(klt.tid.load(Ordering::Relaxed), priority);
     }

@@ -18,11 +18,8 @@ use dis_core::api::Timestamp;
 use dis_core::executor::Decision;
 
 use crate::dispatch::{self, Step};
-<<<<<<< HEAD
 use crate::displace::{self, Grip};
-=======
 use crate::future::poller::Poller;
->>>>>>> 66b242a (dis-runtime: futures as tasks on lanes that core tasks serve; a poll that takes too long loses its lane, not its thread)
 use crate::identity::Identity;
 use crate::runtime::Inner;
 use crate::signal;
@@ -87,7 +84,7 @@ pub(crate) struct Klt {
     /// The stack of the task that ended here last: the next one begins on it while it is warm.
     stack: UnsafeCell<Option<Stack>>,
     /// The poller that runs here, if one does: it has the KLT to itself.
-    pub(crate) poller: Cell<*const Poller>,
+    pub(crate) poller: AtomicPtr<Poller>,
     /// When the core was last asked here.
     pub(crate) asked: Cell<Timestamp>,
     timer: UnsafeCell<Option<Timer>>,
@@ -111,14 +108,11 @@ pub(crate) struct Klt {
 }
 
 // SAFETY: the cells are used by the thread itself only (`base`, `handoff`, `dead`, `garbage`, `stack`,
-<<<<<<< HEAD
 // `asked`, `timer`, `mark`), by the poster
 // and the thread in turns (`order`, ordered by `mail`), or under the lock of the spares (`next_spare`). Whoever has taken
 // the role away reads `timer` and `stray_timer` too, which do not change while the KLT has tasks.
-=======
-// `poller`, `asked`, `timer`, `mark`), by the poster
+// `asked`, `timer`, `mark`), by the poster
 // and the thread in turns (`order`, ordered by `mail`), or under the lock of the spares (`next_spare`).
->>>>>>> 66b242a (dis-runtime: futures as tasks on lanes that core tasks serve; a poll that takes too long loses its lane, not its thread)
 unsafe impl Sync for Klt {}
 // SAFETY: as above; `rt` outlives all KLTs.
 unsafe impl Send for Klt {}
@@ -154,7 +148,7 @@ impl Klt {
             dead: Cell::new(ptr::null()),
             garbage: Cell::new(ptr::null()),
             stack: UnsafeCell::new(None),
-            poller: Cell::new(ptr::null()),
+            poller: AtomicPtr::new(ptr::null_mut()),
             asked: Cell::new(Timestamp::ZERO),
             timer: UnsafeCell::new(None),
             stray_timer: UnsafeCell::new(None),
@@ -267,7 +261,7 @@ impl Klt {
     #[inline]
     pub(crate) fn poller(&self) -> Option<&'static Poller> {
         // SAFETY: pollers live as long as the runtime.
-        unsafe { self.poller.get().as_ref() }
+        unsafe { self.poller.load(Ordering::Relaxed).as_ref() }
     }
 
     /// Keeps the stack of a task that has ended for the next one, or gives it back. For the thread itself, inside the runtime.

@@ -81,7 +81,6 @@ impl Worker {
         }
     }
 
-<<<<<<< HEAD
     /// Interrupts its carrier. Only for a kick that has set `pending`.
     pub(crate) fn interrupt(&self, pid: i32, signal: i32) {
         // SAFETY: carriers live as long as the runtime.
@@ -99,11 +98,6 @@ impl Worker {
     /// Whether its carrier sleeps because there is nothing to do.
     pub(crate) fn is_idle(&self) -> bool {
         self.idle.load(Ordering::SeqCst) != BUSY
-=======
-    /// Whether it sleeps: momentary.
-    pub(crate) fn is_asleep(&self) -> bool {
-        self.idle.load(Ordering::Relaxed) == ASLEEP
->>>>>>> 66b242a (dis-runtime: futures as tasks on lanes that core tasks serve; a poll that takes too long loses its lane, not its thread)
     }
 
     /// Sleeps until a kick or `until`. Called by the carrier, inside the runtime.

@@ -89,10 +89,8 @@ impl Kind {
     #[inline]
     pub(crate) fn push(&self, klt: &'static Klt, task: Raw, next: bool) {
         let lane = &self.lanes[klt.worker().cpu];
-        // SAFETY: pollers live as long as the runtime.
-        let poller = unsafe { klt.poller.get().as_ref() };
         // In the poll of this lane's own server, which is not parked, so it will look.
-        let own = poller.filter(|poller| ptr::eq(poller.lane(), lane) && poller.serves());
+        let own = klt.poller().filter(|poller| ptr::eq(poller.lane(), lane) && poller.serves());
         match own {
             Some(poller) if next && poller.prefers_last() => {
                 let before = lane.last.swap(task, Ordering::Relaxed);
@@ -170,7 +168,7 @@ impl Kind {
             return;
         }
         // One whose worker has nothing to do, if there is one.
-        let asleep = self.lanes.iter().filter(|lane| rt.workers[lane.cpu].is_asleep());
+        let asleep = self.lanes.iter().filter(|lane| rt.workers[lane.cpu].is_idle());
         if !asleep.chain(self.lanes.iter()).any(|lane| self.wake(rt, lane, true)) {
             self.searching.fetch_sub(1, Ordering::SeqCst);
         }

@@ -155,9 +155,9 @@ impl Meta {
 
     /// A waker, if the task has not ended.
     pub(crate) fn waker(&self) -> Option<Waker> {
-        // SAFETY: under the list's lock.
         inside(|| {
             let _list = self.registry().list.lock();
+            // SAFETY: under the list's lock.
             unsafe { (*self.links.get()).waker.clone() }
         })
     }
@@ -205,10 +205,6 @@ impl Registry {
         inside(|| self.list.lock().count)
     }
 
-    pub(crate) fn spawned(&self) -> u64 {
-        inside(|| self.list.lock().spawned)
-    }
-
     /// Accepts no more.
     pub(crate) fn shut(&self) {
         inside(|| self.list.lock().closed = true);
@@ -240,20 +236,6 @@ impl Registry {
                 return;
             }
         }
-    }
-
-    /// Calls `look` with each that has not been dropped, under the lock: it must neither allocate nor wait.
-    pub(crate) fn visit(&self, mut look: impl FnMut(&Meta)) {
-        inside(|| {
-            let list = self.list.lock();
-            let mut next = list.first;
-            // SAFETY: in the list, so alive.
-            while let Some(meta) = unsafe { next.as_ref() } {
-                look(meta);
-                // SAFETY: under the lock.
-                next = unsafe { (*meta.links.get()).next };
-            }
-        });
     }
 }
 

@@ -38,7 +38,7 @@ mod yielding;
 
 use std::ptr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use dis_core::intent::{Intent, IntentClass, QueueType};
 
@@ -73,7 +73,6 @@ pub(crate) struct Futures {
     pub(crate) registries: Box<[Registry]>,
     pollers: AtomicPtr<Poller>,
     closing: AtomicBool,
-    pub(crate) overruns: AtomicU64,
 }
 
 impl Futures {
@@ -84,7 +83,6 @@ impl Futures {
             registries: (0..workers).map(|_| Registry::new(workers)).collect(),
             pollers: AtomicPtr::new(ptr::null_mut()),
             closing: AtomicBool::new(false),
-            overruns: AtomicU64::new(0),
         }
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Poller {
     began: AtomicU64,
     /// For how long the poller has been off the CPU since then, ns.
     away: AtomicU64,
+    /// When the poll began to wait in the kernel, ns; 0: it does not.
+    blocked: AtomicU64,
     /// The task that is polled: what can be told of it even when it has ended.
     pub(crate) polled: Cell<(FutureId, Option<&'static Location<'static>>)>,
     /// When its last poll was over.
@@ -109,6 +111,7 @@ impl Poller {
             searching: AtomicBool::new(false),
             began: AtomicU64::new(0),
             away: AtomicU64::new(0),
+            blocked: AtomicU64::new(0),
             polled: Cell::new((FutureId(0), None)),
             ended: Cell::new(Timestamp::ZERO),
             meta: Cell::new(ptr::null()),
@@ -124,7 +127,7 @@ impl Poller {
     fn main(&'static self) {
         let Some((klt, me)) = crate::api::here() else { return };
         self.task.store(me.id().0, Ordering::Relaxed);
-        klt.poller.set(self);
+        klt.poller.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
         let timers = &self.lane().timers;
         timers.poller.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
         let _entered = Entered::task(me, timers);
@@ -137,7 +140,7 @@ impl Poller {
                 break;
             }
         }
-        klt.poller.set(ptr::null());
+        klt.poller.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
     #[inline]
@@ -161,10 +164,10 @@ impl Poller {
         self.serving.load(Ordering::Relaxed)
     }
 
-    /// Whether the task that is woken next may go first.
+    /// Whether the task that is woken now, by the one that is being polled, may go first. What timers wake keeps its order.
     #[inline]
     pub(crate) fn prefers_last(&self) -> bool {
-        self.row.get() < LAST_IN_A_ROW
+        self.row.get() < LAST_IN_A_ROW && self.began.load(Ordering::Relaxed) != 0
     }
 
     /// Until when the present poll may hold the worker; `None`: no poll is under way.
@@ -192,6 +195,17 @@ impl Poller {
         if let Some(klt) = klt::this() {
             inside(|| self.kind().rouse(klt.rt(), self.lane()));
         }
+    }
+
+    /// The poll waits in the kernel.
+    pub(crate) fn blocked_at(&self, now: Timestamp) {
+        self.blocked.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Since when it did.
+    pub(crate) fn take_blocked(&self) -> Option<Timestamp> {
+        let at = self.blocked.swap(0, Ordering::Relaxed);
+        (at != 0).then(|| Timestamp::from_nanos(at))
     }
 
     /// Takes the lane away from this server, which is in the middle of a poll, and gives it to a standby, or to the one that is
@@ -282,7 +296,7 @@ impl Poller {
             return Some(one[0]);
         }
         let last = lane.last.load(Ordering::Relaxed);
-        if !last.is_null() && self.prefers_last() {
+        if !last.is_null() && self.row.get() < LAST_IN_A_ROW {
             lane.last.store(ptr::null_mut(), Ordering::Relaxed);
             self.row.set(self.row.get() + 1);
             return Some(last);
@@ -364,6 +378,13 @@ impl Poller {
                 now = rt.now();
                 continue;
             };
+            if self.searching.load(Ordering::Relaxed) {
+                // Found. It must not count as searching while it polls, which may take any time.
+                self.searching.store(false, Ordering::Relaxed);
+                if kind.end_search() {
+                    kind.share(rt, lane);
+                }
+            }
             let meta = meta(task);
             let wanted = meta.kind.load(Ordering::Relaxed);
             if wanted != kind.index {

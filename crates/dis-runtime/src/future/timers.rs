@@ -283,10 +283,11 @@ mod tests {
                 heap.insert(node);
             }
             for node in &nodes {
-                // SAFETY: alone here.
-                match random(3) {
-                    0 => heap.remove(node),
-                    _ => times.push(unsafe { entry(node).at }),
+                if random(3) == 0 {
+                    heap.remove(node);
+                } else {
+                    // SAFETY: alone here.
+                    times.push(unsafe { entry(node).at });
                 }
             }
             times.sort_unstable();

@@ -70,6 +70,21 @@ pub(crate) fn waited(klt: &'static Klt, poller: &'static Poller, since: Option<T
     }
 }
 
+/// The poll that runs on that thread, whose worker the caller has taken over, waits in the kernel.
+pub(crate) fn blocked(rt: &Inner, klt: &Klt) {
+    if let Some(poller) = klt.poller().filter(|poller| poller.due().is_some()) {
+        poller.blocked_at(rt.now());
+        poller.displace(rt, true);
+    }
+}
+
+/// It has a worker again.
+pub(crate) fn unblocked(klt: &'static Klt) {
+    if let Some(poller) = klt.poller() {
+        waited(klt, poller, poller.take_blocked());
+    }
+}
+
 impl Klt {
     /// Something became ready on the lane in the middle of a poll of its own server: somebody must look when its slice is over.
     #[inline]
