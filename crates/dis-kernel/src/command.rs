@@ -1,0 +1,57 @@
+//! The kernel's command line: words, each `name` or `name=value`.
+
+use alloc::string::{String, ToString};
+
+/// What the command line asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Command {
+    /// `test=NAME`: run that self-test and exit.
+    pub test: Option<String>,
+    /// `cpus=N`: use at most N CPUs.
+    pub cpus: Option<usize>,
+    /// `watch=MS`: CPUs look after each other at least every MS milliseconds; 0 or absent: only when they have to do with
+    /// each other.
+    pub watch_ms: u64,
+}
+
+/// A word that is not understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownWord(pub String);
+
+impl Command {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// The first word that is not understood. Words that belong to the workload (`name.rest=…`) are left to it.
+    pub fn parse(text: &str) -> Result<Self, UnknownWord> {
+        let mut command = Command::default();
+        for word in text.split_ascii_whitespace() {
+            let unknown = || UnknownWord(word.to_string());
+            match word.split_once('=') {
+                Some(("test", name)) => command.test = Some(name.to_string()),
+                Some(("cpus", value)) => {
+                    command.cpus = Some(value.parse().ok().filter(|&cpus| cpus > 0).ok_or_else(unknown)?);
+                }
+                Some(("watch", value)) => command.watch_ms = value.parse().map_err(|_| unknown())?,
+                Some((name, _)) if name.contains('.') => {}
+                _ => return Err(unknown()),
+            }
+        }
+        Ok(command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_understood_or_named() {
+        let command = Command::parse(" test=two  cpus=3 run.seconds=5 watch=250").unwrap();
+        assert_eq!((command.test.as_deref(), command.cpus, command.watch_ms), (Some("two"), Some(3), 250));
+        assert_eq!(Command::parse(""), Ok(Command::default()));
+        for word in ["bogus", "cpus=0", "cpus=x", "watch=soon"] {
+            assert_eq!(Command::parse(word), Err(UnknownWord(word.into())));
+        }
+    }
+}

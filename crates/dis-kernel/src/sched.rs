@@ -1,0 +1,332 @@
+//! The host's side of the core: what a CPU does with decisions.
+//!
+//! A CPU asks ([`leave`], [`interrupt`]), obeys ([`commit`], on the CPU's own stack, where the registers of the task that ran
+//! are saved in any case), and goes on with [`restore`](crate::arch::entry::restore). Interrupts are off from the question to
+//! the end. Nothing here ticks: the timer is armed for the instant that the core names, or not at all.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+use dis_core::api::{TaskId, Timestamp};
+use dis_core::executor::{Decision, Executor, Leave, Wake};
+use dis_core::scheduler::Config;
+
+use crate::arch::{apic, entry, idt, irq};
+use crate::clock;
+use crate::context::{FRAME_END, Registers, TaskRef, Tcb};
+use crate::lock::{Lock, RawLock};
+use crate::percpu::{self, PerCpu};
+
+/// The scheduler of this machine.
+pub type Scheduler = Executor<TaskRef, RawLock>;
+
+static SCHEDULER: AtomicPtr<Scheduler> = AtomicPtr::new(ptr::null_mut());
+/// Called with every decision; null: nobody watches.
+static OBSERVER: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+
+/// What an observer is told.
+pub struct Observed<'a> {
+    /// The CPU that asked.
+    pub cpu: usize,
+    /// When.
+    pub now: Timestamp,
+    /// How the running task left.
+    pub leave: Leave,
+    /// The task that ran; the CPU's idle task if none.
+    pub previous: TaskId,
+    /// The answer.
+    pub decision: &'a Decision<TaskRef>,
+}
+
+/// Makes the scheduler. Once, before any CPU asks.
+pub fn init(config: Config) {
+    let made = Executor::new(config).unwrap_or_else(|error| panic!("the scheduler cannot be set up: {error}"));
+    SCHEDULER.store(Box::leak(Box::new(made)), Ordering::Release);
+}
+
+/// The scheduler.
+#[inline(always)]
+pub fn scheduler() -> &'static Scheduler {
+    // SAFETY: set once, before it is used, and never freed.
+    unsafe { &*SCHEDULER.load(Ordering::Relaxed) }
+}
+
+/// `observer` is called with every decision from now on, with interrupts off: it must be short and must not call the
+/// scheduler.
+pub fn observe(observer: fn(&Observed<'_>)) {
+    OBSERVER.store(observer as *mut (), Ordering::Release);
+}
+
+/// The CPU starts to schedule; it never comes back.
+///
+/// # Safety
+/// The CPU is set up: segments, interrupts, timer. Whatever its stack holds is lost.
+pub unsafe fn start() -> ! {
+    irq::push();
+    let pc = percpu::this();
+    pc.depth.set(1);
+    let decision = ask(pc, Leave::Ask, clock::now());
+    plan(pc, &decision);
+    // SAFETY: a decision is planned, interrupts are off, nothing here is needed any more.
+    unsafe { entry::abandon() }
+}
+
+/// Asks the core and does at once what concerns other CPUs.
+#[inline(always)]
+fn ask(pc: &PerCpu, leave: Leave, now: Timestamp) -> Decision<TaskRef> {
+    let answer = scheduler().schedule(pc.cpu, now, leave);
+    let Ok(decision) = answer else { refused(pc.cpu, leave) };
+    if let Some(other) = decision.interrupt {
+        interrupt_cpu(other, now);
+    }
+    let observer = OBSERVER.load(Ordering::Relaxed);
+    if !observer.is_null() {
+        // SAFETY: only `observe` writes it, with a function of this type.
+        let observer: fn(&Observed<'_>) = unsafe { core::mem::transmute(observer) };
+        // SAFETY: the current task's block lives while it is current.
+        let previous = unsafe { (*pc.current.get()).id() };
+        observer(&Observed { cpu: pc.cpu, now, leave, previous, decision: &decision });
+    }
+    decision
+}
+
+#[cold]
+fn refused(cpu: usize, leave: Leave) -> ! {
+    panic!("the core refused {leave:?} on CPU {cpu}")
+}
+
+/// Notes what [`commit`] is to do.
+#[inline(always)]
+fn plan(pc: &PerCpu, decision: &Decision<TaskRef>) {
+    let next = match &decision.next {
+        Some(next) => {
+            // SAFETY: the core names a task that has not ended, whose block lives until it is buried.
+            unsafe { (*next.context.0).id.store(next.id.0, Ordering::Relaxed) };
+            next.context.0
+        }
+        None => &*pc.idle,
+    };
+    pc.next.set(next);
+    pc.until.set(decision.until);
+}
+
+/// The running task asks, or gives up the CPU. Comes back when it is to go on.
+pub(crate) fn leave(leave: Leave) {
+    irq::push();
+    let pc = percpu::this();
+    debug_assert!(pc.depth.get() == 1, "a task gives up the CPU while it holds a lock");
+    let now = clock::now();
+    let decision = ask(pc, leave, now);
+    if decision.next.as_ref().is_some_and(|next| !next.switch) {
+        arm(pc, decision.until, now);
+    } else {
+        plan(pc, &decision);
+        // SAFETY: interrupts are off and a decision is planned; the registers are those of the running task.
+        unsafe { entry::switch_away((*pc.current.get()).registers.get()) };
+    }
+    irq::pop();
+}
+
+/// The running task ends and never comes back.
+pub(crate) fn end(code: i32) -> ! {
+    irq::push();
+    let pc = percpu::this();
+    let task = pc.current.get();
+    // Somebody who killed it at the same time may bury it before this CPU does.
+    // SAFETY: a task's block is an `Arc`'s; only tasks call this.
+    unsafe { Arc::increment_strong_count(task) };
+    pc.ended.set(task);
+    let decision = ask(pc, Leave::Exit(code), clock::now());
+    plan(pc, &decision);
+    // SAFETY: as in `start`; the task has ended.
+    unsafe { entry::abandon() }
+}
+
+/// On the CPU's own stack: the registers of the task that ran are saved. Answers whose registers are loaded.
+pub(crate) extern "C" fn commit() -> *const Registers {
+    let pc = percpu::this();
+    loop {
+        // SAFETY: the block of the task that ran lives until it is buried, below at the earliest.
+        // An exchange, as who kills it looks at this mark after it has announced itself, and the announcement is looked for below.
+        unsafe { (*pc.current.get()).on_cpu.swap(false, Ordering::SeqCst) };
+        let again = scheduler().switched(pc.cpu);
+        let next = pc.next.get();
+        pc.current.set(next);
+        // SAFETY: a task that the core has chosen, or the idle task, lives.
+        let task = unsafe { &*next };
+        task.on_cpu.store(true, Ordering::Relaxed);
+        if !again {
+            break;
+        }
+        // Something waited for the registers. Nothing of the new task is loaded yet, so it can still give way.
+        let decision = ask(pc, Leave::Ask, clock::now());
+        plan(pc, &decision);
+    }
+    // SAFETY: as above.
+    let task = unsafe { &*pc.current.get() };
+    let registers = task.registers.get();
+    pc.segments.run_task(registers as u64 + FRAME_END as u64, task.stack_top);
+    pc.task_stack.set(task.stack_top);
+    // SAFETY: only the CPU that runs a task touches its registers.
+    let (left_by_call, cr3) = unsafe { ((*registers).resume != 0, (*registers).cr3) };
+    load_tables(cr3);
+    // A task that left by a call turns interrupts on itself.
+    pc.depth.set(u32::from(left_by_call));
+    pc.resume.set(1);
+    let ended = pc.ended.replace(ptr::null());
+    if !ended.is_null() {
+        bury(TaskRef(ended));
+        // SAFETY: the reference that `end` took.
+        unsafe { Arc::decrement_strong_count(ended) };
+    }
+    if DOOMED_COUNT.load(Ordering::SeqCst) != 0 {
+        bury_doomed();
+    }
+    arm(pc, pc.until.get(), clock::now());
+    registers
+}
+
+#[inline(always)]
+fn load_tables(cr3: u64) {
+    let now: u64;
+    // SAFETY: both tables map the kernel alike.
+    unsafe {
+        core::arch::asm!("mov {}, cr3", out(reg) now, options(nostack, preserves_flags));
+        if now != cr3 {
+            core::arch::asm!("mov cr3, {}", in(reg) cr3, options(nostack, preserves_flags));
+        }
+    }
+}
+
+/// An interrupt; the registers of what it interrupted are saved at `registers`. Answers whose are loaded.
+pub(crate) extern "C" fn interrupt(registers: *const Registers, vector: u64) -> *const Registers {
+    let pc = percpu::this();
+    // Locks taken here must not turn interrupts on.
+    pc.depth.set(1);
+    match vector as u8 {
+        idt::TIMER => {
+            apic::acknowledge();
+            pc.armed.store(u64::MAX, Ordering::Relaxed);
+            pc.counts.timer.fetch_add(1, Ordering::Relaxed);
+        }
+        idt::RESCHEDULE => {
+            // Before the question: what is asked for later is answered later.
+            pc.asked_at.store(0, Ordering::SeqCst);
+            apic::acknowledge();
+            pc.counts.ipi.fetch_add(1, Ordering::Relaxed);
+        }
+        // The APIC does not wait for an acknowledgement of this vector.
+        _ => _ = pc.counts.spurious.fetch_add(1, Ordering::Relaxed),
+    }
+    let now = clock::now();
+    let decision = ask(pc, Leave::Ask, now);
+    // SAFETY: the current task's block lives.
+    let same = decision.next.as_ref().map_or_else(
+        || ptr::eq(pc.current.get(), &*pc.idle),
+        |next| !next.switch && ptr::eq(next.context.0, pc.current.get()),
+    );
+    if same {
+        arm(pc, decision.until, now);
+        pc.depth.set(0);
+        return registers;
+    }
+    plan(pc, &decision);
+    commit()
+}
+
+/// Arms this CPU's timer for `until`, or not at all.
+#[inline(always)]
+fn arm(pc: &PerCpu, until: Option<Timestamp>, now: Timestamp) {
+    let at = until.map_or(u64::MAX, Timestamp::as_nanos);
+    if pc.armed.load(Ordering::Relaxed) == at {
+        return;
+    }
+    pc.armed.store(at, Ordering::Relaxed);
+    match until {
+        Some(until) => apic::arm(until.since(now).as_nanos()),
+        None => apic::disarm(),
+    }
+}
+
+/// Interrupts another CPU so that it asks again.
+pub(crate) fn interrupt_cpu(cpu: usize, now: Timestamp) {
+    let Some(other) = percpu::get(cpu) else { return };
+    // One interrupt that has not been answered is enough: the answer will see all that was done before.
+    if other.asked_at.compare_exchange(0, now.as_nanos().max(1), Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+        apic::interrupt(other.apic_id, idt::RESCHEDULE);
+    } else {
+        crate::smp::check_answer(other, now);
+    }
+}
+
+/// Does what a wake-up asks for; interrupts are off. True: this CPU itself should ask again.
+#[must_use]
+pub(crate) fn obey(wake: &Wake, now: Timestamp) -> bool {
+    if !wake.interrupt && wake.until.is_none() {
+        return false;
+    }
+    if wake.cpu == percpu::this().cpu {
+        return true;
+    }
+    interrupt_cpu(wake.cpu, now);
+    false
+}
+
+/// Tasks that were killed while they ran elsewhere; whoever finds one ended and off its CPU buries it.
+static DOOMED: Lock<alloc::vec::Vec<Arc<Tcb>>> = Lock::new(alloc::vec::Vec::new());
+static DOOMED_COUNT: AtomicU64 = AtomicU64::new(0);
+
+fn has_ended(task: &Tcb) -> bool {
+    scheduler().with_task(task.id(), |task| task.state().has_ended()).unwrap_or(true)
+}
+
+/// The task has ended and nobody runs on its stack: gives back what it had. Once, whoever comes first.
+fn bury(task: TaskRef) {
+    // SAFETY: whoever calls this holds a reference, or is the CPU on which the task ended.
+    let tcb = unsafe { &*task.0 };
+    if !tcb.buried.swap(true, Ordering::AcqRel) {
+        tcb.release();
+        // SAFETY: the core's reference, given up once, as the core has forgotten the task or keeps only its status.
+        unsafe { Arc::decrement_strong_count(task.0) };
+    }
+}
+
+#[cold]
+fn bury_doomed() {
+    DOOMED.lock().retain(|task| {
+        let over = !task.on_cpu.load(Ordering::SeqCst) && has_ended(task);
+        if over {
+            bury(TaskRef(Arc::as_ptr(task)));
+            DOOMED_COUNT.fetch_sub(1, Ordering::SeqCst);
+        }
+        !over
+    });
+}
+
+/// A task has been killed. Its memory is given back now, or by whoever takes it off its CPU.
+pub(crate) fn doom(task: Arc<Tcb>) {
+    DOOMED.lock().push(task);
+    DOOMED_COUNT.fetch_add(1, Ordering::SeqCst);
+    bury_doomed();
+}
+
+/// Tasks that faults and panics have ended.
+static FAILURES: AtomicU64 = AtomicU64::new(0);
+
+pub(crate) fn note_failure() {
+    FAILURES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many tasks have been ended by faults and panics.
+pub fn failures() -> u64 {
+    FAILURES.load(Ordering::Relaxed)
+}
+
+/// Whether a task runs on this CPU: neither its boot nor its idle task.
+pub(crate) fn runs_task() -> bool {
+    let _off = irq::Off::new();
+    let pc = percpu::this();
+    !SCHEDULER.load(Ordering::Relaxed).is_null() && !ptr::eq(pc.current.get(), &*pc.idle)
+}
