@@ -4,6 +4,7 @@ mod args;
 mod context;
 mod end_to_end;
 mod hygiene;
+mod kernel;
 mod licences;
 mod needs;
 mod oracle;

@@ -17,6 +17,12 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<(), String> {
 /// Runs a command and returns its standard output; its errors go where ours go. The output comes back also
 /// when the command fails, beside the reason.
 pub fn capture(command: &mut Command, limit: Duration) -> (Vec<u8>, Result<(), String>) {
+    let (output, status) = capture_status(command, limit);
+    (output, status.and_then(verdict))
+}
+
+/// The same, for a command whose exit code means more than success or not.
+pub fn capture_status(command: &mut Command, limit: Duration) -> (Vec<u8>, Result<ExitStatus, String>) {
     let mut child = match spawn(command.stdin(Stdio::null()).stdout(Stdio::piped())) {
         Ok(child) => child,
         Err(message) => return (Vec::new(), Err(message)),
@@ -28,9 +34,9 @@ pub fn capture(command: &mut Command, limit: Duration) -> (Vec<u8>, Result<(), S
         let read = pipe.map_or(Ok(0), |mut pipe| pipe.read_to_end(&mut output));
         (output, read.map_err(|error| format!("reading the output: {error}")))
     });
-    let result = wait(&mut child, limit).and_then(verdict);
+    let result = wait(&mut child, limit);
     let (output, read) = reader.join().unwrap_or_else(|_| (Vec::new(), Err("the reader of the output died".into())));
-    (output, result.and(read.map(|_| ())))
+    (output, read.and(result))
 }
 
 /// Whether a command succeeds; says nothing.

@@ -7,7 +7,7 @@
 
 use crate::needs::Need;
 use crate::step::{Step, Suite};
-use crate::{end_to_end, hygiene, licences, oracle};
+use crate::{end_to_end, hygiene, kernel, licences, oracle};
 
 const NO_STD_TARGET: &str = "x86_64-unknown-none";
 
@@ -93,6 +93,25 @@ pub const STEPS: &[Step] = &[
         "schedules are those of SimSo, an independent simulator, for random task sets",
         oracle::simso,
     ),
+    Step::cargo(
+        "kernel-clippy",
+        "no warning in the bare-metal kernel",
+        &[
+            "clippy",
+            "--package",
+            "dis-kernel",
+            "--profile",
+            "kernel",
+            "--features",
+            "baremetal",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    )
+    .needs(&[Need::Component("clippy")]),
+    Step::function("kernel", "the bare-metal kernel boots in QEMU and passes its own tests", kernel::boot)
+        .needs(&[Need::Package { name: "qemu-system-x86", provides: kernel::QEMU }]),
     Step::function("end-to-end", "dis run examples/mixed.toml reports as dis-report/1", end_to_end::mixed)
         .needs(&[MIXED]),
     Step::function(

@@ -13,7 +13,7 @@ use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::GsBase;
 
 use crate::arch::exit::{Exit, exit};
-use crate::arch::{apic, gdt, idt, uart};
+use crate::arch::{apic, idt, uart};
 use crate::command::Command;
 use crate::memory::{self, Image, Machine};
 use crate::percpu::{self, PerCpu};
@@ -93,7 +93,6 @@ pub unsafe fn start(start_info: u64, image: &Image, trampoline: &Trampoline, mai
 pub unsafe fn set_up_cpu(pc: &'static PerCpu) {
     // SAFETY: the tables are this CPU's own and live for ever (contract).
     unsafe { pc.segments.load() };
-    let _ = gdt::KERNEL_CODE;
     GsBase::write(VirtAddr::from_ptr(pc));
     idt::load();
     apic::enable();

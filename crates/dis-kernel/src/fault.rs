@@ -63,11 +63,20 @@ pub(crate) extern "C" fn exception(frame: &FaultFrame) -> *const Registers {
     if !of_task || pc.in_fault.replace(true) || matches!(frame.vector, 2 | 8 | 18) {
         console::write_anyway(format_args!(
             "kernel fault on CPU {}: {} (vector {}, error {:#x}, address {:#x}) at {:#x}, stack {:#x}\n",
-            pc.cpu, name(frame.vector), frame.vector, frame.error, address, frame.rip, frame.rsp
+            pc.cpu,
+            name(frame.vector),
+            frame.vector,
+            frame.error,
+            address,
+            frame.rip,
+            frame.rsp
         ));
         console::write_anyway(format_args!(
             "{}{{\"event\":\"kernel-fault\",\"cpu\":{},\"vector\":{},\"rip\":\"{:#x}\"}}\n",
-            console::RECORD, pc.cpu, frame.vector, frame.rip
+            console::RECORD,
+            pc.cpu,
+            frame.vector,
+            frame.rip
         ));
         exit(Exit::KernelFault);
     }
@@ -80,7 +89,14 @@ pub(crate) extern "C" fn exception(frame: &FaultFrame) -> *const Registers {
     event!(
         "task-failed",
         "\"task\":{},\"id\":{},\"cpu\":{},\"reason\":{},\"vector\":{},\"error\":{},\"address\":\"{:#x}\",\"registers\":{}",
-        Quoted(&task_name), task.id().0, pc.cpu, Quoted(reason), frame.vector, frame.error, address, general(frame)
+        Quoted(&task_name),
+        task.id().0,
+        pc.cpu,
+        Quoted(reason),
+        frame.vector,
+        frame.error,
+        address,
+        general(frame)
     );
     sched::note_failure();
     pc.in_fault.set(false);
@@ -103,7 +119,12 @@ pub fn panicked(info: &PanicInfo<'_>) -> ! {
     event!(
         "task-failed",
         "\"task\":{},\"id\":{},\"cpu\":{},\"reason\":\"{}\",\"file\":{},\"line\":{}",
-        Quoted(&task_name), id.0, crate::task::cpu(), reason, Quoted(place.1), place.0
+        Quoted(&task_name),
+        id.0,
+        crate::task::cpu(),
+        reason,
+        Quoted(place.1),
+        place.0
     );
     sched::note_failure();
     crate::task::exit(PANICKED)

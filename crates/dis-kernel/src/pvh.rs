@@ -1,7 +1,6 @@
 //! What the boot protocol hands over (Xen's PVH, `start_info`): command line, memory, modules, where ACPI is.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::ops::Range;
 
 /// First word of `start_info`.
@@ -110,18 +109,20 @@ impl BootInfo {
     /// Whole pages of RAM from `from` on that the boot module does not occupy.
     pub fn free_memory(&self, from: u64) -> impl Iterator<Item = Range<u64>> {
         let module = self.module.start & !4095..self.module.end.next_multiple_of(4096);
-        self.memory().iter().flat_map(move |range| {
-            let (start, end) = (range.start.max(from).next_multiple_of(4096), range.end & !4095);
-            let before = start..end.min(if module.is_empty() { end } else { module.start.max(start) });
-            let after = if module.is_empty() { end..end } else { start.max(module.end)..end };
-            [before, after]
-        }).filter(|range| range.start < range.end)
+        self.memory()
+            .iter()
+            .flat_map(move |range| {
+                let (start, end) = (range.start.max(from).next_multiple_of(4096), range.end & !4095);
+                let before = start..end.min(if module.is_empty() { end } else { module.start.max(start) });
+                let after = if module.is_empty() { end..end } else { start.max(module.end)..end };
+                [before, after]
+            })
+            .filter(|range| range.start < range.end)
     }
 
     /// The command line as text.
     pub fn command_line_text(&self, memory: &impl Physical) -> String {
-        let mut bytes = Vec::new();
-        bytes.resize((self.command_line.end - self.command_line.start) as usize, 0);
+        let mut bytes = alloc::vec![0; (self.command_line.end - self.command_line.start) as usize];
         memory.read(self.command_line.start, &mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -130,6 +131,7 @@ impl BootInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     struct Image(Vec<u8>);
     impl Physical for Image {
@@ -163,6 +165,13 @@ mod tests {
         Image(bytes)
     }
 
+    /// The only range of free memory.
+    fn one(info: &BootInfo) -> Range<u64> {
+        let ranges: Vec<_> = info.free_memory(0x30_0000).collect();
+        assert_eq!(ranges.len(), 1, "{ranges:x?}");
+        ranges[0].clone()
+    }
+
     #[test]
     fn what_the_loader_wrote_is_read() {
         let memory = image(1);
@@ -173,16 +182,16 @@ mod tests {
         let free: Vec<_> = info.free_memory(0x30_0000).collect();
         assert_eq!(free, [0x30_0000..0x50_0000, 0x50_2000..0x100_0000], "the module's pages are left out");
         let without = BootInfo::read(&image(0), 64).unwrap();
-        assert_eq!(without.free_memory(0x30_0000).collect::<Vec<_>>(), [0x30_0000..0x100_0000]);
+        assert_eq!(one(&without), 0x30_0000..0x100_0000);
     }
 
     #[test]
     fn a_module_at_the_edge_of_memory_leaves_one_range() {
         let mut info = BootInfo::read(&image(1), 64).unwrap();
         info.module = 0xff_f000..0x100_0000;
-        assert_eq!(info.free_memory(0x30_0000).collect::<Vec<_>>(), [0x30_0000..0xff_f000]);
+        assert_eq!(one(&info), 0x30_0000..0xff_f000);
         info.module = 0x20_0000..0x20_1000;
-        assert_eq!(info.free_memory(0x30_0000).collect::<Vec<_>>(), [0x30_0000..0x100_0000]);
+        assert_eq!(one(&info), 0x30_0000..0x100_0000);
     }
 
     #[test]

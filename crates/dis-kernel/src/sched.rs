@@ -67,6 +67,8 @@ pub unsafe fn start() -> ! {
     irq::push();
     let pc = percpu::this();
     pc.depth.set(1);
+    // An interrupt that came while the CPU could not answer is answered by this question.
+    pc.asked_at.store(0, Ordering::SeqCst);
     let decision = ask(pc, Leave::Ask, clock::now());
     plan(pc, &decision);
     // SAFETY: a decision is planned, interrupts are off, nothing here is needed any more.

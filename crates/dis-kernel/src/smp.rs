@@ -88,7 +88,10 @@ pub unsafe fn start_others(apic_ids: &[u32], trampoline: &Trampoline, most: usiz
 
 /// Lets the CPUs that have been started schedule.
 pub fn go() {
-    GO.store(true, Ordering::Release);
+    GO.store(true, Ordering::SeqCst);
+    for cpu in (1..percpu::count()).filter_map(percpu::get) {
+        apic::interrupt(cpu.apic_id, idt::RESCHEDULE);
+    }
 }
 
 /// Exchanges counters with the CPU that has just started.
@@ -132,9 +135,14 @@ unsafe extern "C" fn enter(pc: &'static PerCpu) -> ! {
     unsafe { crate::boot::set_up_cpu(pc) };
     ARRIVED.fetch_add(1, Ordering::AcqRel);
     answer_counter();
-    while !GO.load(Ordering::Acquire) {
-        core::hint::spin_loop();
+    // Asleep, so that in an emulator the first CPU has the machine for itself.
+    idt::load_waiting();
+    while !GO.load(Ordering::SeqCst) {
+        x86_64::instructions::interrupts::enable_and_hlt();
+        x86_64::instructions::interrupts::disable();
+        apic::acknowledge();
     }
+    idt::load();
     // SAFETY: it is set up.
     unsafe { crate::sched::start() }
 }

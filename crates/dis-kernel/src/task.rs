@@ -7,7 +7,9 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 
-use dis_core::api::{BlockReason, CpuMask, Duration, ExitStatus, SchedError, SchedResult, TaskId, TaskSpec, TaskStats, Timestamp};
+use dis_core::api::{
+    BlockReason, CpuMask, Duration, ExitStatus, SchedError, SchedResult, TaskId, TaskSpec, TaskStats, Timestamp,
+};
 use dis_core::executor::{Kill, Leave, Wake};
 use dis_core::intent::Intent;
 
@@ -24,7 +26,8 @@ fn with_wake<T>(call: impl FnOnce(usize, Timestamp) -> SchedResult<(T, Option<Wa
     let (value, wake) = call(percpu::this().cpu, now)?;
     let ask = wake.is_some_and(|wake| sched::obey(&wake, now));
     drop(off);
-    if ask {
+    // A CPU that does not schedule yet asks when it begins.
+    if ask && sched::runs_task() {
         sched::leave(Leave::Ask);
     }
     Ok(value)

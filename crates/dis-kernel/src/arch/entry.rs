@@ -59,7 +59,7 @@ macro_rules! pop_all {
 
 /// Loads the registers of the task in rax, however they were saved.
 #[unsafe(naked)]
-pub unsafe extern "C" fn restore() -> ! {
+pub(crate) unsafe extern "C" fn restore() -> ! {
     naked_asm!(
         "mov rcx, [rax + {resume}]",
         "test rcx, rcx",
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn restore() -> ! {
 /// The running task, whose registers are at rdi, gives up the CPU by this call. Interrupts are off; it returns when the
 /// task is chosen again, perhaps on another CPU.
 #[unsafe(naked)]
-pub unsafe extern "C" fn switch_away(from: *mut Registers) {
+pub(crate) unsafe extern "C" fn switch_away(from: *mut Registers) {
     naked_asm!(
         "push rbp",
         "push rbx",
@@ -118,7 +118,7 @@ pub unsafe extern "C" fn switch_away(from: *mut Registers) {
 
 /// Leaves whatever runs here for good: nothing is saved.
 #[unsafe(naked)]
-pub unsafe extern "C" fn abandon() -> ! {
+pub(crate) unsafe extern "C" fn abandon() -> ! {
     naked_asm!(
         "mov rsp, gs:[{stack}]",
         "call {commit}",
@@ -133,7 +133,7 @@ macro_rules! interrupt {
     ($(#[$doc:meta])* $name:ident, $vector:expr) => {
         $(#[$doc])*
         #[unsafe(naked)]
-        pub unsafe extern "C" fn $name() {
+        pub(crate) unsafe extern "C" fn $name() {
             naked_asm!(
                 save!(),
                 save_fpu!(),
@@ -166,6 +166,12 @@ interrupt!(
 interrupt!(
     /// The APIC's spurious vector, and every vector that nobody has set up.
     spurious, super::idt::SPURIOUS);
+
+/// An interrupt that only ends a `hlt`.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn nothing() {
+    naked_asm!("iretq")
+}
 
 /// What exceptions push: the registers as in a task's area, with two words before what the CPU pushes itself.
 #[repr(C, align(16))]
@@ -255,7 +261,7 @@ exceptions! {
 ///
 /// # Safety
 /// Only as a new task's first instruction.
-pub unsafe extern "C" fn begin(task: *const Tcb) -> ! {
+pub(crate) unsafe extern "C" fn begin(task: *const Tcb) -> ! {
     // SAFETY: the block lives at least as long as its task runs.
     let work = unsafe { (*task).take_work() };
     let code = work.map_or(0, |work| work());
@@ -264,6 +270,6 @@ pub unsafe extern "C" fn begin(task: *const Tcb) -> ! {
 
 /// Where idle tasks are: whatever there is to do comes by interrupt.
 #[unsafe(naked)]
-pub unsafe extern "C" fn idle() -> ! {
+pub(crate) unsafe extern "C" fn idle() -> ! {
     naked_asm!("2: sti", "hlt", "jmp 2b")
 }

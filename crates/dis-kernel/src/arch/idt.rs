@@ -36,13 +36,16 @@ struct Table(UnsafeCell<[Gate; 256]>);
 unsafe impl Sync for Table {}
 
 static IDT: Table = Table(UnsafeCell::new([Gate([0; 2]); 256]));
+static WAITING: Table = Table(UnsafeCell::new([Gate([0; 2]); 256]));
 
-/// Fills the table.
+/// Fills the tables.
 ///
 /// # Safety
 /// Once, before the first [`load`].
 pub unsafe fn init() {
-    // SAFETY: nobody else uses it yet (contract).
+    // SAFETY: nobody else uses them yet (contract).
+    unsafe { (*WAITING.0.get()).fill(Gate::new(entry::nothing as *const () as u64, IST_FAULT)) };
+    // SAFETY: as above.
     let table = unsafe { &mut *IDT.0.get() };
     // A vector that nobody uses is counted as spurious.
     table.fill(Gate::new(entry::spurious as *const () as u64, IST_TASK));
@@ -56,7 +59,16 @@ pub unsafe fn init() {
 
 /// Loads it on this CPU.
 pub fn load() {
-    let pointer = DescriptorTablePointer { limit: 4095, base: VirtAddr::from_ptr(IDT.0.get()) };
+    load_table(&IDT);
+}
+
+/// Loads a table with which interrupts do nothing but end a `hlt`. Whoever waits so acknowledges them itself.
+pub fn load_waiting() {
+    load_table(&WAITING);
+}
+
+fn load_table(table: &'static Table) {
+    let pointer = DescriptorTablePointer { limit: 4095, base: VirtAddr::from_ptr(table.0.get()) };
     // SAFETY: the table lives for ever and has been filled.
     unsafe { x86_64::instructions::tables::lidt(&pointer) };
 }

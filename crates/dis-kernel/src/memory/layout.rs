@@ -40,9 +40,7 @@ pub fn kernel_tables(tables: &mut impl Tables, memory_end: u64, image: &Image) -
         }
     }
     // User tasks copy the upper half of the root, so nothing may be added to it later.
-    for address in [super::stacks::AREA] {
-        paging::reserve(tables, root, address)?;
-    }
+    paging::reserve(tables, root, super::stacks::AREA)?;
     Some(root)
 }
 
@@ -68,7 +66,7 @@ mod tests {
         };
         let mut memory = Memory::default();
         let root = kernel_tables(&mut memory, 64 << 20, &image).unwrap();
-        let flags = |address| paging::translate(&memory, root, address).map(|(physical, flags)| (physical, flags));
+        let flags = |address| paging::translate(&memory, root, address);
         let text = flags(KERNEL + 0x20_1234).unwrap();
         assert_eq!(text.0, 0x20_1234);
         assert!(!text.1.contains(Flags::WRITE) && !text.1.contains(Flags::NO_EXECUTE));

@@ -1,0 +1,63 @@
+//! Tests that need the machine: `test=NAME` on the command line runs one, and the exit code tells how it went.
+//!
+//! Time is no assertion: in an emulator a CPU may stand still for as long as it likes. What must happen is waited for
+//! ([`eventually`]), with a bound that only decides between slow and never.
+
+mod basics;
+
+use alloc::format;
+use alloc::string::String;
+
+use dis_core::api::{Duration, SchedError};
+
+use crate::arch::exit::Exit;
+use crate::boot::Booted;
+use crate::{clock, println, task};
+
+type Outcome = Result<(), String>;
+type Test = fn(&Booted) -> Outcome;
+
+const TESTS: &[(&str, Test)] = &[("preempt", basics::preempt)];
+
+/// Runs the test of that name.
+pub fn run(name: &str, booted: &Booted) -> Exit {
+    let Some((_, test)) = TESTS.iter().find(|(other, _)| *other == name) else {
+        println!(
+            "there is no test {name:?}; there are: {:?}",
+            TESTS.iter().map(|(name, _)| name).collect::<alloc::vec::Vec<_>>()
+        );
+        return Exit::BadInput;
+    };
+    match test(booted) {
+        Ok(()) => {
+            println!("test {name}: ok");
+            Exit::Success
+        }
+        Err(problem) => {
+            println!("test {name}: FAILED: {problem}");
+            Exit::TestFailed
+        }
+    }
+}
+
+/// Waits until `condition` holds.
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) -> Outcome {
+    let start = clock::now();
+    while !condition() {
+        if clock::now().since(start) > Duration::from_secs(40) {
+            return Err(format!("never came: {what}"));
+        }
+        task::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+/// A failure unless `condition` holds.
+fn ensure(condition: bool, what: impl FnOnce() -> String) -> Outcome {
+    if condition { Ok(()) } else { Err(what()) }
+}
+
+/// A scheduler's refusal as a failure.
+fn refused(error: SchedError) -> String {
+    format!("the scheduler refused: {error}")
+}
