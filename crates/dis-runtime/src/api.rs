@@ -33,6 +33,22 @@ where
     task(intent).spawn(closure)
 }
 
+/// As [`spawn_fn`], for a closure that blocks in the kernel: a task with a thread of its own ([`TaskBuilder::dedicated`]).
+///
+/// There is no separate pool: while it blocks, its worker goes on with others, as for every task, and when it computes it is
+/// scheduled by its intent, as every task is. What this adds to `spawn_fn` is that no other task is ever bound to that thread, so none
+/// waits for it, even if tasks share threads in this runtime.
+///
+/// # Errors
+/// As for [`spawn_fn`].
+pub fn spawn_blocking<F, T>(intent: Intent, closure: F) -> Result<JoinHandle<T>, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    task(intent).dedicated().spawn(closure)
+}
+
 /// A task with more than an intent, of the runtime that runs the caller.
 pub fn task(intent: Intent) -> TaskBuilder<'static> {
     TaskBuilder::new(None, intent)

@@ -262,6 +262,7 @@ impl Builder {
     /// # Errors
     /// See [`BuildError`].
     pub fn build(mut self) -> Result<Runtime, BuildError> {
+        crate::process::remember();
         let allowed = sys::allowed_cpus().map_err(|error| BuildError::System { call: "sched_getaffinity", error })?;
         let chosen: Vec<usize> = match &self.cpus {
             Some(mask) => mask.iter().collect(),

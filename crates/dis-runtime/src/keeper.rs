@@ -99,7 +99,8 @@ fn keep(rt: &Arc<Inner>) {
             return;
         }
         // `live` is looked at again as long as it is not 0, since `remind_aborted` asks for that.
-        if keeper.abandoned.load(Ordering::SeqCst) && rt.live.load(Ordering::Acquire) == 0 {
+        let is_over = || keeper.abandoned.load(Ordering::SeqCst) && rt.live.load(Ordering::Acquire) == 0;
+        if is_over() {
             return rt.stop_threads();
         }
         if !warned && rt.is_out_of_klts() {
@@ -120,6 +121,9 @@ fn keep(rt: &Arc<Inner>) {
             // Whoever lacks a thread rouses us all the time.
             thread::sleep(Duration::from_nanos(RETRY_NS));
             continue;
+        }
+        if !aborting && is_over() {
+            continue; // The last task has ended since we looked.
         }
         pause = if aborting && !soon { pause.min(LONGEST_NS) } else { RETRY_NS };
         sys::futex_wait(&keeper.word, seen, (soon || aborting).then_some(pause));

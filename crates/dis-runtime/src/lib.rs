@@ -34,6 +34,9 @@
 //! few, or a switch through the kernel too slow, tasks that promise not to rely on thread-locals across cooperative points
 //! share: [`TaskBuilder::shared`], [`Builder::share_beyond`]. `docs/soundness.md` has the reasons.
 //!
+//! A task that blocks its thread in the kernel does not take its worker with it: another thread takes the role over, and the
+//! system call goes on undisturbed ([`Builder::watch_blocking`], `docs/runtime.md`).
+//!
 //! Unprivileged. No periodic tick: a worker with one task and nothing due is never interrupted, an idle process sleeps.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
@@ -63,6 +66,7 @@ mod numa;
 mod overflow;
 mod planned;
 mod policy;
+pub mod process;
 mod runtime;
 mod shortage;
 mod signal;
@@ -77,7 +81,7 @@ mod usage;
 mod watcher;
 mod worker;
 
-pub use api::{current, job, next_period, now, park, sleep, sleep_until, spawn_fn, task, yield_now};
+pub use api::{current, job, next_period, now, park, sleep, sleep_until, spawn_blocking, spawn_fn, task, yield_now};
 pub use builder::{BuildError, Builder, MAX_KLTS, default_limits};
 pub use host::{OsPolicy, Runtime};
 pub use join::{JoinError, JoinHandle};

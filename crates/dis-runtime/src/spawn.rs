@@ -292,6 +292,18 @@ impl Runtime {
         self.task(intent).spawn(closure)
     }
 
+    /// As the function [`spawn_blocking`](crate::spawn_blocking), which see.
+    ///
+    /// # Errors
+    /// See [`SpawnError`].
+    pub fn spawn_blocking<F, T>(&self, intent: Intent, closure: F) -> Result<JoinHandle<T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.task(intent).dedicated().spawn(closure)
+    }
+
     /// A task with more than an intent.
     pub fn task(&self, intent: Intent) -> TaskBuilder<'_> {
         TaskBuilder::new(Some(self), intent)

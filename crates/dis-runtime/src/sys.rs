@@ -37,32 +37,56 @@ pub(crate) fn tgkill(pid: i32, tid: i32, signal: i32) {
     unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) };
 }
 
+/// CPUs of the machine as the kernel has them, a bit each.
+pub(crate) type CpuWords = [u64; 16];
+
 /// Pins a thread (0: the caller) to one CPU of the machine. Async-signal-safe.
 pub(crate) fn pin(tid: i32, cpu: usize) -> io::Result<()> {
-    let mut words = [0u64; 16];
+    let mut words: CpuWords = [0; 16];
     if let Some(word) = words.get_mut(cpu / 64) {
         *word |= 1 << (cpu % 64);
     }
+    set_affinity(tid, &words)
+}
+
+/// Says on which CPUs a thread (0: the caller) may run. Async-signal-safe.
+pub(crate) fn set_affinity(tid: i32, cpus: &CpuWords) -> io::Result<()> {
     // SAFETY: the mask is valid memory of the given length.
-    let done = unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid, size_of_val(&words), words.as_ptr()) };
+    let done = unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid, size_of_val(cpus), cpus.as_ptr()) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The CPUs that the calling thread may run on, ascending.
-pub(crate) fn allowed_cpus() -> io::Result<Vec<usize>> {
-    let mut words = [0u64; 16];
+/// The CPUs that the calling thread may run on.
+pub(crate) fn affinity() -> io::Result<CpuWords> {
+    let mut words: CpuWords = [0; 16];
     // SAFETY: the mask is valid memory of the given length.
     let got = unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&words), words.as_mut_ptr()) };
-    if got <= 0 {
-        return Err(io::Error::last_os_error());
-    }
+    if got <= 0 { Err(io::Error::last_os_error()) } else { Ok(words) }
+}
+
+/// The same, ascending.
+pub(crate) fn allowed_cpus() -> io::Result<Vec<usize>> {
+    let words = affinity()?;
     Ok((0..words.len() * 64).filter(|cpu| words[cpu / 64] & (1 << (cpu % 64)) != 0).collect())
 }
 
 /// Lets the calling thread's timeouts expire as exactly as the hardware allows (default slack: 50 µs).
 pub(crate) fn exact_timeouts() {
-    // SAFETY: no memory is passed. A kernel that refuses leaves the default.
-    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+    // A kernel that refuses leaves the default.
+    let _ = set_timer_slack(1);
+}
+
+/// How late the calling thread's timeouts may expire, ns. Async-signal-safe.
+pub(crate) fn set_timer_slack(ns: u64) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    let done = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, ns as libc::c_ulong) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The same, asked.
+pub(crate) fn timer_slack() -> Option<u64> {
+    // SAFETY: no memory is passed.
+    u64::try_from(unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) }).ok()
 }
 
 /// Gives the calling thread the real-time policy SCHED_FIFO.

@@ -3,10 +3,10 @@
 
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;
 
-use dis_runtime::{BlockingWatch, CpuMask, Intent, JoinError, Runtime, sleep, task, yield_now};
+use dis_runtime::{BlockingWatch, CpuMask, Intent, JoinError, OsPolicy, Runtime, sleep, task, yield_now};
 
 fn runtime(workers: usize, watch: bool) -> Runtime {
     let rt = Runtime::builder().workers(workers).watch_blocking(watch).build().unwrap();
@@ -123,7 +123,7 @@ fn sleepers(watch: bool) -> (u64, u64) {
             let sleeper = move || {
                 (0..SLEEPS).filter(|i| !nanosleep(Duration::from_micros(500 + 300 * (n + i % 5)))).count() as u64
             };
-            rt.spawn_fn(if n % 2 == 0 { Intent::batch() } else { Intent::interactive(1000) }, sleeper).unwrap()
+            rt.spawn_fn(if n.is_multiple_of(2) { Intent::batch() } else { Intent::interactive(1000) }, sleeper).unwrap()
         })
         .collect();
     let interrupted = sleepers.into_iter().map(|sleeper| sleeper.join().unwrap()).sum();
@@ -221,6 +221,7 @@ fn a_blocked_task_is_aborted_when_its_call_returns() {
     for _ in 0..20 {
         let (sender, receiver) = mpsc::channel();
         let task = rt.spawn_fn(Intent::batch(), move || {
+            sender.send(true).unwrap();
             let whole = nanosleep(Duration::from_millis(4));
             sender.send(whole).unwrap();
             loop {
@@ -229,10 +230,10 @@ fn a_blocked_task_is_aborted_when_its_call_returns() {
         });
         let task = task.unwrap();
         let other = rt.spawn_fn(Intent::batch(), || sleep(Duration::from_micros(500))).unwrap();
-        std::thread::sleep(Duration::from_millis(1));
+        assert!(receiver.recv().is_ok(), "it begins");
         task.abort();
         other.join().unwrap();
-        assert!(receiver.recv().is_ok());
+        assert!(receiver.recv().is_ok(), "its call returns");
         assert!(matches!(task.join(), Err(JoinError::Aborted)));
     }
     assert!(rt.displacements() > 0);
@@ -279,4 +280,53 @@ fn a_runtime_is_shut_down_beside_a_blocked_task() {
     assert!(!blocked.is_finished());
     drop(writer);
     assert!(blocked.join().is_ok());
+}
+
+/// With SCHED_FIFO a thread whose call returns gets the CPU although a task computes on there for ever.
+#[test]
+fn a_blocked_thread_comes_back_past_a_hog_under_fifo() {
+    let rt = Runtime::builder().workers(1).fifo(2).build().unwrap();
+    if rt.os_policy() != OsPolicy::Fifo(2) {
+        return eprintln!("SCHED_FIFO is not permitted here");
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let blocked = rt.spawn_fn(Intent::batch(), move || {
+        for _ in 0..20 {
+            nanosleep(Duration::from_millis(3));
+            yield_now();
+        }
+        flag.store(true, Ordering::Relaxed);
+    });
+    let hog = rt.spawn_fn(Intent::batch(), move || while !stop.load(Ordering::Relaxed) {});
+    blocked.unwrap().join().unwrap();
+    hog.unwrap().join().unwrap();
+    assert!(rt.displacements() > 0);
+    let policy = rt.spawn_fn(Intent::batch(), || {
+        let mut param = libc::sched_param { sched_priority: 0 };
+        // SAFETY: `param` is valid.
+        unsafe { libc::sched_getparam(0, &mut param) };
+        param.sched_priority
+    });
+    assert_eq!(policy.unwrap().join().unwrap(), 2);
+}
+
+#[test]
+fn blocking_closures_have_threads_of_their_own() {
+    let rt = runtime(1, true);
+    // All of them are blocked in the kernel until the last one comes, on one worker.
+    let barrier = Arc::new(Barrier::new(8));
+    let tasks: Vec<_> = (0..8)
+        .map(|n| {
+            let barrier = barrier.clone();
+            rt.spawn_blocking(Intent::background(), move || {
+                barrier.wait();
+                (n, std::thread::current().id())
+            })
+        })
+        .collect();
+    let ends: Vec<_> = tasks.into_iter().map(|task| task.unwrap().join().unwrap()).collect();
+    let threads: std::collections::HashSet<_> = ends.iter().map(|end| end.1).collect();
+    assert!(ends.iter().enumerate().all(|(n, end)| end.0 == n));
+    assert_eq!(threads.len(), 8);
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
@@ -19,6 +19,7 @@ pub struct Report {
     pub errors: Vec<String>,
     pub preemptions: u64,
     pub threads: usize,
+    pub displacements: u64,
     pub closed: bool,
 }
 
@@ -33,7 +34,9 @@ impl fmt::Display for Report {
         for (name, rounds) in &self.rounds {
             writeln!(f, "{name:>16}: {rounds} rounds")?;
         }
-        writeln!(f, "{} preemption signals, {} threads, closed: {}", self.preemptions, self.threads, self.closed)?;
+        let (preemptions, displacements) = (self.preemptions, self.displacements);
+        writeln!(f, "{preemptions} preemption signals, {displacements} workers taken over from blocked tasks")?;
+        writeln!(f, "{} threads, closed: {}", self.threads, self.closed)?;
         for error in &self.errors {
             writeln!(f, "ERROR {error}")?;
         }
@@ -275,6 +278,94 @@ fn naps(_: &Shared, n: u64) {
     }
 }
 
+/// Asleep in the kernel for about so many microseconds, as foreign code would.
+fn nanosleep(micros: u64) {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: micros as libc::c_long * 1000 };
+    // SAFETY: valid; the rest is not wanted.
+    unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+}
+
+/// Blocked in the kernel with a thread-local borrowed, and after that with and without calls of the runtime.
+fn blocks(shared: &Shared, n: u64) {
+    let id = std::thread::current().id();
+    PLAIN.with(|plain| {
+        let mut plain = plain.borrow_mut();
+        *plain = n;
+        nanosleep(n % 300);
+        for _ in 0..(n % 7) * 20_000 {
+            std::hint::spin_loop();
+        }
+        if *plain != n {
+            shared.error("thread-local number changed in a system call".into());
+        }
+    });
+    match n % 5 {
+        0 => yield_now(),
+        1 => drop(shared.dis_mutex.lock()),
+        2 => shared.event.set(),
+        _ => {}
+    }
+    if id != std::thread::current().id() {
+        shared.error("a task changed its thread in a system call".into());
+    }
+}
+
+/// Two tasks that talk through pipes: each blocks until the other has answered.
+fn pipes(shared: &Shared, n: u64) {
+    let ((mut there, mut to), (mut back, mut from)) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
+    let echo = spawn_fn(Intent::interactive(700), move || {
+        let mut byte = [0];
+        while there.read(&mut byte).is_ok_and(|len| len == 1) {
+            from.write_all(&[byte[0] ^ 0x55]).unwrap();
+        }
+    });
+    let Ok(echo) = echo else { return };
+    for i in 0..20u8 {
+        let mut byte = [n as u8 ^ i];
+        to.write_all(&byte).unwrap();
+        back.read_exact(&mut byte).unwrap();
+        if byte[0] != n as u8 ^ i ^ 0x55 {
+            shared.error("a byte got lost in a pipe".into());
+        }
+    }
+    drop(to);
+    if echo.join().is_err() {
+        shared.error("a task that reads a pipe failed".into());
+    }
+}
+
+/// Tasks that are aborted, or panic, or end, in or just after a call that blocks.
+fn blocked_ends(shared: &Shared, n: u64) {
+    let task = spawn_fn(Intent::batch(), move || {
+        let kept = Box::new(n);
+        nanosleep(n % 200);
+        match n % 3 {
+            0 => std::panic::resume_unwind(kept),
+            1 => loop {
+                yield_now();
+            },
+            _ => *kept,
+        }
+    });
+    let Ok(task) = task else { return };
+    if n % 4 < 2 {
+        nanosleep(n % 150);
+    } else {
+        yield_now();
+    }
+    let aborted = n % 3 == 1 || n.is_multiple_of(11);
+    if aborted {
+        task.abort();
+    }
+    match task.join() {
+        Ok(value) if value == n && n % 3 == 2 => {}
+        Err(JoinError::Panic(payload)) if payload.downcast_ref::<u64>() == Some(&n) && n.is_multiple_of(3) => {}
+        Err(JoinError::Aborted) if aborted => {}
+        other => shared.error(format!("a task that blocked ended as {other:?}")),
+    }
+}
+
+const BLOCKS: &str = "blocks together";
 const UNWINDS: &str = "unwinds";
 
 /// Runs everything on `workers` workers for `duration`.
@@ -289,7 +380,7 @@ pub fn run(workers: usize, duration: Duration) -> Report {
         event: Event::automatic(),
         semaphore: Semaphore::new(1),
     });
-    let plan: [(&'static str, Intent, Round); 24] = [
+    let plan: [(&'static str, Intent, Round); 33] = [
         ("heap", Intent::batch(), heap),
         ("heap", Intent::background(), heap),
         ("heap", Intent::interactive(1000), heap),
@@ -310,7 +401,16 @@ pub fn run(workers: usize, duration: Duration) -> Report {
         ("naps", Intent::interactive(500), naps),
         ("errno", Intent::batch(), errno),
         ("errno", Intent::background(), errno),
+        ("blocks", Intent::batch(), blocks),
+        ("blocks", Intent::interactive(1000), blocks),
+        ("blocks", Intent::background(), blocks),
+        ("pipes", Intent::batch(), pipes),
+        ("pipes", Intent::interactive(1500), pipes),
+        ("blocked ends", Intent::batch(), blocked_ends),
+        ("blocked ends", Intent::interactive(1500), blocked_ends),
         // Together on a thread.
+        (BLOCKS, Intent::background(), blocks),
+        (BLOCKS, Intent::background(), blocks),
         (UNWINDS, Intent::batch(), unwinds),
         (UNWINDS, Intent::batch(), unwinds),
         (UNWINDS, Intent::batch(), unwinds),
@@ -323,7 +423,7 @@ pub fn run(workers: usize, duration: Duration) -> Report {
             let count = rounds.clone();
             let task = rt.task(intent).name(name);
             // SAFETY: it leaves nothing in thread-locals over a cooperative point.
-            let task = if name == UNWINDS { unsafe { task.shared() } } else { task };
+            let task = if name == UNWINDS || name == BLOCKS { unsafe { task.shared() } } else { task };
             let task = task.spawn(move || {
                 while !shared.stop.load(Ordering::Relaxed) {
                     let n = count.load(Ordering::Relaxed);
@@ -351,6 +451,7 @@ pub fn run(workers: usize, duration: Duration) -> Report {
     }
     report.preemptions = rt.preemption_signals();
     report.threads = rt.threads();
+    report.displacements = rt.displacements();
     report.closed = rt.shutdown(Duration::from_secs(20));
     report.errors.append(&mut shared.errors.lock().unwrap_or_else(|e| e.into_inner()));
     report.errors.truncate(20);
