@@ -1,7 +1,7 @@
 //! The `dis` command.
 //!
 //! * [`cli`] is what can be said on the command line; every command has a module with a `run`.
-//! * [`run`](mod@run), [`sim`](mod@sim), [`boot`](mod@boot), [`check`](mod@check), [`bench`](mod@bench) and [`sweep`](mod@sweep) are the commands.
+//! * [`run`](mod@run), [`sim`](mod@sim), [`boot`](mod@boot), [`check`](mod@check), [`module`](mod@module), [`bench`](mod@bench) and [`sweep`](mod@sweep) are the commands.
 //! * The tasks of a workload are executed on a [`host`]: under DIS, or as plain threads.
 //! * [`work`] measures the machine's speed, [`trace`] records what happened, [`output`] shows it.
 
@@ -11,6 +11,7 @@ mod check;
 mod cli;
 mod failure;
 mod host;
+mod module;
 mod output;
 mod run;
 mod sim;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Sim(args) => sim::run(&args),
         Command::Boot(args) => boot::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Module(args) => module::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Sweep(args) => sweep::run(&args),
     };

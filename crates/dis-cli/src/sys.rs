@@ -158,6 +158,13 @@ pub fn die_with_parent(command: &mut Command) {
     };
 }
 
+/// Limits the address space of this process, in bytes. If that cannot be done, there is no limit.
+pub fn limit_memory(bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: a valid structure.
+    unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
+}
+
 fn check(result: i32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

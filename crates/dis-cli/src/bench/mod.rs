@@ -94,6 +94,7 @@ fn plan(cpus: &[usize]) -> Plan {
         cpus: cpus.into(),
         duration: None,
         policies: Vec::new(),
+        modules: Vec::new(),
         limits: dis_runtime::default_limits(),
         seed: 0,
         fifo: false,

@@ -7,7 +7,7 @@ use dis_workload::Workload;
 use crate::cli::{CheckArgs, HostKind};
 use crate::failure::Failure;
 use crate::run::plan::{check_affinity, read};
-use crate::run::policies;
+use crate::run::policies::Chosen;
 use crate::study::{self, StudySet};
 use crate::sys;
 
@@ -48,7 +48,7 @@ impl Plan {
     /// # Errors
     /// An affinity beyond the CPUs, limits out of range, or policies that do not go with the workload or the host.
     pub fn of(workload: Workload, file: &str, args: &CheckArgs) -> Result<Plan, Failure> {
-        policies::check(&args.policy)?;
+        Chosen::or_study(&[], &args.policy)?;
         let study = study::chosen(&args.policy);
         let host = args.host.unwrap_or(if study.is_some() { HostKind::Sim } else { HostKind::Linux });
         if let Some(study) = study.filter(|_| host == HostKind::Linux) {

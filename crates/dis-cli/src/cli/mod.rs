@@ -16,6 +16,7 @@ Exit codes:
 
 mod boot;
 mod check;
+mod module;
 mod sim;
 mod sweep;
 mod values;
@@ -27,9 +28,10 @@ use dis_core::api::{Duration, MAX_CPUS};
 
 pub use boot::{BootArgs, MOST_CPUS as MOST_BOOT_CPUS};
 pub use check::{CheckArgs, HostKind};
+pub use module::{CheckModuleArgs, ModuleAction, ModuleArgs, NewArgs};
 pub use sim::SimArgs;
 pub use sweep::SweepArgs;
-pub use values::{Destination, PolicyChoice};
+pub use values::{Destination, PolicyChoice, list};
 
 /// Runs workloads on an intent-based scheduler.
 #[derive(Debug, Parser)]
@@ -55,6 +57,9 @@ pub enum Command {
     /// Find out before a run whether all deadlines hold, whatever happens
     #[command(long_about = check::ABOUT)]
     Check(CheckArgs),
+    /// Begin a scheduling policy in a file of its own, or find out whether one is right
+    #[command(long_about = module::ABOUT)]
+    Module(ModuleArgs),
     /// Measure wake-up latency while every CPU is kept busy, against plain threads
     #[command(long_about = BENCH_ABOUT)]
     Bench(BenchArgs),
@@ -69,6 +74,7 @@ Examples:
   dis run examples/mixed.toml
   dis run examples/mixed.toml --duration 3s --cpus 1
   dis run examples/mixed.toml --policy batch=round-robin --policy interactive=priority
+  dis run examples/mixed.toml --module libmy_policy.so --policy batch=my-policy
   sed 's/^cpus = 2/cpus = 1/' examples/mixed.toml | dis run -
   dis run examples/mixed.toml --json - | jq '.tasks[] | {name, deadline_misses}'
   dis run examples/mixed.toml --trace trace.json      (open it in https://ui.perfetto.dev)
@@ -95,9 +101,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "D", value_parser = values::duration)]
     pub duration: Option<Duration>,
 
-    /// Scheduling policy of a class (once for each class): edf, fair, priority or round-robin
+    /// Scheduling policy of a class (once for each class): edf, fair, priority, round-robin, or one of a --module
     #[arg(long, value_name = "CLASS=NAME", value_parser = values::policy)]
     pub policy: Vec<PolicyChoice>,
+
+    /// Load a policy from a file, for --policy to choose (`dis module new` begins one); may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub module: Vec<PathBuf>,
 
     /// Seed of the times that are drawn at random; overrides the file's `seed` (default: that, else 0)
     #[arg(long, value_name = "S")]
@@ -216,7 +226,7 @@ mod tests {
         let (code, text) = error(&["dis", "run", "a.toml", "--policy", "batches=fair"]);
         assert_eq!(code, 2);
         assert!(text.contains("`batches` is no class") && text.contains("did you mean `batch`"), "{text}");
-        let (_, text) = error(&["dis", "run", "a.toml", "--policy", "batch=lottery"]);
+        let (_, text) = error(&["dis", "run", "a.toml", "--policy", "batch"]);
         assert!(text.contains("edf, fair, priority or round-robin"), "{text}");
         let (_, text) = error(&["dis", "run", "a.toml", "--cpus", "0"]);
         assert!(text.contains("1..=256"), "{text}");

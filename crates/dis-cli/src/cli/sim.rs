@@ -48,10 +48,14 @@ pub struct SimArgs {
     #[arg(long, value_name = "D", value_parser = values::duration)]
     pub duration: Option<Duration>,
 
-    /// Scheduling policy of a class (once for each class): edf, fair, priority or round-robin; or, for study and for
-    /// `realtime` alone, one that decides for all CPUs at once: rm, dm, llf, global-edf, pd2 or dp-wrap
+    /// Scheduling policy of a class (once for each class): edf, fair, priority, round-robin, or one of a --module; or, for
+    /// study and for `realtime` alone, one that decides for all CPUs at once: rm, dm, llf, global-edf, pd2 or dp-wrap
     #[arg(long, value_name = "CLASS=NAME", value_parser = values::simulated_policy)]
     pub policy: Vec<PolicyChoice>,
+
+    /// Load a policy from a file, for --policy to choose (`dis module new` begins one); may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub module: Vec<PathBuf>,
 
     /// Seed of the times that are drawn at random; overrides the file's `seed` (default: that, else 0)
     #[arg(long, value_name = "S")]

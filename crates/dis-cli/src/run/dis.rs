@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dis_core::api::{SchedError, TaskId, Timestamp};
 use dis_core::intent::{Intent, IntentClass, QueueType};
+use dis_module::Faults;
 use dis_runtime::{JoinError, JoinHandle, Runtime, SpawnError};
 use dis_workload::model::{Release, TaskSpec};
 use dis_workload::report::{Counters, SchedulerReport};
@@ -15,6 +16,7 @@ use super::fifo;
 use super::noise::NoiseMeter;
 use super::outcome::{Outcome, hang_text};
 use super::plan::Plan;
+use super::policies::{Chosen, fault_notes};
 use super::refusal::{explain, give_in};
 use super::watch::Watch;
 use crate::failure::Failure;
@@ -55,7 +57,7 @@ impl DisRound<'_> {
     pub fn run(mut self, watch: &mut Watch<'_>) -> Result<Outcome, Failure> {
         let plan = self.plan;
         let count = plan.workload.instances().count();
-        let runtime = self.build(count)?;
+        let (runtime, faults) = self.build(count)?;
         let mut outcome = Outcome::default();
         if plan.fifo {
             outcome.notes.extend(fifo::texts(runtime.os_policy()));
@@ -107,22 +109,23 @@ impl DisRound<'_> {
             feed.finish(&runtime, &round, trace, start.saturating_add(duration_ns));
         }
         tasks.collect(plan, ended, &stats, &mut outcome);
+        outcome.notes.extend(fault_notes(&faults));
         if !runtime.shutdown(PATIENCE) {
             outcome.notes.push("the runtime did not end in time; its threads end with this process".into());
         }
         Ok(outcome)
     }
 
-    fn build(&self, tasks: usize) -> Result<Runtime, Failure> {
+    fn build(&self, tasks: usize) -> Result<(Runtime, Vec<Faults>), Failure> {
         let plan = self.plan;
         let mut builder = Runtime::builder()
             .workers(plan.cpus.len())
             .cpus(plan.cpus.iter().copied().collect())
             .limits(plan.limits)
             .max_tasks(u32::try_from(tasks + ROOM).unwrap_or(u32::MAX));
-        for choice in &plan.policies {
-            builder = builder.policy(choice.class, choice.name);
-        }
+        // The policies keep what they need of the modules.
+        let Chosen { modules, faults } = Chosen::new(&plan.modules, &plan.policies)?;
+        builder = builder.modules(modules);
         builder = sys::share_threads(builder, OWN_THREADS);
         if plan.fifo {
             builder = builder.fifo(fifo::PRIORITY);
@@ -130,7 +133,9 @@ impl DisRound<'_> {
         if self.trace.is_some() {
             builder = builder.trace(KEPT);
         }
-        builder.build().map_err(|error| Failure::failed(format!("the runtime cannot be started: {error}")))
+        let runtime = builder.build();
+        let runtime = runtime.map_err(|error| Failure::failed(format!("the runtime cannot be started: {error}")))?;
+        Ok((runtime, faults))
     }
 }
 

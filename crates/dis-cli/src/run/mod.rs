@@ -230,6 +230,7 @@ mod tests {
             cpus: [crate::sys::allowed_cpus()[0]].into(),
             duration: Some(100_000_000),
             policies: Vec::new(),
+            modules: Vec::new(),
             limits: dis_runtime::default_limits(),
             seed: 0,
             fifo: false,

@@ -1,7 +1,7 @@
 //! What is to be run, once the command line, the file and the machine have had their say.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dis_core::api::CpuMask;
@@ -9,7 +9,7 @@ use dis_core::optimizer::Limits;
 use dis_workload::Workload;
 use dis_workload::model::{Machine, Repeat, TaskSpec};
 
-use super::policies;
+use super::policies::Chosen;
 use crate::cli::{PolicyChoice, RunArgs};
 use crate::failure::Failure;
 use crate::sys;
@@ -33,6 +33,8 @@ pub struct Plan {
     pub duration: Option<u64>,
     /// Policies that were chosen.
     pub policies: Vec<PolicyChoice>,
+    /// Files with policies.
+    pub modules: Vec<PathBuf>,
     /// Caps and floors.
     pub limits: Limits,
     /// What the times that are drawn at random depend on.
@@ -54,9 +56,9 @@ impl Plan {
     }
 
     fn of(workload: Workload, file: String, args: &RunArgs, allowed: Vec<usize>) -> Result<Plan, Failure> {
-        policies::check(&args.policy)?;
+        let chosen = Chosen::new(&args.module, &args.policy)?;
         let mut notes: Vec<String> = workload.notes.iter().map(ToString::to_string).collect();
-        notes.extend(policies::notes(&args.policy));
+        notes.extend(chosen.notes(&args.policy));
         if workload.machine != Machine::default() {
             notes.push(format!("{file}: [sim]: has an effect in `dis sim` only"));
         }
@@ -83,6 +85,7 @@ impl Plan {
             cpus: allowed[..count].into(),
             duration,
             policies: args.policy.clone(),
+            modules: args.module.clone(),
             limits,
             seed,
             fifo: args.fifo,

@@ -1,37 +1,108 @@
-//! The policies that were chosen on the command line.
+//! The policies that were chosen on the command line, and the modules that were loaded for them.
 
+use std::path::PathBuf;
+
+use dis_core::api::SchedError;
 use dis_core::intent::QueueType;
 use dis_core::modules::SchedulerRegistry;
+use dis_module::Faults;
+use dis_sim::study::Study;
 
-use crate::cli::PolicyChoice;
+use crate::cli::{PolicyChoice, list};
 use crate::failure::Failure;
 
-/// One policy a class: of two, neither is what is meant for sure.
-pub fn check(choices: &[PolicyChoice]) -> Result<(), Failure> {
-    for (index, choice) in choices.iter().enumerate() {
-        if let Some(before) = choices[..index].iter().find(|before| before.class == choice.class) {
-            return Err(Failure::bad_input(format!(
-                "--policy {class}={}: class {class} has a policy already, by --policy {class}={}; give one a class",
-                choice.name,
-                before.name,
-                class = choice.class
-            )));
-        }
-    }
-    Ok(())
+/// The modules of a run.
+#[derive(Debug)]
+pub struct Chosen {
+    /// The built-in ones and the loaded ones; those that were chosen are active.
+    pub modules: SchedulerRegistry,
+    /// What the loaded ones do wrong.
+    pub faults: Vec<Faults>,
 }
 
-/// What classes do without under the policies that were chosen.
-pub fn notes(choices: &[PolicyChoice]) -> Vec<String> {
-    let modules = SchedulerRegistry::with_builtins();
-    let breaks = |choice: &&PolicyChoice| {
-        let module = modules.get(choice.name);
-        module.is_some_and(|module| !module.keeps_promise(choice.class))
-    };
-    let note = |choice: &PolicyChoice| {
-        format!("{}: {} not guaranteed under {}", choice.class, promise(choice.class), choice.name)
-    };
-    choices.iter().filter(breaks).map(note).collect()
+impl Chosen {
+    /// Loads the files and makes the choices.
+    ///
+    /// # Errors
+    /// Bad input: a file that is no module or cannot be set up, two modules of a name, a name that none has, a class that the
+    /// module cannot serve, or two policies for a class.
+    pub fn new(files: &[PathBuf], choices: &[PolicyChoice]) -> Result<Chosen, Failure> {
+        let mut modules = SchedulerRegistry::with_builtins();
+        let mut faults = Vec::new();
+        for file in files {
+            let module = dis_module::load(file).map_err(|error| Failure::bad_input(format!("--module {error}")))?;
+            let told = module.faults();
+            modules.register(Box::new(module)).map_err(|error| {
+                let why = match error {
+                    SchedError::TaskExists => format!("there is a module '{}' already", told.name()),
+                    error => format!("the module '{}' cannot be set up: {error}", told.name()),
+                };
+                Failure::bad_input(format!("--module {}: {why}", file.display()))
+            })?;
+            faults.push(told);
+        }
+        for (index, choice) in choices.iter().enumerate() {
+            let PolicyChoice { class, name } = *choice;
+            let bad = |why: String| Err(Failure::bad_input(format!("--policy {class}={name}: {why}")));
+            if let Some(before) = choices[..index].iter().find(|before| before.class == class) {
+                return bad(format!(
+                    "class {class} has a policy already, by --policy {class}={}; give one a class",
+                    before.name
+                ));
+            }
+            let names = list(&modules.list());
+            match modules.set_active(class, name) {
+                Ok(()) => {}
+                Err(SchedError::TaskNotFound) if Study::from_name(name).is_some() => {
+                    return bad(format!("`{name}` is for study, and `dis sim` alone has it (names here: {names})"));
+                }
+                Err(SchedError::TaskNotFound) => {
+                    return bad(format!("`{name}` is no policy (names: {names}); --module FILE adds one"));
+                }
+                Err(error) => return bad(error.to_string()),
+            }
+        }
+        Ok(Chosen { modules, faults })
+    }
+
+    /// The same where Realtime may have a policy for study, which is no module.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn or_study(files: &[PathBuf], choices: &[PolicyChoice]) -> Result<Chosen, Failure> {
+        let is_study = |choice: &&PolicyChoice| Study::from_name(choice.name).is_some();
+        let modules: Vec<PolicyChoice> = choices.iter().filter(|choice| !is_study(choice)).copied().collect();
+        let realtime = choices.iter().filter(|choice| choice.class == QueueType::Realtime);
+        if let Some(study) = choices.iter().find(is_study).filter(|_| realtime.count() > 1) {
+            return Err(Failure::bad_input(format!(
+                "--policy realtime={}: class realtime has a policy already; give one a class",
+                study.name
+            )));
+        }
+        Chosen::new(files, &modules)
+    }
+
+    /// What to tell before the run: what classes do without under the policies that were chosen, and modules that nobody uses.
+    pub fn notes(&self, choices: &[PolicyChoice]) -> Vec<String> {
+        let breaks = |choice: &&PolicyChoice| {
+            self.modules.get(choice.name).is_some_and(|module| !module.keeps_promise(choice.class))
+        };
+        let note = |choice: &PolicyChoice| {
+            format!("{}: {} not guaranteed under {}", choice.class, promise(choice.class), choice.name)
+        };
+        let unused = |faults: &&Faults| choices.iter().all(|choice| choice.name != faults.name());
+        let idle = |faults: &Faults| {
+            let name = faults.name();
+            format!("the module '{name}' is loaded, and no class uses it; add for instance --policy batch={name}")
+        };
+        choices.iter().filter(breaks).map(note).chain(self.faults.iter().filter(unused).map(idle)).collect()
+    }
+}
+
+/// What loaded modules have done wrong.
+pub fn fault_notes(faults: &[Faults]) -> impl Iterator<Item = String> {
+    let told = |faults: &&Faults| faults.count() > 0;
+    faults.iter().filter(told).map(|faults| format!("the policy '{}' {}", faults.name(), faults.message()))
 }
 
 /// What a class's order promises.
@@ -53,18 +124,29 @@ mod tests {
         words.map(|(class, name)| PolicyChoice { class: QueueType::from_name(class).unwrap(), name }).collect()
     }
 
+    fn refusal(line: &'static str) -> String {
+        Chosen::new(&[], &choices(line)).unwrap_err().message
+    }
+
     #[test]
     fn a_class_has_one_policy() {
-        assert!(check(&choices("batch=edf system=edf")).is_ok());
+        assert!(Chosen::new(&[], &choices("batch=edf system=edf")).is_ok());
         assert_eq!(
-            check(&choices("batch=edf system=edf batch=fair")).unwrap_err().message,
+            refusal("batch=edf system=edf batch=fair"),
             "--policy batch=fair: class batch has a policy already, by --policy batch=edf; give one a class"
         );
     }
 
     #[test]
+    fn a_policy_exists() {
+        let text = refusal("batch=lottery");
+        assert!(text.contains("`lottery` is no policy (names: edf, fair, priority or round-robin)"), "{text}");
+        assert!(refusal("realtime=pd2").contains("`dis sim` alone has it"));
+    }
+
+    #[test]
     fn broken_promises_are_told() {
-        let told = |line| notes(&choices(line));
+        let told = |line| Chosen::new(&[], &choices(line)).unwrap().notes(&choices(line));
         for line in ["realtime=round-robin", "realtime=fair", "realtime=priority"] {
             let name = line.split_once('=').unwrap().1;
             assert_eq!(told(line), [format!("realtime: deadlines are not guaranteed under {name}")]);

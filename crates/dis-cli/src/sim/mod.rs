@@ -8,7 +8,6 @@ mod study;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use dis_core::modules::SchedulerRegistry;
 use dis_sim::study::Machine;
 use dis_sim::{Kernel, Progress, SimError, Simulation};
 
@@ -17,6 +16,7 @@ use crate::failure::Failure;
 use crate::output::progress::{Progress as Line, bar};
 use crate::output::{JsonOutput, Stream, note, report_text};
 use crate::run::interrupt::Interrupt;
+use crate::run::policies::fault_notes;
 use crate::study::StudySet;
 use crate::trace::TraceFile;
 use feed::Feed;
@@ -40,8 +40,7 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
         let machine = Machine::new(study, plan.options.cpus);
         return simulate(args, &plan, |plan| Simulation::with_kernel(&plan.workload, &plan.options, machine));
     }
-    let modules = modules(args)?;
-    simulate(args, &plan, |plan| Simulation::with_modules(&plan.workload, &plan.options, &modules))
+    simulate(args, &plan, |plan| Simulation::with_modules(&plan.workload, &plan.options, &plan.chosen.modules))
 }
 
 /// Simulates on the machine that `make` makes.
@@ -85,6 +84,7 @@ fn simulate<'p, K: Kernel>(
     line.clear();
 
     let mut notes = simulation.problems();
+    notes.extend(fault_notes(&plan.chosen.faults));
     if let Some(schedule) = schedule {
         notes.extend(schedule.finish()?);
     }
@@ -105,17 +105,6 @@ fn simulate<'p, K: Kernel>(
         return Ok(ExitCode::from(code));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The policies, with those that were chosen.
-fn modules(args: &SimArgs) -> Result<SchedulerRegistry, Failure> {
-    let mut modules = SchedulerRegistry::with_builtins();
-    for choice in &args.policy {
-        modules.set_active(choice.class, choice.name).map_err(|error| {
-            Failure::bad_input(format!("--policy {}={}: {error}", choice.class.name(), choice.name))
-        })?;
-    }
-    Ok(modules)
 }
 
 fn progress_line<K: Kernel>(simulation: &Simulation<'_, K>, plan: &Plan) -> String {

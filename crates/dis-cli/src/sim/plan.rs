@@ -12,7 +12,8 @@ use crate::check;
 use crate::cli::{Destination, SimArgs};
 use crate::failure::Failure;
 use crate::run::plan::{check_affinity, place, read};
-use crate::run::{policies, refusal};
+use crate::run::policies::Chosen;
+use crate::run::refusal;
 
 /// A simulation that is about to happen.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Plan {
     pub options: Options,
     /// Whether the schedule goes to standard output.
     pub schedule_on_stdout: bool,
+    /// The policies.
+    pub chosen: Chosen,
     /// What to tell the person before.
     pub notes: Vec<String>,
 }
@@ -39,14 +42,14 @@ impl Plan {
     }
 
     fn of(workload: Workload, file: String, args: &SimArgs) -> Result<Plan, Failure> {
-        policies::check(&args.policy)?;
+        let chosen = Chosen::or_study(&args.module, &args.policy)?;
         let on_stdout = |place: &Option<Destination>| place == &Some(Destination::Stdout);
         if on_stdout(&args.json) && on_stdout(&args.schedule) {
             let message = "--json - and --schedule - both want standard output; give one of them a file";
             return Err(Failure::bad_input(message));
         }
         let mut notes: Vec<String> = workload.notes.iter().map(ToString::to_string).collect();
-        notes.extend(policies::notes(&args.policy));
+        notes.extend(chosen.notes(&args.policy));
         let wanted = args.cpus.map(|cpus| cpus as usize).or(workload.cpus);
         let cpus = wanted.unwrap_or(1);
         if wanted.is_none() {
@@ -79,7 +82,7 @@ impl Plan {
         let seed = args.seed.unwrap_or(workload.seed);
         let (schedule, trace) = (args.schedule.is_some(), args.trace.is_some());
         let options = Options { cpus, duration, seed, costs, admission: !args.no_admission, limits, schedule, trace };
-        Ok(Plan { file, workload, options, schedule_on_stdout: on_stdout(&args.schedule), notes })
+        Ok(Plan { file, workload, options, schedule_on_stdout: on_stdout(&args.schedule), chosen, notes })
     }
 
     /// What messages call the file.

@@ -7,6 +7,7 @@ use core::fmt;
 /// A slot is used again after its task has been reaped, with a higher generation, so a stale id finds no task
 /// instead of another one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
 pub struct TaskId(pub u64);
 
 impl TaskId {

@@ -9,6 +9,7 @@ use core::ops::{Add, AddAssign, Sub};
 /// future ("never") stays in the future.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[repr(transparent)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
@@ -65,6 +66,7 @@ impl fmt::Display for Timestamp {
 /// nanoseconds, and the pair can hold values (`nanos >= 10^9`) that compare wrongly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[repr(transparent)]
 pub struct Duration(u64);
 
 impl Duration {

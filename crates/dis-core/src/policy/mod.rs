@@ -35,6 +35,7 @@ use crate::api::{Duration, TaskId, Timestamp};
 
 /// A task's index on the CPU that owns it. Keys are small and dense, so policies keep side tables by key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
 pub struct TaskKey(pub u32);
 
 impl TaskKey {
@@ -44,15 +45,16 @@ impl TaskKey {
     }
 }
 
-/// What a policy sees of a task.
+/// What a policy sees of a task. Policies that are loaded from files see it in this layout, which is part of their ABI.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub struct Entity {
     /// The task's key on this CPU.
     pub key: TaskKey,
-    /// The task's id; breaks ties, so that equal tasks have a documented total order.
-    pub id: TaskId,
     /// Effective priority, 0..=255, lower first (inheritance and boosts included).
     pub priority: u8,
+    /// The task's id; breaks ties, so that equal tasks have a documented total order.
+    pub id: TaskId,
     /// Effective absolute deadline; [`Timestamp::MAX`] without one.
     pub deadline: Timestamp,
     /// The intent's own time slice (for Realtime: the wcet).
@@ -63,6 +65,7 @@ pub struct Entity {
 
 /// What a task takes along from one fair queue to the next; the Fair policy alone writes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct VirtualTime {
     /// Service owed (positive) or overdrawn (negative) when the task last stopped competing, in nanoseconds of a task of the
     /// least weight, times 2^16.
@@ -97,6 +100,7 @@ impl Lag {
 
 /// Why a task enters a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Arrival {
     /// Its first time.
     Spawn,

@@ -1,0 +1,21 @@
+//! `dis module`: new ones, and whether one is right.
+
+mod check;
+mod new;
+
+use std::process::ExitCode;
+
+use crate::cli::{ModuleAction, ModuleArgs};
+use crate::failure::Failure;
+
+/// Runs the command.
+///
+/// # Errors
+/// Bad input, or files that cannot be written.
+pub fn run(args: &ModuleArgs) -> Result<ExitCode, Failure> {
+    match &args.action {
+        ModuleAction::New(args) => new::run(args),
+        ModuleAction::Check(args) if args.here => check::here(args),
+        ModuleAction::Check(args) => check::run(args),
+    }
+}

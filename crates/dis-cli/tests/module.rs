@@ -1,0 +1,147 @@
+//! `dis module`, and `--module` of the others.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use common::{Folder, dis, report, text};
+use serde_json::Value;
+
+/// The library of an example of dis-module.
+fn library(name: &str) -> String {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let folder = BUILT.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_BIN_EXE_dis")).parent().unwrap();
+        let target = folder.parent().unwrap();
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let name = if name == "debug" { "dev" } else { name };
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../dis-module/Cargo.toml");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--examples", "--profile", name, "--manifest-path", manifest]);
+        assert!(cargo.arg("--target-dir").arg(target).status().unwrap().success());
+        folder.join("examples")
+    });
+    folder.join(format!("lib{name}.so")).display().to_string()
+}
+
+const WORKLOAD: &str = "duration = \"300ms\"\ncpus = 1\n[[task]]\nname = \"a\"\nintent = \"batch\"\ninstances = 3\n\
+                        loop = [{ run = \"1ms\" }, { sleep = \"100us\" }]\n";
+
+#[test]
+fn a_new_module_builds_and_is_right() {
+    let folder = Folder::new();
+    let place = folder.path("lifo");
+    let made = dis(&["module", "new", "lifo-2", "--path", &place]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    assert!(text(&made.stdout).contains("dis module check"), "{}", text(&made.stdout));
+    assert_eq!(dis(&["module", "new", "lifo-2", "--path", &place]).status.code(), Some(2), "it is there already");
+    // The versions that this workspace has, as nothing may be fetched.
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"), folder.path("lifo/Cargo.lock")).unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--offline", "--quiet"]).current_dir(&place).env("CARGO_TARGET_DIR", folder.path("built"));
+    let built = cargo.output().unwrap();
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    let module = folder.path("built/debug/liblifo_2.so");
+    let checked = dis(&["module", "check", &module]);
+    let verdict = text(&checked.stdout);
+    assert!(checked.status.success() && verdict.contains("lifo-2 0.1.0 (module ABI 1)"), "{verdict}");
+    let file = folder.file("w.toml", WORKLOAD);
+    let run = dis(&["run", &file, "--module", &module, "--policy", "batch=lifo-2", "--json", "-", "--quiet"]);
+    assert_eq!(report(&run)["scheduler"]["policy_faults"], 0);
+}
+
+#[test]
+fn names_must_be_those_of_crates() {
+    for name in ["", "Lifo", "2lifo", "li fo", "../lifo"] {
+        let made = dis(&["module", "new", name]);
+        assert_eq!(made.status.code(), Some(2), "{name}");
+        assert!(text(&made.stderr).contains("is no name for a module"), "{name}: {}", text(&made.stderr));
+    }
+}
+
+fn check(name: &str) -> (Option<i32>, Value, String) {
+    let output = dis(&["module", "check", &library(name), "--json", "-"]);
+    (output.status.code(), report(&output), text(&output.stderr))
+}
+
+#[test]
+fn a_module_that_is_right_passes() {
+    let (code, verdict, _) = check("deadline");
+    assert_eq!((code, &verdict["passed"]), (Some(0), &Value::Bool(true)), "{verdict:#}");
+    assert_eq!(verdict["module"]["version"], "2.3.4");
+    assert_eq!(verdict["checks"].as_array().unwrap().len(), 7);
+}
+
+#[test]
+fn each_kind_of_hostile_module_is_caught() {
+    let wrong = |name: &str, code, says: &str| {
+        let (found, verdict, err) = check(name);
+        let all = format!("{verdict:#}\n{err}");
+        assert!(found == Some(code) && verdict["passed"] == false && all.contains(says), "{name}: {found:?} {all}");
+    };
+    wrong("hostile_panics", 1, "choice 21 is one too many");
+    wrong("hostile_foreign", 1, "names task 12345");
+    wrong("hostile_forgets", 1, "queued tasks, and there are");
+    wrong("hostile_loops", 1, "the policy 'hostile-loops' has not come back from ");
+    wrong("hostile_allocates", 1, "ended by signal 6");
+    wrong("hostile_fails_init", 1, "its set-up fails: it has no licence");
+    wrong("hostile_makes_none", 1, "no policy today");
+    wrong("other_abi", 2, "version 7 of the module ABI");
+}
+
+#[test]
+fn what_is_no_module_is_bad_input() {
+    let folder = Folder::new();
+    let file = folder.file("w.toml", WORKLOAD);
+    for command in ["run", "sim"] {
+        let output = dis(&[command, &file, "--module", &file]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("w.toml: is no ELF file"), "{}", text(&output.stderr));
+    }
+    assert_eq!(dis(&["module", "check", &file]).status.code(), Some(2));
+    let output = dis(&["run", &file, "--module", &library("hostile_fails_init")]);
+    assert!(text(&output.stderr).contains("cannot be set up"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_simulation_goes_on_when_its_module_misbehaves() {
+    let folder = Folder::new();
+    let file = folder.file("w.toml", WORKLOAD);
+    for name in ["panics", "foreign", "forgets", "makes_none"] {
+        let policy = format!("batch=hostile-{}", name.replace('_', "-"));
+        let module = library(&format!("hostile_{name}"));
+        let output = dis(&["sim", &file, "--module", &module, "--policy", &policy, "--json", "-", "--quiet"]);
+        let report = report(&output);
+        assert_eq!(report["scheduler"]["policy_faults"], 1, "{name}");
+        let jobs = |task: &Value| task["jobs"].as_u64().unwrap();
+        assert!(report["tasks"].as_array().unwrap().iter().all(|task| jobs(task) > 80), "{name}: {report:#}");
+        let told = text(&output.stderr).contains("the policy 'hostile-");
+        assert_eq!(told, matches!(name, "panics" | "makes_none"), "{name}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_run_goes_on_when_its_module_panics() {
+    let folder = Folder::new();
+    let file = folder.file("w.toml", WORKLOAD);
+    let module = library("hostile_panics");
+    let args = ["run", &file, "--module", &module, "--policy", "batch=hostile-panics", "--json", "-", "--quiet"];
+    let output = dis(&args);
+    assert_eq!(report(&output)["scheduler"]["policy_faults"], 1);
+    let told = text(&output.stderr);
+    assert!(told.contains("the policy 'hostile-panics' panicked at") && told.contains("one too many"), "{told}");
+}
+
+/// Native code that loops cannot be taken out of the scheduler: the process says who it was, and ends.
+#[test]
+fn a_run_ends_when_its_module_loops() {
+    let folder = Folder::new();
+    let file = folder.file("w.toml", WORKLOAD);
+    let module = library("hostile_loops");
+    let output = dis(&["run", &file, "--module", &module, "--policy", "batch=hostile-loops"]);
+    assert_eq!(output.status.code(), None, "ended by a signal");
+    let told = text(&output.stderr);
+    assert!(told.contains("the policy 'hostile-loops' has not come back from "), "{told}");
+}

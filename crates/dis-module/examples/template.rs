@@ -1,0 +1,6 @@
+//! What `dis module new` writes, as a library.
+
+#[path = "../template/lib.rs"]
+mod template;
+
+pub use template::MyScheduler;
