@@ -174,8 +174,41 @@ func channel(trips, workers int) {
 	fmt.Printf("ns=%f\n", float64(time.Since(begun).Nanoseconds())/float64(trips-trips/10))
 }
 
+// The sum of the numbers of a tree's leaves; each node has ten children.
+func tree(out chan uint64, first, leaves uint64) {
+	if leaves == 1 {
+		out <- first
+		return
+	}
+	children := make(chan uint64)
+	part := leaves / 10
+	for i := uint64(0); i < 10; i++ {
+		go tree(children, first+i*part, part)
+	}
+	sum := uint64(0)
+	for i := 0; i < 10; i++ {
+		sum += <-children
+	}
+	out <- sum
+}
+
+func skynet(leaves, workers int) {
+	runtime.GOMAXPROCS(workers)
+	for warm := 0; warm < 2; warm++ {
+		begun := time.Now()
+		out := make(chan uint64)
+		go tree(out, 0, uint64(leaves))
+		<-out
+		if warm == 1 {
+			fmt.Printf("ns=%d\n", time.Since(begun).Nanoseconds())
+		}
+	}
+}
+
 func main() {
 	switch os.Args[1] {
+	case "skynet":
+		skynet(parameter(2), parameter(3))
 	case "yield":
 		yields(parameter(2), parameter(3))
 	case "spawn":

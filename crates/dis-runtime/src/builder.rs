@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dis_context::{StackConfig, StackError, StackPool};
+use dis_context::{StackConfig, StackError};
 use dis_core::api::{CpuMask, Duration, MAX_CPUS, SchedError};
 use dis_core::executor::Executor;
 use dis_core::intent::QueueType;
@@ -16,6 +16,7 @@ use dis_core::scheduler::{Config, ConfigError};
 use crate::host::Runtime;
 use crate::numa::{self, Nodes};
 use crate::runtime::{self, Inner};
+use crate::stacks::Stacks;
 use crate::watcher::{self, BlockingWatch};
 use crate::{overflow, signal, sys};
 
@@ -35,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) watch: BlockingWatch,
     /// Most KLTs.
     pub(crate) klts: usize,
+    pub(crate) poll_stack_size: usize,
     pub(crate) nodes: Nodes,
 }
 
@@ -124,6 +126,7 @@ pub struct Builder {
     workers: Option<usize>,
     cpus: Option<CpuMask>,
     stack_size: usize,
+    poll_stack_size: usize,
     max_tasks: u32,
     modules: SchedulerRegistry,
     policies: Vec<(QueueType, String)>,
@@ -146,6 +149,7 @@ impl Builder {
             workers: None,
             cpus: None,
             stack_size: StackConfig::default().size,
+            poll_stack_size: 2 << 20,
             max_tasks: 131_072,
             modules: SchedulerRegistry::with_builtins(),
             policies: Vec::new(),
@@ -182,6 +186,13 @@ impl Builder {
     /// Bytes of stack for each task, rounded up to pages. Default 64 KiB.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;
+        self
+    }
+
+    /// Bytes of stack for the polls of futures, rounded up to pages. Default 2 MiB, as threads have. There are as many as polls at
+    /// a time, and what is not touched costs only address space.
+    pub fn poll_stack_size(mut self, bytes: usize) -> Self {
+        self.poll_stack_size = bytes;
         self
     }
 
@@ -293,12 +304,8 @@ impl Builder {
         }
         self.modules.guard_policies(crate::policy::guard);
         let exec = Executor::with_modules(config, &self.modules).map_err(BuildError::Config)?;
-        let stacks = StackPool::new(StackConfig {
-            size: self.stack_size,
-            // Each kernel thread may keep one.
-            max_stacks: (self.max_tasks as usize).saturating_add(self.klts).min(dis_context::MAX_STACKS),
-            ..StackConfig::default()
-        });
+        // Each kernel thread may keep one.
+        let stacks = Stacks::new(self.stack_size, (self.max_tasks as usize).saturating_add(self.klts));
         signal::install(self.signal)?;
         let fifo_granted = self.fifo.filter(|&priority| may_be_fifo(priority));
         let settings = Settings {
@@ -317,9 +324,10 @@ impl Builder {
             },
             nodes: Nodes::read(&self.sysfs),
             klts: self.klts,
+            poll_stack_size: self.poll_stack_size,
         };
         let inner = Inner::new(settings, exec, stacks.map_err(BuildError::Stacks)?);
-        overflow::remember(&inner).map_err(|error| BuildError::Thread(error.to_string()))?;
+        overflow::remember(&inner.stacks).map_err(|error| BuildError::Thread(error.to_string()))?;
         runtime::start(&inner)?;
         Ok(Runtime { inner: Arc::clone(&inner) })
     }

@@ -72,6 +72,7 @@ mod shortage;
 mod signal;
 mod spares;
 mod spawn;
+mod stacks;
 pub mod sync;
 mod sys;
 mod task;

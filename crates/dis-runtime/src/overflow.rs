@@ -7,21 +7,21 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use dis_context::Fault;
 use dis_context::overflow::{OverflowConfig, OverflowError, Verdict, install};
 
-use crate::runtime::Inner;
+use crate::stacks::Stacks;
 
-/// How many runtimes the handler can look through.
+/// How many pools of stacks the handler can look through.
 const LIMIT: usize = 128;
 
-/// Which runtime has the stack pool of which id.
-static RUNTIMES: [(AtomicUsize, AtomicPtr<Inner>); LIMIT] =
+/// Those of all runtimes, by their ids.
+static POOLS: [(AtomicUsize, AtomicPtr<Stacks>); LIMIT] =
     [const { (AtomicUsize::new(0), AtomicPtr::new(ptr::null_mut())) }; LIMIT];
 
-/// Lets the handler know of a runtime, and installs it with the first.
-pub(crate) fn remember(inner: &Inner) -> Result<(), OverflowError> {
-    for (pool, runtime) in &RUNTIMES {
-        let free = pool.compare_exchange(0, inner.stacks.id(), Ordering::AcqRel, Ordering::Relaxed);
+/// Lets the handler know of stacks, and installs it with the first. They stay where they are until they are dropped.
+pub(crate) fn remember(stacks: &Stacks) -> Result<(), OverflowError> {
+    for (pool, known) in &POOLS {
+        let free = pool.compare_exchange(0, stacks.pool.id(), Ordering::AcqRel, Ordering::Relaxed);
         if free.is_ok() {
-            runtime.store(ptr::from_ref(inner).cast_mut(), Ordering::Release);
+            known.store(ptr::from_ref(stacks).cast_mut(), Ordering::Release);
             break;
         }
     }
@@ -39,11 +39,11 @@ pub(crate) fn remember(inner: &Inner) -> Result<(), OverflowError> {
     result
 }
 
-/// The runtime is going away.
+/// The pool is going away.
 pub(crate) fn forget(pool_id: usize) {
-    for (pool, runtime) in &RUNTIMES {
+    for (pool, known) in &POOLS {
         if pool.load(Ordering::Acquire) == pool_id {
-            runtime.store(ptr::null_mut(), Ordering::Release);
+            known.store(ptr::null_mut(), Ordering::Release);
             pool.store(0, Ordering::Release);
         }
     }
@@ -51,15 +51,14 @@ pub(crate) fn forget(pool_id: usize) {
 
 /// Runs in a signal handler: reads atomics and copies bytes.
 fn name(fault: &Fault, buffer: &mut [u8]) -> Verdict {
-    for (pool, runtime) in &RUNTIMES {
+    for (pool, known) in &POOLS {
         if pool.load(Ordering::Acquire) != fault.pool {
             continue;
         }
-        // SAFETY: a runtime with a running task exists, and so does a task that is on its stack.
+        // SAFETY: the stacks of a running task exist, and so does a task that is on one of them.
         let name = unsafe {
-            let Some(runtime) = runtime.load(Ordering::Acquire).as_ref() else { break };
-            let Some(owner) = runtime.stack_owners.get(fault.index) else { break };
-            match owner.load(Ordering::Acquire).as_ref() {
+            let Some(stacks) = known.load(Ordering::Acquire).as_ref() else { break };
+            match stacks.owner(fault.index).as_ref() {
                 Some(task) => task.name.as_bytes(),
                 None => break,
             }

@@ -5,10 +5,10 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
-use dis_context::StackPool;
+use dis_context::StackError;
 use dis_core::api::{CpuMask, TaskId, Timestamp};
 use dis_core::executor::{Decision, Executor, Reason, Wake};
 
@@ -20,7 +20,9 @@ use crate::gate::inside;
 use crate::keeper::Keeper;
 use crate::klt::{self, Klt, Order};
 use crate::lock::{FutexLock, Locked};
+use crate::overflow;
 use crate::spares::Spares;
+use crate::stacks::Stacks;
 use crate::sys;
 use crate::task::{Header, TaskRef};
 use crate::trace::Ring;
@@ -40,9 +42,9 @@ pub(crate) struct Inner {
     pub(crate) spares: Locked<Spares>,
     /// KLTs that are bound, dedicated ones not counted.
     pub(crate) used: AtomicUsize,
-    pub(crate) stacks: StackPool,
-    /// Which task is on which stack; read by the overflow handler.
-    pub(crate) stack_owners: Box<[AtomicPtr<Header>]>,
+    pub(crate) stacks: Stacks,
+    /// Larger ones, for tasks that poll futures; made with the first of those.
+    pub(crate) poll_stacks: OnceLock<Stacks>,
     pub(crate) clock: &'static Clock,
     pub(crate) config: Settings,
     pub(crate) pid: i32,
@@ -62,7 +64,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn new(config: Settings, exec: Executor<TaskRef, FutexLock>, stacks: StackPool) -> Arc<Inner> {
+    pub(crate) fn new(config: Settings, exec: Executor<TaskRef, FutexLock>, stacks: Stacks) -> Arc<Inner> {
         let workers = config.cpus.iter().enumerate().map(|(cpu, &os_cpu)| Worker::new(cpu, os_cpu)).collect();
         let futures = Futures::new(config.cpus.len());
         let rings = config.cpus.iter().take(if config.trace > 0 { usize::MAX } else { 0 });
@@ -76,8 +78,8 @@ impl Inner {
             no_more_klts: AtomicBool::new(false),
             spares: Locked::new(Spares::new()),
             used: AtomicUsize::new(0),
-            stack_owners: (0..stacks.index_limit()).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
             stacks,
+            poll_stacks: OnceLock::new(),
             clock: Clock::get(),
             config,
             pid: std::process::id() as i32,
@@ -152,13 +154,19 @@ impl Inner {
         (!workers.is_empty()).then_some(workers)
     }
 
+    fn stacks_of(&self, task: &Header) -> &Stacks {
+        if task.internal { self.poll_stacks.get().unwrap_or(&self.stacks) } else { &self.stacks }
+    }
+
     /// Gives a task that is about to start its stack; false if none can be had now.
     pub(crate) fn attach_stack(&self, klt: &Klt, task: &Header) -> bool {
         // SAFETY: the caller has claimed the task.
         let slot = unsafe { &mut *task.stack.get() };
         if slot.is_none() {
-            let Some(stack) = klt.take_stack().or_else(|| self.stacks.alloc().ok()) else { return false };
-            self.stack_owners[stack.index()].store(ptr::from_ref(task).cast_mut(), Ordering::Release);
+            let stacks = self.stacks_of(task);
+            let kept = if task.internal { None } else { klt.take_stack() };
+            let Some(stack) = kept.or_else(|| stacks.pool.alloc().ok()) else { return false };
+            stacks.own(&stack, task);
             *slot = Some(stack);
         }
         true
@@ -168,9 +176,24 @@ impl Inner {
     pub(crate) fn detach_stack(&self, klt: &Klt, task: &Header) {
         // SAFETY: the caller has claimed the task, or has reaped it: nobody else uses the slot.
         if let Some(stack) = unsafe { (*task.stack.get()).take() } {
-            self.stack_owners[stack.index()].store(ptr::null_mut(), Ordering::Release);
-            klt.put_stack(stack);
+            self.stacks_of(task).own(&stack, ptr::null());
+            if task.internal {
+                drop(stack); // Lock-free.
+            } else {
+                klt.put_stack(stack);
+            }
         }
+    }
+
+    /// Makes the stacks for tasks that poll futures, if they are not there yet. Allocates.
+    pub(crate) fn make_poll_stacks(&self) -> Result<(), StackError> {
+        if self.poll_stacks.get().is_none() {
+            let stacks = Stacks::new(self.config.poll_stack_size, self.config.klts)?;
+            if self.poll_stacks.set(stacks).is_ok() {
+                self.poll_stacks.get().map(overflow::remember);
+            }
+        }
+        Ok(())
     }
 
     /// Whether there are more tasks than identities for them.
@@ -277,7 +300,6 @@ impl Drop for Visit {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        crate::overflow::forget(self.stacks.id());
         // The core asks nobody any more.
         self.clear_graves(|_| false);
         for klt in &mut self.klts {

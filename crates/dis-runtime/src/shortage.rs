@@ -174,7 +174,7 @@ mod tests {
     fn a_shortage_of_stacks_makes_no_threads() {
         let rt = Runtime::builder().workers(1).max_tasks(4).build().unwrap();
         let threads = rt.threads();
-        let stacks: Vec<_> = std::iter::from_fn(|| rt.inner.stacks.alloc().ok()).collect();
+        let stacks: Vec<_> = std::iter::from_fn(|| rt.inner.stacks.pool.alloc().ok()).collect();
         let tasks: Vec<_> = (0..3).map(|n| rt.spawn_fn(Intent::batch(), move || n).unwrap()).collect();
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(rt.threads(), threads);

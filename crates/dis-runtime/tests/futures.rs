@@ -316,6 +316,18 @@ fn a_future_with_promises_of_its_own_has_a_task_of_its_own() {
 }
 
 #[test]
+fn polls_have_more_stack_than_closures() {
+    fn deep(n: usize) -> usize {
+        let frame = std::hint::black_box([n as u8; 1024]);
+        if n == 0 { usize::from(frame[1023]) } else { 1 + deep(n - 1) }
+    }
+    let rt = Runtime::builder().workers(1).stack_size(32 * 1024).build().unwrap();
+    assert_eq!(rt.spawn(Intent::batch(), async { deep(700) }).unwrap().join().unwrap(), 700);
+    let own = Intent::batch().with_cpu_share(0, 900);
+    assert_eq!(rt.spawn(own, async { deep(700) }).unwrap().join().unwrap(), 700);
+}
+
+#[test]
 fn a_spawn_needs_a_runtime() {
     assert!(matches!(future::spawn(Intent::batch(), async {}), Err(SpawnError::OutsideTask)));
     assert_eq!(future::block_on(async { 1 }), 1);

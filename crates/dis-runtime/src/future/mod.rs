@@ -40,6 +40,7 @@ use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
+use dis_core::api::SchedError;
 use dis_core::intent::{Intent, IntentClass, QueueType};
 
 pub use block_on::block_on;
@@ -154,6 +155,7 @@ impl Futures {
     }
 
     fn make(&self, rt: &Inner, index: u8, intent: Intent) -> Result<u8, SpawnError> {
+        make_stacks(rt)?;
         let kind = Kind::new(index, intent.clone(), Self::slice(intent.class), rt.workers.len());
         // SAFETY: freed with the runtime, see `drop`; one that is not entered is leaked, as its pollers use it.
         let kind: &'static Kind = unsafe { &*Box::into_raw(Box::new(kind)) };
@@ -213,6 +215,11 @@ impl Futures {
     pub(crate) fn rouse_all(&self, rt: &Inner) {
         self.pollers().for_each(|poller| rt.unpark(poller.task()));
     }
+}
+
+/// Sees to it that there are stacks for polls.
+fn make_stacks(rt: &Inner) -> Result<(), SpawnError> {
+    rt.make_poll_stacks().map_err(|_| SpawnError::Refused(SchedError::ResourceExhausted))
 }
 
 impl Drop for Futures {

@@ -118,6 +118,7 @@ where
     match rt.futures.kind_of(rt, intent)? {
         Some(kind) => place(rt, kind, None, future, location),
         None => {
+            crate::future::make_stacks(rt)?;
             let own = Arc::new(Own::new());
             let handle = place(rt, OWN, Some(own.clone()), future, location)?;
             own::start(rt, intent, own)?;
