@@ -15,6 +15,7 @@ use dis_core::scheduler::{Config, ConfigError};
 
 use crate::host::Runtime;
 use crate::numa::{self, Nodes};
+use crate::reactor::{Choice, Reactor};
 use crate::runtime::{self, Inner};
 use crate::stacks::Stacks;
 use crate::watcher::{self, BlockingWatch};
@@ -136,6 +137,7 @@ pub struct Builder {
     fifo: Option<i32>,
     trace: usize,
     watch: bool,
+    reactor: Choice,
     /// Where the kernel describes NUMA nodes.
     pub(crate) sysfs: PathBuf,
     /// Most KLTs.
@@ -159,6 +161,7 @@ impl Builder {
             fifo: None,
             trace: 0,
             watch: true,
+            reactor: Choice::default(),
             klts: MAX_KLTS,
             sysfs: numa::SYSFS.into(),
         }
@@ -268,6 +271,23 @@ impl Builder {
         self
     }
 
+    /// Lets tokio's types work in futures of this runtime, by a tokio runtime that it starts: one thread, which sleeps until a
+    /// socket is ready or a timer due. What libraries spawn by `tokio::spawn` runs on that thread, not as a task of this runtime, and
+    /// holds up everybody's I/O while it computes; `tokio::task::spawn_blocking` uses tokio's own threads. `docs/async.md` says more.
+    #[cfg(feature = "tokio")]
+    pub fn tokio(mut self) -> Self {
+        self.reactor = Choice::Own;
+        self
+    }
+
+    /// As [`tokio`](Self::tokio), by a tokio runtime of the caller's: it must have I/O and time enabled, and outlive this
+    /// runtime's futures, which else see errors of tokio's.
+    #[cfg(feature = "tokio")]
+    pub fn tokio_handle(mut self, handle: tokio::runtime::Handle) -> Self {
+        self.reactor = Choice::Foreign(handle);
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
@@ -326,7 +346,8 @@ impl Builder {
             klts: self.klts,
             poll_stack_size: self.poll_stack_size,
         };
-        let inner = Inner::new(settings, exec, stacks.map_err(BuildError::Stacks)?);
+        let reactor = Reactor::new(self.reactor, &settings.name, fifo_granted)?;
+        let inner = Inner::new(settings, exec, stacks.map_err(BuildError::Stacks)?, reactor);
         overflow::remember(&inner.stacks).map_err(|error| BuildError::Thread(error.to_string()))?;
         runtime::start(&inner)?;
         Ok(Runtime { inner: Arc::clone(&inner) })

@@ -67,6 +67,8 @@ mod overflow;
 mod planned;
 mod policy;
 pub mod process;
+#[cfg_attr(not(feature = "tokio"), path = "no_reactor.rs")]
+mod reactor;
 mod runtime;
 mod shortage;
 mod signal;

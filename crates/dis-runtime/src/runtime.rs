@@ -21,6 +21,7 @@ use crate::keeper::Keeper;
 use crate::klt::{self, Klt, Order};
 use crate::lock::{FutexLock, Locked};
 use crate::overflow;
+use crate::reactor::Reactor;
 use crate::spares::Spares;
 use crate::stacks::Stacks;
 use crate::sys;
@@ -59,12 +60,18 @@ pub(crate) struct Inner {
     pub(crate) keeper_thread: Mutex<Option<thread::JoinHandle<()>>>,
     visits: AtomicUsize,
     pub(crate) futures: Futures,
+    pub(crate) reactor: Reactor,
     /// One per worker if events are recorded, else none.
     pub(crate) rings: Box<[Ring]>,
 }
 
 impl Inner {
-    pub(crate) fn new(config: Settings, exec: Executor<TaskRef, FutexLock>, stacks: Stacks) -> Arc<Inner> {
+    pub(crate) fn new(
+        config: Settings,
+        exec: Executor<TaskRef, FutexLock>,
+        stacks: Stacks,
+        reactor: Reactor,
+    ) -> Arc<Inner> {
         let workers = config.cpus.iter().enumerate().map(|(cpu, &os_cpu)| Worker::new(cpu, os_cpu)).collect();
         let futures = Futures::new(config.cpus.len());
         let rings = config.cpus.iter().take(if config.trace > 0 { usize::MAX } else { 0 });
@@ -92,6 +99,7 @@ impl Inner {
             keeper_thread: Mutex::new(None),
             visits: AtomicUsize::new(0),
             futures,
+            reactor,
             rings,
         })
     }

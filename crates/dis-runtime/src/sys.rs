@@ -104,6 +104,38 @@ pub(crate) fn become_idle() -> io::Result<()> {
     set_policy(0, libc::SCHED_IDLE, 0)
 }
 
+/// Asks for a slice of that length, ns, for the calling thread under the ordinary policy. Linux before 6.12 accepts and ignores it.
+#[cfg(feature = "tokio")]
+pub(crate) fn ask_for_slice(ns: u64) -> io::Result<()> {
+    /// `struct sched_attr`, as far as it was from the first.
+    #[repr(C)]
+    struct Attr {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime: u64,
+        deadline: u64,
+        period: u64,
+    }
+    // SAFETY: no memory is passed. The calling thread's nice value; -1 may be one, so errors are not told from it.
+    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    let attr = Attr {
+        size: size_of::<Attr>() as u32,
+        policy: libc::SCHED_OTHER as u32,
+        flags: 0,
+        nice,
+        priority: 0,
+        runtime: ns,
+        deadline: 0,
+        period: 0,
+    };
+    // SAFETY: `attr` is valid, and says how long it is.
+    let done = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 fn set_policy(tid: i32, policy: i32, priority: i32) -> io::Result<()> {
     let param = libc::sched_param { sched_priority: priority };
     // SAFETY: `param` is valid.

@@ -121,7 +121,12 @@ fn in_task<F: Future>(klt: &'static Klt, me: &Header, timers: &Arc<Timers>, mut 
     loop {
         check_abort();
         signal.woken.store(false, Ordering::SeqCst);
-        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        // Not in the context of a reactor over the wait: the task may share its thread.
+        let polled = {
+            let _context = klt.rt().reactor.enter();
+            future.as_mut().poll(&mut Context::from_waker(&waker))
+        };
+        if let Poll::Ready(value) = polled {
             return value;
         }
         while !signal.woken.load(Ordering::SeqCst) {
@@ -153,6 +158,8 @@ fn in_thread<F: Future>(timers: &Arc<Timers>, mut future: Pin<&mut F>) -> F::Out
     let signal = Arc::new(ThreadSignal { thread: thread::current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(signal.clone());
     let _entered = Entered::thread(timers);
+    let rt = entered();
+    let _context = rt.as_ref().and_then(|rt| rt.reactor.enter());
     loop {
         signal.woken.store(false, Ordering::SeqCst);
         if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {

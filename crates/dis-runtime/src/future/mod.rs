@@ -22,6 +22,7 @@
 //! The functions here that are named as those at the crate's root (`sleep`, `yield_now`) are what those are for closures.
 
 mod block_on;
+mod executor;
 mod inject;
 mod join;
 mod lane;
@@ -44,6 +45,7 @@ use dis_core::api::SchedError;
 use dis_core::intent::{Intent, IntentClass, QueueType};
 
 pub use block_on::block_on;
+pub use executor::Spawner;
 pub use join::{AbortHandle, JoinHandle};
 pub use meta::FutureId;
 pub use spawn::{current, spawn, spawn_child};

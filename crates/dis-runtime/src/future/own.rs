@@ -44,6 +44,7 @@ impl Own {
         self.task.store(me.id().0, Ordering::SeqCst);
         let timers = Arc::new(Timers::new());
         let _entered = Entered::task(me, &timers);
+        let _context = klt.rt().reactor.enter();
         while !self.ended.load(Ordering::SeqCst) {
             timers.fire_due(klt.rt().now());
             match NonNull::new(self.ready.swap(ptr::null_mut(), Ordering::SeqCst)) {

@@ -131,6 +131,7 @@ impl Poller {
         let timers = &self.lane().timers;
         timers.poller.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
         let _entered = Entered::task(me, timers);
+        let _context = klt.rt().reactor.enter();
         while self.take_place(klt) {
             while !self.serves() && !klt.rt().futures.have_ended() {
                 gate::wait(klt, Leave::Block(BlockReason::Event, None));

@@ -1,0 +1,25 @@
+//! In place of `reactor.rs`, without the feature `tokio`.
+
+use crate::builder::BuildError;
+
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Choice {
+    #[default]
+    None,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reactor;
+
+/// No context.
+pub(crate) struct Guard;
+
+impl Reactor {
+    pub(crate) fn new(_: Choice, _: &str, _: Option<i32>) -> Result<Reactor, BuildError> {
+        Ok(Reactor)
+    }
+
+    pub(crate) fn enter(&self) -> Option<Guard> {
+        None
+    }
+}
