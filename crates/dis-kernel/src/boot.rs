@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 
 use dis_core::api::TaskSpec;
 use dis_core::intent::Intent;
-use dis_core::scheduler::Config;
 use x86_64::VirtAddr;
 use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::GsBase;
@@ -19,7 +18,7 @@ use crate::memory::{self, Image, Machine};
 use crate::percpu::{self, PerCpu};
 use crate::pvh::{BootInfo, Physical};
 use crate::smp::{self, Trampoline};
-use crate::{acpi, clock, console, event, println, sched, selftest, task};
+use crate::{acpi, clock, console, event, println, sched, selftest, task, workload};
 
 /// What the first task finds.
 pub struct Booted {
@@ -68,7 +67,7 @@ pub unsafe fn start(start_info: u64, image: &Image, trampoline: &Trampoline, mai
     });
     // SAFETY: once; the first MiB is not given to anybody.
     let cpus = unsafe { smp::start_others(&ids, trampoline, command.cpus.unwrap_or(percpu::MAX_CPUS)) };
-    sched::init(Config::new(cpus));
+    sched::init(workload::config(&module, cpus));
     let memory = info.memory().iter().map(|range| range.end - range.start).sum::<u64>() >> 20;
     println!("dis-kernel: {cpus} CPUs, {memory} MiB, clock {} kHz, timer {} kHz", tsc / 1000, timer / 1000);
     event!("boot", "\"cpus\":{cpus},\"memory_mib\":{memory},\"tsc_hz\":{tsc},\"timer_hz\":{timer}");

@@ -3,7 +3,7 @@
 use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use dis_core::api::Timestamp;
+use dis_core::api::{Duration, Timestamp};
 
 /// What turns counts into nanoseconds: a multiplier with 32 bits behind the point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,11 @@ pub fn now() -> Timestamp {
     // A CPU whose counter is behind by less than the start-up takes does not wrap.
     let count = tsc().saturating_sub(ORIGIN.load(Ordering::Relaxed));
     Timestamp::from_nanos(Scale(SCALE.load(Ordering::Relaxed)).nanos(count))
+}
+
+/// What the counter's difference `count` is in time.
+pub fn span(count: u64) -> Duration {
+    Duration::from_nanos(Scale(SCALE.load(Ordering::Relaxed)).nanos(count))
 }
 
 /// One exchange of counters between two CPUs: ours before and after, theirs in between.

@@ -9,7 +9,7 @@ use dis_kernel::arch::exit::Exit;
 use dis_kernel::boot::{self, Booted};
 use dis_kernel::memory::{Image, heap};
 use dis_kernel::smp::Trampoline;
-use dis_kernel::{fault, println};
+use dis_kernel::{fault, println, workload};
 
 global_asm!(include_str!("boot.s"), options(att_syntax));
 global_asm!(include_str!("mem.s"), options(att_syntax));
@@ -46,8 +46,11 @@ unsafe extern "C" fn kmain(start_info: u64) -> ! {
 
 /// The first task, unless the command line asks for a test.
 fn first_task(booted: Booted) -> Exit {
-    println!("nothing to do: pass test=NAME, or a workload as boot module ({} bytes)", booted.module.len());
-    Exit::BadInput
+    if booted.module.is_empty() {
+        println!("nothing to do: pass test=NAME, or a workload as boot module (`dis boot FILE` does)");
+        return Exit::BadInput;
+    }
+    workload::run(&booted)
 }
 
 #[panic_handler]

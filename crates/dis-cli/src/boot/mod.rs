@@ -64,6 +64,12 @@ pub fn run(args: &BootArgs) -> Result<ExitCode, Failure> {
         feed::write(&plan, std::mem::take(&mut console.events), start, duration, &mut file);
         console.notes.push(file.finish()?);
     }
+    if complete.is_some() && !args.deterministic {
+        note(
+            "the machine's CPUs are threads that share this machine with other processes, and its time is this one's: misses \
+             and latencies are those of both (--deterministic counts instructions instead)",
+        );
+    }
     if let Some(duration) = complete {
         let report = report(&plan, &mut console, duration);
         if !args.quiet {

@@ -2,7 +2,7 @@
 
 use dis_core::admission::{RejectReason, Rejection, Shortfall};
 use dis_core::api::SchedError;
-use dis_core::intent::{Intent, IntentClass, IoPriority};
+use dis_core::intent::{Intent, IntentClass};
 use dis_runtime::SpawnError;
 use dis_workload::model::{Constraint, TaskSpec};
 
@@ -35,18 +35,7 @@ pub fn give_in(
     if !notes.contains(&note) {
         notes.push(note);
     }
-    let (constraints, qos) = (&mut intent.constraints, &mut intent.qos);
-    match constraint {
-        Constraint::Affinity => constraints.cpu_affinity = None,
-        Constraint::Memory => constraints.max_memory = None,
-        Constraint::NumaNode => constraints.numa_node = None,
-        Constraint::IoPriority => constraints.io_priority = IoPriority::BestEffort,
-        Constraint::NetPriority => constraints.net_priority = 0,
-        Constraint::CpuMin => qos.cpu_min = 0,
-        Constraint::CpuMax => qos.cpu_max = 0,
-        Constraint::MemBandwidth => qos.mem_bandwidth = None,
-        Constraint::IoBandwidth => qos.io_bandwidth = None,
-    }
+    constraint.clear(intent);
     Ok(())
 }
 

@@ -12,6 +12,12 @@ pub fn init() {
     }
 }
 
+/// The next byte that has come, if any.
+pub fn receive() -> Option<u8> {
+    // SAFETY: as above.
+    unsafe { (Port::<u8>::new(BASE + 5).read() & 1 != 0).then(|| Port::<u8>::new(BASE).read()) }
+}
+
 /// Sends one byte; waits until the transmitter takes it.
 pub fn send(byte: u8) {
     // SAFETY: as above.

@@ -27,6 +27,11 @@ pub fn used() -> (usize, usize) {
     (counters.allocated_bytes, counters.allocation_count)
 }
 
+/// Bytes that are free.
+pub fn free() -> usize {
+    HEAP.lock().counters().available_bytes
+}
+
 /// [`HEAP`] as a global allocator.
 pub struct Kernel;
 

@@ -17,7 +17,7 @@ use crate::{clock, println, task};
 type Outcome = Result<(), String>;
 type Test = fn(&Booted) -> Outcome;
 
-const TESTS: &[(&str, Test)] = &[("preempt", basics::preempt)];
+const TESTS: &[(&str, Test)] = &[("preempt", basics::preempt), ("figures", crate::figures::run)];
 
 /// Runs the test of that name.
 pub fn run(name: &str, booted: &Booted) -> Exit {

@@ -322,7 +322,7 @@ impl<'a, H: Host> Body<'a, H> {
     }
 
     fn burn(&mut self, ns: u64) {
-        let burnt = self.round.speed.burn(ns, || !self.is_late());
+        let burnt = self.host.burn(self.round.speed, ns, || !self.is_late());
         self.record.burnt_ns += burnt;
         self.cut |= burnt < ns;
     }

@@ -5,6 +5,7 @@ use core::ops::DerefMut;
 
 use dis_core::api::CpuMask;
 
+use super::Speed;
 use crate::report::Counters;
 
 /// What the interpreter needs. All calls are made by the task that they concern.
@@ -22,6 +23,11 @@ pub trait Host: Clone + Send + Sync + 'static {
     fn set_affinity(&self, mask: CpuMask) -> Result<(), String>;
     /// Ends the job of a Realtime task and waits for its next release, where the host knows the task's period.
     fn next_period(&self) -> Option<NextJob>;
+    /// Uses `ns` of the task's CPU time, and asks now and then whether to go on. Answers how much it used. By default so
+    /// much work as takes that long at `speed`; a host that can measure a task's time exactly measures it.
+    fn burn(&self, speed: Speed, ns: u64, go_on: impl FnMut() -> bool) -> u64 {
+        speed.burn(ns, go_on)
+    }
     /// CPU time that the task has used, ns, where the task itself can know it.
     fn cpu_time(&self) -> Option<u64>;
     /// What the task has used since it began, asked at its end.

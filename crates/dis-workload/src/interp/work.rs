@@ -37,12 +37,17 @@ impl Speed {
         (other.rounds as f64 / self.rounds as f64 - 1.0) * 100.0
     }
 
+    /// Computes for `ns` nanoseconds, if the speed is right.
+    pub fn spin(self, ns: u64) {
+        spin(((u128::from(ns) * u128::from(self.rounds)) >> 20) as u64);
+    }
+
     /// Uses `ns` of CPU time, in chunks; after each asks whether to go on. Answers how much it used.
     pub fn burn(self, ns: u64, mut go_on: impl FnMut() -> bool) -> u64 {
         let mut left = ns;
         while left > 0 {
             let chunk = left.min(CHUNK_NS);
-            spin(((u128::from(chunk) * u128::from(self.rounds)) >> 20) as u64);
+            self.spin(chunk);
             left -= chunk;
             if left > 0 && !go_on() {
                 break;

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use dis_core::api::{CpuMask, Duration};
-use dis_core::intent::Intent;
+use dis_core::intent::{Intent, IoPriority};
 use serde::{Deserialize, Serialize};
 
 use super::Step;
@@ -130,6 +130,22 @@ pub enum Constraint {
 }
 
 impl Constraint {
+    /// Takes it out of an intent: what is left asks for nothing of the kind.
+    pub fn clear(self, intent: &mut Intent) {
+        let (constraints, qos) = (&mut intent.constraints, &mut intent.qos);
+        match self {
+            Constraint::Affinity => constraints.cpu_affinity = None,
+            Constraint::Memory => constraints.max_memory = None,
+            Constraint::NumaNode => constraints.numa_node = None,
+            Constraint::IoPriority => constraints.io_priority = IoPriority::BestEffort,
+            Constraint::NetPriority => constraints.net_priority = 0,
+            Constraint::CpuMin => qos.cpu_min = 0,
+            Constraint::CpuMax => qos.cpu_max = 0,
+            Constraint::MemBandwidth => qos.mem_bandwidth = None,
+            Constraint::IoBandwidth => qos.io_bandwidth = None,
+        }
+    }
+
     /// All of them, in the order of the documentation.
     pub const ALL: [Constraint; 9] = [
         Constraint::Affinity,
