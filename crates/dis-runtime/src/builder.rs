@@ -13,6 +13,7 @@ use dis_core::modules::SchedulerRegistry;
 use dis_core::optimizer::Limits;
 use dis_core::scheduler::{Config, ConfigError};
 
+use crate::future::{Listener, Overrun};
 use crate::host::Runtime;
 use crate::numa::{self, Nodes};
 use crate::reactor::{Choice, Reactor};
@@ -38,6 +39,7 @@ pub(crate) struct Settings {
     /// Most KLTs.
     pub(crate) klts: usize,
     pub(crate) poll_stack_size: usize,
+    pub(crate) on_overrun: Option<Listener>,
     pub(crate) nodes: Nodes,
 }
 
@@ -121,13 +123,13 @@ pub fn default_limits() -> Limits {
 pub const MAX_KLTS: usize = 4096;
 
 /// Sets a [`Runtime`] up. Made by [`Runtime::builder`].
-#[derive(Debug)]
 pub struct Builder {
     name: String,
     workers: Option<usize>,
     cpus: Option<CpuMask>,
     stack_size: usize,
     poll_stack_size: usize,
+    on_overrun: Option<Listener>,
     max_tasks: u32,
     modules: SchedulerRegistry,
     policies: Vec<(QueueType, String)>,
@@ -144,6 +146,12 @@ pub struct Builder {
     pub(crate) klts: usize,
 }
 
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("name", &self.name).field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
 impl Builder {
     pub(crate) fn new() -> Builder {
         Builder {
@@ -152,6 +160,7 @@ impl Builder {
             cpus: None,
             stack_size: StackConfig::default().size,
             poll_stack_size: 2 << 20,
+            on_overrun: None,
             max_tasks: 131_072,
             modules: SchedulerRegistry::with_builtins(),
             policies: Vec::new(),
@@ -196,6 +205,14 @@ impl Builder {
     /// a time, and what is not touched costs only address space.
     pub fn poll_stack_size(mut self, bytes: usize) -> Self {
         self.poll_stack_size = bytes;
+        self
+    }
+
+    /// Calls `listener` whenever a poll has ended that took so long that the other futures of its lane went on without it
+    /// ([`Runtime::overruns`] also knows those that have not ended). It is called in the task that has polled. Default: nobody is
+    /// told.
+    pub fn on_overrun(mut self, listener: impl Fn(&Overrun) + Send + Sync + 'static) -> Self {
+        self.on_overrun = Some(std::sync::Arc::new(listener));
         self
     }
 
@@ -345,6 +362,7 @@ impl Builder {
             nodes: Nodes::read(&self.sysfs),
             klts: self.klts,
             poll_stack_size: self.poll_stack_size,
+            on_overrun: self.on_overrun,
         };
         let reactor = Reactor::new(self.reactor, &settings.name, fifo_granted)?;
         let inner = Inner::new(settings, exec, stacks.map_err(BuildError::Stacks)?, reactor);

@@ -152,7 +152,7 @@ impl<T> JoinHandle<T> {
     pub fn set_affinity(&self, cpus: CpuMask) -> Result<(), SchedError> {
         let mask = self.rt.worker_mask(&cpus).ok_or(SchedError::NoCpu)?;
         let planned = Planned::affinity(&self.rt, self.id, mask)?;
-        self.change(planned, |now, plan| self.rt.exec.set_mask(now, self.id, mask, Some(plan)))
+        change(&self.rt, planned, |now, plan| self.rt.exec.set_mask(now, self.id, mask, Some(plan)))
     }
 
     /// Changes the priority within the class, lower first.
@@ -160,7 +160,7 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// [`SchedError::TaskNotFound`] once it has ended.
     pub fn set_priority(&self, priority: u8) -> Result<(), SchedError> {
-        self.change(Planned::nothing(), |now, _| self.rt.exec.set_priority(now, self.id, priority))
+        change(&self.rt, Planned::nothing(), |now, _| self.rt.exec.set_priority(now, self.id, priority))
     }
 
     /// Declares the task to be for something else from now on. The kernel thread that it is bound to stays the same.
@@ -168,34 +168,13 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// As for a spawn; the task keeps its old intent then.
     pub fn set_intent(&self, intent: &Intent) -> Result<(), SchedError> {
-        enforceable(intent)?;
-        let mut intent = intent.clone();
-        intent.constraints.cpu_affinity = home(&self.rt, &intent).map_err(|_| SchedError::NoCpu)?;
-        let planned = Planned::intent(&self.rt, self.id, &intent)?;
-        self.change(planned, |now, plan| self.rt.exec.redeclare(now, self.id, &intent, plan))
+        redeclare(&self.rt, self.id, intent)
     }
 
     /// Ends the wait of a task in [`park`](crate::park), or makes its next one return at once.
     pub fn unpark(&self) {
         self.task().unparked.store(true, Ordering::SeqCst);
         inside(|| self.rt.unpark(self.id));
-    }
-
-    fn change(
-        &self,
-        mut planned: Planned<'_>,
-        change: impl FnOnce(Timestamp, Option<&Plan>) -> Result<Wake, SchedError>,
-    ) -> Result<(), SchedError> {
-        let changed = inside(|| {
-            let now = self.rt.now();
-            let changed = change(now, planned.plan()).map(|wake| self.rt.after(wake, now));
-            planned.close();
-            changed
-        });
-        if changed.is_err() {
-            planned.abandon(&self.rt);
-        }
-        changed
     }
 
     /// Ends the task: one that has not begun never runs; one that waits, or yields, or calls the runtime in another way
@@ -266,6 +245,32 @@ impl<T> JoinHandle<T> {
             sys::futex_wait(&task.state, state, None);
         }
     }
+}
+
+/// See [`JoinHandle::set_intent`].
+pub(crate) fn redeclare(rt: &Inner, id: TaskId, intent: &Intent) -> Result<(), SchedError> {
+    enforceable(intent)?;
+    let mut intent = intent.clone();
+    intent.constraints.cpu_affinity = home(rt, &intent).map_err(|_| SchedError::NoCpu)?;
+    let planned = Planned::intent(rt, id, &intent)?;
+    change(rt, planned, |now, plan| rt.exec.redeclare(now, id, &intent, plan))
+}
+
+fn change(
+    rt: &Inner,
+    mut planned: Planned<'_>,
+    change: impl FnOnce(Timestamp, Option<&Plan>) -> Result<Wake, SchedError>,
+) -> Result<(), SchedError> {
+    let changed = inside(|| {
+        let now = rt.now();
+        let changed = change(now, planned.plan()).map(|wake| rt.after(wake, now));
+        planned.close();
+        changed
+    });
+    if changed.is_err() {
+        planned.abandon(rt);
+    }
+    changed
 }
 
 /// Whether `task` has begun on the thread that `me`, which waits for its end, has lent it. Then `me` must not go on before,

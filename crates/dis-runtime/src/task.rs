@@ -14,7 +14,7 @@ use dis_core::api::TaskId;
 use dis_core::intent::QueueType;
 use dis_core::scheduler::Urgency;
 
-use crate::future::Timers;
+use crate::future::{Meta, Timers};
 use crate::keep;
 use crate::klt::Klt;
 use crate::runtime::{Inner, Visit};
@@ -99,13 +99,15 @@ pub(crate) struct Header {
     pub(crate) orphaned: Cell<bool>,
     /// Where timers are that futures set which it polls; null: it polls none.
     pub(crate) timers: Cell<*const Timers>,
+    /// The spawned future that it polls now.
+    pub(crate) future: Cell<*const Meta>,
     /// It serves futures: their end, not an abort, ends it.
     pub(crate) internal: bool,
     pub(crate) name: Box<str>,
 }
 
 // SAFETY: cells are used by one thread at a time: `next_waiter`, `lent`, `contended`, `waits_for`, `orphaned` under the locks named,
-// `mutexes`, `timers`, `context` and `stack` by the KLT that runs the task.
+// `mutexes`, `timers`, `future`, `context` and `stack` by the KLT that runs the task.
 unsafe impl Sync for Header {}
 // SAFETY: as above.
 unsafe impl Send for Header {}
@@ -147,6 +149,7 @@ impl Header {
             mutexes: Cell::new(0),
             orphaned: Cell::new(false),
             timers: Cell::new(ptr::null()),
+            future: Cell::new(ptr::null()),
             internal,
             name,
         }

@@ -247,8 +247,104 @@ fn a_poll_that_never_ends_stops_neither_its_own_class_nor_another() {
         assert_eq!(task.unwrap().join().unwrap(), 5);
     }
     assert!(hogs.iter().all(|hog| !hog.is_finished()));
+    let found = rt.overruns();
+    let first = found.iter().find(|overrun| overrun.id == hogs[0].id()).expect("it has overrun");
+    assert!(!first.ended && first.held >= Duration::from_millis(4) && first.location.file().ends_with("futures.rs"));
     stop.store(true, Ordering::Relaxed);
+    let ids: Vec<_> = hogs.iter().map(|hog| hog.id()).collect();
     hogs.into_iter().for_each(|hog| hog.join().unwrap());
+    let over = |id: future::FutureId| rt.overruns().iter().any(|overrun| overrun.id == id && overrun.ended);
+    while !over(ids[0]) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let lanes = rt.lane_stats();
+    assert!(lanes.iter().map(|lane| lane.displaced).sum::<u64>() > 0 && lanes.iter().all(|lane| lane.ready == 0));
+}
+
+#[test]
+fn whoever_asks_hears_of_overruns_and_of_each_future() {
+    let heard = Arc::new(AtomicUsize::new(0));
+    let hears = heard.clone();
+    let rt = Runtime::builder().workers(1).on_overrun(move |overrun| {
+        assert!(overrun.ended && overrun.held >= Duration::from_millis(1));
+        hears.fetch_add(1, Ordering::SeqCst);
+    });
+    let rt = rt.build().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let line = line!() + 1;
+    let hog = rt.spawn(Intent::interactive(1_000), hog(stop.clone())).unwrap();
+    let idle = rt.spawn(Intent::interactive(1_000), async {
+        future::yield_now().await;
+        std::future::pending::<()>().await;
+    });
+    let idle = idle.unwrap();
+    while rt.overruns().is_empty() || rt.future_stats().iter().all(|stats| stats.polls < 2) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let stats = rt.future_stats();
+    assert_eq!((stats.len(), rt.live_futures()), (2, 2));
+    let of = |id| stats.iter().find(|stats| stats.id == id).unwrap();
+    assert_eq!((of(hog.id()).polls, of(hog.id()).location.line()), (0, line));
+    assert!(of(idle.id()).polls >= 2 && of(idle.id()).longest <= of(idle.id()).busy);
+    stop.store(true, Ordering::Relaxed);
+    hog.join().unwrap();
+    while heard.load(Ordering::SeqCst) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The class in which the caller is scheduled now.
+fn class(rt: &Runtime) -> Option<dis_runtime::IntentClass> {
+    let id = future::current().unwrap();
+    rt.future_stats().into_iter().find(|stats| stats.id == id).unwrap().class
+}
+
+#[test]
+fn an_intent_can_be_changed_scoped_and_inherited() {
+    use dis_runtime::IntentClass::{Background, Batch, Interactive};
+    let rt = Arc::new(runtime(2));
+    let inner = rt.clone();
+    let task = rt.spawn(Intent::batch(), async move {
+        let rt = &*inner;
+        assert_eq!(class(rt), Some(Batch));
+        let short = Interactive { target_latency_us: 500 };
+        let scoped = future::with_intent(Intent::interactive(500), async {
+            let other = inner.clone();
+            let child = future::spawn_child(async move { class(&other) }).unwrap();
+            (class(rt), child.await.unwrap())
+        });
+        assert_eq!(scoped.await, Ok((Some(short), Some(short))));
+        assert_eq!(class(rt), Some(Batch));
+        future::set_intent(&Intent::background()).unwrap();
+        future::yield_now().await;
+        assert_eq!(class(rt), Some(Background));
+        let refused = future::set_intent(&Intent::batch().with_cpu_share(100, 0));
+        assert!(matches!(refused, Err(SpawnError::Refused(_))));
+        assert_eq!(class(rt), Some(Background));
+    });
+    task.unwrap().join().unwrap();
+    assert!(matches!(future::set_intent(&Intent::batch()), Err(SpawnError::OutsideTask)));
+}
+
+#[test]
+fn a_realtime_future_has_periods() {
+    let rt = runtime(2);
+    let task = rt.spawn(Intent::realtime(5_000, 5_000, 500), async {
+        let mut last = dis_runtime::job().unwrap();
+        for _ in 0..5 {
+            let job = future::next_period().await.unwrap();
+            assert!(job.number > last.number && job.release > last.release);
+            assert_eq!(job.release.since(last.release).as_nanos() % 5_000_000, 0);
+            last = job;
+        }
+    });
+    task.unwrap().join().unwrap();
+    let other = rt.spawn(Intent::batch(), async { future::next_period().await.is_err() });
+    assert!(other.unwrap().join().unwrap());
+    let changed = rt.spawn(Intent::batch().with_cpu_share(0, 500), std::future::pending::<()>()).unwrap();
+    changed.set_intent(&Intent::batch().with_cpu_share(0, 300)).unwrap();
+    changed.abort();
+    assert!(changed.join().unwrap_err().is_cancelled());
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl<T> JoinHandle<T> {
         JoinHandle { task: Some(task.fallible()), meta }
     }
 
-    fn meta(&self) -> &Meta {
+    pub(crate) fn meta(&self) -> &Meta {
         // SAFETY: see the field; `task` is given up only by `drop`.
         unsafe { self.meta.as_ref() }
     }

@@ -14,13 +14,13 @@ use async_task::Runnable;
 
 use crate::JoinError;
 use crate::future::own::Own;
-use crate::future::poller::Poller;
 use crate::future::ring::Raw;
 use crate::gate::inside;
 use crate::klt::{self, Klt};
 use crate::lock::Locked;
 use crate::runtime::Inner;
 use crate::task::{Abort, drop_quietly};
+use crate::{api, task::Header};
 
 /// A number that names a spawned future, unique in its runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,7 +49,7 @@ pub(crate) struct Meta {
     /// The next in a queue that is linked.
     pub(crate) next: Cell<Raw>,
     /// How often it has been polled, for how long, ns, and for how long at most. Changed by whoever polls it.
-    pub(crate) polls: Cell<u64>,
+    pub(crate) polls: AtomicU64,
     pub(crate) busy: AtomicU64,
     pub(crate) longest: AtomicU64,
     /// Under the list's lock: neighbours, and a waker while it is in the list.
@@ -62,7 +62,7 @@ struct Links {
     waker: Option<Waker>,
 }
 
-// SAFETY: `next` is used by the one queue that the task is in, under its lock; `polls` by whoever polls; `id` is set before
+// SAFETY: `next` is used by the one queue that the task is in, under its lock; `id` is set before
 // anybody else knows the task; `links` are under the list's lock.
 unsafe impl Sync for Meta {}
 // SAFETY: as above.
@@ -81,7 +81,7 @@ impl Meta {
             shard,
             own,
             next: Cell::new(ptr::null_mut()),
-            polls: Cell::new(0),
+            polls: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             longest: AtomicU64::new(0),
             links: UnsafeCell::new(Links { previous: ptr::null(), next: ptr::null(), waker: None }),
@@ -91,7 +91,7 @@ impl Meta {
     /// Counts a poll. For whoever polls.
     #[inline]
     pub(crate) fn count(&self, held: u64) {
-        self.polls.set(self.polls.get() + 1);
+        self.polls.store(self.polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         self.busy.store(self.busy.load(Ordering::Relaxed) + held, Ordering::Relaxed);
         if held > self.longest.load(Ordering::Relaxed) {
             self.longest.store(held, Ordering::Relaxed);
@@ -237,6 +237,20 @@ impl Registry {
             }
         }
     }
+
+    /// Calls `look` with each that has not been dropped, under the lock: it must neither allocate nor wait.
+    pub(crate) fn visit(&self, mut look: impl FnMut(&Meta)) {
+        inside(|| {
+            let list = self.list.lock();
+            let mut next = list.first;
+            // SAFETY: in the list, so alive.
+            while let Some(meta) = unsafe { next.as_ref() } {
+                look(meta);
+                // SAFETY: under the lock.
+                next = unsafe { (*meta.links.get()).next };
+            }
+        });
+    }
 }
 
 /// What the runtime polls: the future and what is to be seen to around it.
@@ -306,26 +320,40 @@ impl<F: Future> Future for Wrapped<F> {
     }
 }
 
-/// A poll of a task by a poller.
-struct Polling<'a>(&'a Meta, Option<&'static Poller>);
+/// A poll of a task.
+struct Polling<'a> {
+    meta: &'a Meta,
+    /// The core task in which it is polled, and its thread.
+    within: Option<(&'static Klt, &'static Header)>,
+    /// When it began, if not the poller says so, ns.
+    began: u64,
+}
 
 impl<'a> Polling<'a> {
     #[inline]
     fn begin(meta: &'a Meta) -> Self {
-        let poller = klt::this().and_then(Klt::poller);
-        if let Some(poller) = poller {
-            poller.meta.set(meta);
+        let within = api::here();
+        let mut began = 0;
+        if let Some((klt, me)) = within {
+            me.future.set(meta);
+            if klt.poller().is_none() {
+                began = meta.rt.now().as_nanos();
+            }
         }
-        Polling(meta, poller)
+        Polling { meta, within, began }
     }
 
     #[inline]
     fn end(self) {
-        if let Some(poller) = self.1 {
-            poller.meta.set(ptr::null());
-            let now = self.0.rt.now();
-            poller.ended.set(now);
-            self.0.count(poller.held(now.as_nanos()));
+        let Some((klt, me)) = self.within else { return };
+        me.future.set(ptr::null());
+        let now = self.meta.rt.now();
+        match klt.poller() {
+            Some(poller) => {
+                poller.ended.set(now);
+                self.meta.count(poller.held(now.as_nanos()));
+            }
+            None => self.meta.count(now.as_nanos().saturating_sub(self.began)),
         }
     }
 }

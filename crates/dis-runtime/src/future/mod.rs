@@ -24,6 +24,7 @@
 mod block_on;
 mod executor;
 mod inject;
+mod intent;
 mod join;
 mod lane;
 mod meta;
@@ -46,14 +47,20 @@ use dis_core::intent::{Intent, IntentClass, QueueType};
 
 pub use block_on::block_on;
 pub use executor::Spawner;
+pub use intent::{next_period, set_intent, with_intent};
 pub use join::{AbortHandle, JoinHandle};
 pub use meta::FutureId;
 pub use spawn::{current, spawn, spawn_child};
+pub use stats::{FutureStats, LaneStats, Overrun};
 pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, timeout};
 pub use yielding::{YieldNow, yield_now};
 
 pub(crate) use block_on::{Entered, enter_runtime};
+pub(crate) use meta::Meta;
+pub(crate) use stats::Listener;
 pub(crate) use timers::Timers;
+
+use stats::Overruns;
 
 use crate::future::lane::Kind;
 use crate::future::meta::Registry;
@@ -76,6 +83,7 @@ pub(crate) struct Futures {
     pub(crate) registries: Box<[Registry]>,
     pollers: AtomicPtr<Poller>,
     closing: AtomicBool,
+    overruns: Overruns,
 }
 
 impl Futures {
@@ -86,6 +94,7 @@ impl Futures {
             registries: (0..workers).map(|_| Registry::new(workers)).collect(),
             pollers: AtomicPtr::new(ptr::null_mut()),
             closing: AtomicBool::new(false),
+            overruns: Overruns::new(),
         }
     }
 
@@ -96,10 +105,15 @@ impl Futures {
         unsafe { &*self.kinds[usize::from(index)].load(Ordering::Acquire) }
     }
 
-    fn find(&self, class: IntentClass) -> Option<&'static Kind> {
+    /// All kinds that have been made.
+    fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
         let kinds = self.kinds.iter().map(|kind| kind.load(Ordering::Acquire)).take_while(|kind| !kind.is_null());
         // SAFETY: as above.
-        kinds.map(|kind| unsafe { &*kind }).find(|kind| kind.intent.class == class)
+        kinds.map(|kind| unsafe { &*kind })
+    }
+
+    fn find(&self, class: IntentClass) -> Option<&'static Kind> {
+        self.kinds().find(|kind| kind.intent.class == class)
     }
 
     /// The kind whose lanes take futures of that intent, made at its first use; `None` if they need core tasks of their own.
@@ -116,7 +130,7 @@ impl Futures {
         if let Some(kind) = self.find(intent.class) {
             return Ok(Some(kind.index));
         }
-        let count = self.kinds.iter().take_while(|kind| !kind.load(Ordering::Acquire).is_null()).count();
+        let count = self.kinds().count();
         // Three places are for the classes without a parameter.
         let others = [IntentClass::Batch, IntentClass::Background, IntentClass::System];
         let missing = others.iter().filter(|&&class| self.find(class).is_none()).count();
@@ -131,9 +145,7 @@ impl Futures {
     /// The kind of the greatest target latency up to this one, or else of the smallest.
     fn nearest(&self, latency: u64) -> u8 {
         let mut best: Option<(u64, u8)> = None;
-        for kind in self.kinds.iter().map(|kind| kind.load(Ordering::Acquire)) {
-            // SAFETY: as above.
-            let Some(kind) = (unsafe { kind.as_ref() }) else { continue };
+        for kind in self.kinds() {
             let IntentClass::Interactive { target_latency_us: has } = kind.intent.class else { continue };
             let better = match best {
                 None => true,

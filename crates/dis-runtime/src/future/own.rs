@@ -22,6 +22,8 @@ pub(crate) struct Own {
     /// The future is ready to be polled.
     ready: AtomicPtr<()>,
     ended: AtomicBool,
+    /// The future waits for the next release.
+    wants_period: AtomicBool,
 }
 
 impl Own {
@@ -30,13 +32,23 @@ impl Own {
             task: AtomicU64::new(TaskId::INVALID.0),
             ready: AtomicPtr::new(ptr::null_mut()),
             ended: AtomicBool::new(false),
+            wants_period: AtomicBool::new(false),
         }
     }
 
     /// The future has been dropped.
     pub(crate) fn end(&self, rt: &Inner) {
         self.ended.store(true, Ordering::SeqCst);
-        inside(|| rt.unpark(TaskId(self.task.load(Ordering::SeqCst))));
+        inside(|| rt.unpark(self.task()));
+    }
+
+    pub(crate) fn task(&self) -> TaskId {
+        TaskId(self.task.load(Ordering::SeqCst))
+    }
+
+    /// After the poll that is under way the core task waits for its next release.
+    pub(crate) fn ask_for_period(&self) {
+        self.wants_period.store(true, Ordering::Relaxed);
     }
 
     fn run(&self) {
@@ -46,6 +58,9 @@ impl Own {
         let _entered = Entered::task(me, &timers);
         let _context = klt.rt().reactor.enter();
         while !self.ended.load(Ordering::SeqCst) {
+            if self.wants_period.swap(false, Ordering::Relaxed) {
+                gate::wait(klt, Leave::NextPeriod);
+            }
             timers.fire_due(klt.rt().now());
             match NonNull::new(self.ready.swap(ptr::null_mut(), Ordering::SeqCst)) {
                 // SAFETY: put there by `schedule`, and taken once.
@@ -60,7 +75,7 @@ pub(crate) fn schedule(runnable: Runnable<Meta>) {
     let meta = runnable.metadata();
     let (Some(own), rt) = (meta.own.clone(), meta.rt.clone()) else { return };
     own.ready.store(runnable.into_raw().as_ptr(), Ordering::SeqCst);
-    inside(|| rt.unpark(TaskId(own.task.load(Ordering::SeqCst))));
+    inside(|| rt.unpark(own.task()));
 }
 
 /// Starts the core task; if it is refused, the future is dropped.
@@ -75,5 +90,6 @@ pub(crate) fn start(rt: &Inner, intent: &Intent, own: Arc<Own>) -> Result<(), Sp
         // SAFETY: as in `run`.
         drop(unsafe { Runnable::<Meta>::from_raw(ready) });
     }
-    task.map(drop)
+    // It may not have begun yet.
+    task.map(|task| own.task.store(task.id().0, Ordering::SeqCst))
 }

@@ -21,6 +21,7 @@ use crate::future::Entered;
 use crate::future::lane::{Kind, Lane};
 use crate::future::meta::{FutureId, Meta, meta};
 use crate::future::ring::{Raw, SIZE};
+use crate::future::stats::Overrun;
 use crate::gate::{self, inside};
 use crate::klt::{self, Klt};
 use crate::runtime::Inner;
@@ -52,11 +53,9 @@ pub(crate) struct Poller {
     /// When the poll began to wait in the kernel, ns; 0: it does not.
     blocked: AtomicU64,
     /// The task that is polled: what can be told of it even when it has ended.
-    pub(crate) polled: Cell<(FutureId, Option<&'static Location<'static>>)>,
+    polled: (AtomicU64, AtomicPtr<Location<'static>>),
     /// When its last poll was over.
     pub(crate) ended: Cell<Timestamp>,
-    /// The task, while its future is being polled.
-    pub(crate) meta: Cell<*const Meta>,
     /// How many times in a row it has preferred the task that was woken last.
     row: Cell<u32>,
     polls: Cell<u32>,
@@ -112,9 +111,8 @@ impl Poller {
             began: AtomicU64::new(0),
             away: AtomicU64::new(0),
             blocked: AtomicU64::new(0),
-            polled: Cell::new((FutureId(0), None)),
+            polled: (AtomicU64::new(0), AtomicPtr::new(ptr::null_mut())),
             ended: Cell::new(Timestamp::ZERO),
-            meta: Cell::new(ptr::null()),
             row: Cell::new(0),
             polls: Cell::new(0),
             random: Cell::new(0x9E37_79B9_7F4A_7C15 ^ (lane.cpu as u64 + 1)),
@@ -176,6 +174,26 @@ impl Poller {
     pub(crate) fn due(&self) -> Option<u64> {
         let began = self.began.load(Ordering::Relaxed);
         (began != 0).then(|| began + self.away.load(Ordering::Relaxed) + self.kind().slice)
+    }
+
+    /// What a poll says of itself that has held a CPU for so long, ns, and has not ended.
+    fn polled(&self, held: u64) -> Option<Overrun> {
+        // SAFETY: locations are static.
+        let location = unsafe { self.polled.1.load(Ordering::Relaxed).as_ref() }?;
+        let id = FutureId(self.polled.0.load(Ordering::Relaxed));
+        Some(Overrun {
+            id,
+            location,
+            class: self.kind().intent.class,
+            held: std::time::Duration::from_nanos(held),
+            ended: false,
+        })
+    }
+
+    /// The poll for which this poller was displaced, and which has not ended at `now`. Asked from outside: momentary.
+    pub(crate) fn overrun(&self, now: u64) -> Option<Overrun> {
+        let polls = !self.serves() && self.began.load(Ordering::Relaxed) != 0;
+        polls.then(|| self.polled(self.held(now))).flatten()
     }
 
     /// For how long the present poll has held a CPU by `now`, ns.
@@ -363,6 +381,7 @@ impl Poller {
         ensure_standby(rt, kind, lane);
         klt.enter();
         let mut now = rt.now();
+        let mut overran = None;
         while self.serves() {
             if lane.timers.is_due(now) {
                 gate::leave_runtime(klt);
@@ -395,7 +414,8 @@ impl Poller {
             }
             self.began.store(now.as_nanos(), Ordering::Relaxed);
             self.away.store(0, Ordering::Relaxed);
-            self.polled.set((meta.id.get(), Some(meta.location)));
+            self.polled.0.store(meta.id.get().0, Ordering::Relaxed);
+            self.polled.1.store(ptr::from_ref(meta.location).cast_mut(), Ordering::Relaxed);
             klt.arm(Some(now + dis_core::api::Duration::from_nanos(kind.slice)), now);
             gate::leave_runtime(klt);
             // SAFETY: it was in a queue, from which one poller has taken it.
@@ -405,11 +425,16 @@ impl Poller {
             let held = self.held(now.as_nanos());
             match self.serves() {
                 true => lane.stats.polled(held),
-                false => lane.stats.overran(held),
+                // One that has waited is not to blame.
+                false => overran = Some(held).filter(|&held| held >= kind.slice),
             }
             self.began.store(0, Ordering::Relaxed);
         }
         gate::leave_runtime(klt);
+        if let Some((held, overrun)) = overran.zip(self.polled(overran.unwrap_or(0))) {
+            lane.stats.overran(held);
+            rt.futures.overran(rt, Overrun { ended: true, ..overrun });
+        }
     }
 
     /// Nothing is ready on this lane: steals, or parks. False if the runtime has closed.

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use async_task::{Builder, Runnable, ScheduleInfo, WithInfo};
 use dis_core::intent::Intent;
 
+use crate::future::OWN;
 use crate::future::block_on::entered;
 use crate::future::join::JoinHandle;
 use crate::future::meta::{FutureId, Meta, Wrapped};
 use crate::future::own::{self, Own};
-use crate::future::{OWN, poller::Poller};
 use crate::gate::inside;
 use crate::host::Runtime;
-use crate::klt::{self, Klt};
+use crate::klt;
 use crate::runtime::Inner;
 use crate::spawn::SpawnError;
 use crate::task::Header;
@@ -86,7 +86,7 @@ impl Runtime {
 
 pub(crate) fn current_meta<'a>() -> Option<&'a Meta> {
     // SAFETY: set while the future is being polled on this thread, which is where we are.
-    klt::this().and_then(Klt::poller).and_then(|poller: &Poller| unsafe { poller.meta.get().as_ref() })
+    crate::api::here().and_then(|(_, me)| unsafe { me.future.get().as_ref() })
 }
 
 fn intent_of(rt: &Inner, me: &Header) -> Option<Intent> {
