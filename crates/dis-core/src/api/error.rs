@@ -20,8 +20,10 @@ pub enum SchedError {
     InvalidIntent(IntentError),
     /// The deadline has passed.
     DeadlineMissed,
-    /// No CPU of the affinity mask is there, or none has room for the reservation.
+    /// No CPU of the affinity mask is there and online, or none has room for the reservation.
     NoCpu,
+    /// It is the last CPU that is online, and stays so.
+    LastCpu,
     /// A bounded queue is full.
     QueueFull,
     /// Memory, task slots or another resource ran out.
@@ -44,6 +46,7 @@ impl fmt::Display for SchedError {
             Self::InvalidIntent(reason) => write!(f, "invalid intent: {reason}"),
             Self::DeadlineMissed => f.write_str("deadline missed"),
             Self::NoCpu => f.write_str("no CPU is allowed and has room"),
+            Self::LastCpu => f.write_str("the last CPU that is online cannot go offline"),
             Self::QueueFull => f.write_str("queue full"),
             Self::ResourceExhausted => f.write_str("resource exhausted"),
             Self::PermissionDenied => f.write_str("permission denied"),

@@ -97,8 +97,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let (mut from, mut to) = self.lock_two(cpu, other);
         from.charge(now);
         to.charge(now);
-        if to.current.is_none() && to.ready.is_empty() {
-            // It looks for work itself.
+        if (to.current.is_none() && to.ready.is_empty()) || !to.is_online() {
+            // It looks for work itself, or takes none.
             return None;
         }
         let mut any = false;
@@ -126,7 +126,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let cpus = self.cpu_count();
         let busy = |&other: &usize| {
             let load = self.load(other);
-            load.running != IDLE_RANK || load.ready > 0
+            (load.running != IDLE_RANK || load.ready > 0) && !load.is_offline()
         };
         let next = |distance: usize| (cpu + distance) % cpus;
         let turn = (count % 2 == 1 && cpus > 2).then(|| next(1 + count / 2 % (cpus - 1)));
@@ -153,13 +153,15 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// two apart. Answers the receiver, which must be interrupted. For hosts and tests: CPUs balance by themselves, and
     /// better.
     pub fn load_balance(&self, now: Timestamp) -> Option<usize> {
-        let busiest = (0..self.cpu_count()).max_by_key(|&cpu| (self.load(cpu).tasks(), usize::MAX - cpu))?;
-        let idlest = (0..self.cpu_count()).min_by_key(|&cpu| (self.load(cpu).tasks(), cpu))?;
+        let online = |&cpu: &usize| !self.load(cpu).is_offline();
+        let cpus = || (0..self.cpu_count()).filter(online);
+        let busiest = cpus().max_by_key(|&cpu| (self.load(cpu).tasks(), usize::MAX - cpu))?;
+        let idlest = cpus().min_by_key(|&cpu| (self.load(cpu).tasks(), cpu))?;
         if self.load(busiest).tasks() < self.load(idlest).tasks() + 2 {
             return None;
         }
         let (mut from, mut to) = self.lock_two(busiest, idlest);
-        let key = QueueType::ALL.into_iter().find_map(|class| self.movable(&from, class, idlest))?;
+        let key = QueueType::ALL.into_iter().find_map(|class| self.movable(&from, class, to.seat))?;
         let _ = self.move_task(&mut from, &mut to, key, now).ok()?;
         self.publish(&mut from);
         self.publish(&mut to);

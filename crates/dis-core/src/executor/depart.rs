@@ -8,7 +8,7 @@ use lock_api::RawMutex;
 use super::{Decision, Executor, Held, Leave, Next, Turn};
 use crate::api::{BlockReason, SchedResult, TaskState, Timestamp};
 use crate::scheduler::Cpu;
-use crate::scheduler::state::slot;
+use crate::scheduler::slab::slot;
 use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
@@ -33,7 +33,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let quiet = timer > now && !state.surplus && state.owed.is_none() && !offers && !balances;
         let Some(key) = state.current.filter(|_| quiet && !state.ready.is_empty()) else { return long_way(guard) };
         let task = slot(&mut state.slab, key);
-        if task.sched.killed || task.sched.token || task.sched.is_realtime() || !task.affinity.contains(state.cpu) {
+        if task.sched.killed || task.sched.token || task.sched.is_realtime() || !task.affinity.contains(state.seat) {
             return long_way(guard);
         }
         let class = task.sched.class;

@@ -77,11 +77,11 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
     /// The task would go on; may it?
     fn stay(&self, state: &mut CpuState<C>, key: TaskKey, turn: &mut Turn, now: Timestamp) {
-        let (cpu, ready, borrowing) = (state.cpu, state.ready, state.limits.budget_borrowing);
+        let (seat, ready, borrowing) = (state.seat, state.ready, state.limits.budget_borrowing);
         let task = state.task(key);
         let class = task.sched.class;
         let why = if core::mem::take(&mut task.sched.dirty) {
-            if !task.may_run(cpu) {
+            if !task.may_run(seat) {
                 self.preempted(state, key);
                 self.stop_competing(state, key, TaskState::Ready, now);
                 self.evict(state, key);
@@ -197,8 +197,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         if !task.sched.is_realtime() {
             task.end_burst(false);
         }
-        let cpu = state.cpu;
-        let forbidden = !state.task(key).may_run(cpu);
+        let seat = state.seat;
+        let forbidden = !state.task(key).may_run(seat);
         if let Some(at) = until {
             state.set_timer(key, at);
         }

@@ -10,8 +10,10 @@
 
 mod balance;
 mod charge;
+mod conclude;
 mod decision;
 mod depart;
+mod elsewhere;
 mod leave;
 mod measure;
 mod pick;
@@ -24,7 +26,7 @@ use core::ops::Deref;
 
 use lock_api::{MutexGuard, RawMutex};
 
-use crate::api::{CpuMask, Duration, SchedError, SchedResult, TaskId, Timestamp};
+use crate::api::{CpuMask, SchedError, SchedResult, TaskId, Timestamp};
 use crate::modules::SchedulerRegistry;
 use crate::scheduler::state::CpuState;
 use crate::scheduler::{Config, ConfigError, Cpu, TaskManager};
@@ -191,70 +193,6 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         Ok(self.conclude(state, turn, reason, now))
     }
 
-    /// Others have asked this CPU to look around, or a task here is to leave it.
-    #[cold]
-    fn attend<'a>(&'a self, state: Held<'a, C, R>, turn: &mut Turn, asked: bool, now: Timestamp) -> Held<'a, C, R> {
-        let cpu = state.cpu;
-        drop(state);
-        let pulled = if asked { self.pull(cpu, turn.receiver, now) } else { None };
-        let taker = pulled.and_then(|pulled| pulled.taker);
-        // What it was asked to take may be there still.
-        let taker = taker.or_else(|| if asked { self.pass_on(cpu, now) } else { None });
-        // It may not be eligible here (caps are per CPU); then an idle CPU should have it.
-        turn.pulled = pulled.is_some();
-        let mut state = self.lock(cpu);
-        turn.tell(&mut state, taker);
-        while !state.leaving.is_empty() {
-            drop(state);
-            let flushed = self.flush_evicted(cpu, now);
-            state = self.lock(cpu);
-            let Some(receiver) = flushed else { break };
-            turn.tell(&mut state, receiver);
-        }
-        state
-    }
-
-    /// The joiner may live on any CPU, so its lock is taken on its own.
-    #[inline(never)]
-    fn tell_joiner<'a>(
-        &'a self,
-        state: Held<'a, C, R>,
-        turn: &mut Turn,
-        joiner: TaskId,
-        now: Timestamp,
-    ) -> Held<'a, C, R> {
-        let cpu = state.cpu;
-        drop(state);
-        let woken = self.notify(now, Some(joiner)).filter(|&other| other != cpu);
-        let mut state = self.lock(cpu);
-        turn.tell(&mut state, woken);
-        state
-    }
-
-    /// Nothing is ready here: takes a task over from another CPU, if there is one.
-    #[inline(never)]
-    fn look_elsewhere<'a>(
-        &'a self,
-        mut state: Held<'a, C, R>,
-        turn: &mut Turn,
-        now: Timestamp,
-    ) -> (Held<'a, C, R>, Reason) {
-        let cpu = state.cpu;
-        self.publish(&mut state);
-        drop(state);
-        if let Some(receiver) = turn.receiver {
-            // What was just given away is not to come back: it runs there, and something else is found for this CPU.
-            self.lock(receiver).surplus = true;
-        }
-        let stolen = self.pull(cpu, turn.receiver, now);
-        let mut state = self.lock(cpu);
-        turn.tell(&mut state, turn.receiver);
-        turn.tell(&mut state, stolen.and_then(|pulled| pulled.taker));
-        let reason = self.pick(&mut state, now);
-        let stolen = stolen.is_some() && state.current.is_some();
-        (state, if stolen { Reason::Stolen } else { reason })
-    }
-
     /// The host has saved the registers of the task that ran before the last decision. True: something waited for
     /// that, so ask again at once. Takes no lock.
     pub fn switched(&self, cpu: usize) -> bool {
@@ -292,68 +230,5 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             return Err(SchedError::InvalidState);
         }
         Ok(current)
-    }
-
-    /// The answer, from the state that the steps before have brought about.
-    #[inline(always)]
-    fn conclude(&self, mut state: Held<'_, C, R>, mut turn: Turn, reason: Reason, now: Timestamp) -> Decision<C> {
-        let cpu = state.cpu;
-        // Children wait beside their parent only while it runs.
-        turn.surplus |= state.offer != Timestamp::MAX && reason != Reason::Continue;
-        let mut interrupt = turn.interrupt;
-        if turn.surplus || turn.pulled || state.ready_count == 0 {
-            // The child that waits beside its parent is offered below, or waits no more.
-            state.offer = Timestamp::MAX;
-        }
-        let mut until = self.horizon(&mut state, now);
-        let lost = state.ready.first();
-        let mut next = None;
-        if let Some(key) = state.current {
-            let task = state.task(key);
-            let switch = task.id != turn.live;
-            if switch {
-                task.stats.context_switches += 1;
-            }
-            let waited = if reason == Reason::Continue { Duration::ZERO } else { now.since(task.sched.ready_since) };
-            next = Some(Next { id: task.id, context: task.context, class: task.sched.class, switch, waited });
-        }
-        let unsaved = match &next {
-            Some(next) if !next.switch => TaskId::INVALID,
-            _ => turn.live,
-        };
-        if let Some(Next { switch: true, .. }) = next {
-            let voluntary = state.left_voluntarily;
-            state.counts.record_switch(voluntary);
-        }
-        let (mut vacate, mut leave_soon) = (false, false);
-        for place in 0..state.leaving.len() {
-            let key = state.leaving[place];
-            let live = state.get(key).is_some_and(|task| task.id == unsaved);
-            (vacate, leave_soon) = (vacate || (live && next.is_none()), leave_soon || !live);
-        }
-        self.tasks.cpus[cpu].unsaved.store(unsaved.0, Ordering::Release);
-        self.publish(&mut state);
-        if (turn.surplus || turn.pulled) && state.ready_count > 0 {
-            if interrupt.is_none() {
-                interrupt = self.find_taker(&mut state, turn.surplus, now);
-            } else {
-                state.surplus = true;
-            }
-        }
-        if let Some(owed) = &mut state.owed {
-            interrupt = interrupt.or_else(|| {
-                let first = owed.iter().next();
-                first.inspect(|&first| owed.remove(first))
-            });
-            if owed.is_empty() {
-                state.owed = None;
-            }
-        }
-        if leave_soon || state.owed.is_some() || (state.surplus && interrupt.is_some()) {
-            until = until.min(now + Duration::from_nanos(1));
-        }
-        state.until = until;
-        let until = (until != Timestamp::MAX).then_some(until);
-        Decision { next, until, reason, lost, interrupt, vacate }
     }
 }

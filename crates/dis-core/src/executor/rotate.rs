@@ -11,7 +11,7 @@ use super::{Decision, Executor, Held, Leave, Next, Reason};
 use crate::api::{Duration, SchedResult, TaskState, Timestamp};
 use crate::policy::Arrival;
 use crate::scheduler::Cpu;
-use crate::scheduler::state::slot;
+use crate::scheduler::slab::slot;
 use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {

@@ -25,7 +25,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 .filter_map(|other| {
                     let load = self.load(other);
                     let rank = Some((load.waiting, u32::MAX - load.ready, other));
-                    (load.ready > 0 && worth_pulling(mine, load) && rank > tried).then_some(rank)
+                    (load.ready > 0 && !load.is_offline() && worth_pulling(mine, load) && rank > tried).then_some(rank)
                 })
                 .min()?;
             tried = victim;
@@ -38,6 +38,9 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
     fn pull_from(&self, cpu: usize, victim: usize, mine: CpuLoad, now: Timestamp) -> Option<Pulled> {
         let (mut to, mut from) = self.lock_two(cpu, victim);
+        if !to.is_online() {
+            return None;
+        }
         let unsaved = TaskId(self.cpus[victim].unsaved.load(Ordering::Acquire));
         let mut later = false;
         for class in QueueType::ALL {
@@ -157,7 +160,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             return None;
         }
         (0..self.cpu_count())
-            .filter(|&other| other != cpu && self.load(other).ready > 0)
+            .filter(|&other| other != cpu && self.load(other).ready > 0 && !self.load(other).is_offline())
             .find_map(|other| self.find_taker(&mut self.lock(other), false, now))
             .filter(|&taker| taker != cpu)
     }
@@ -173,15 +176,17 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             let mut state = self.lock(cpu);
             let saved = |&&key: &&TaskKey| state.get(key).is_some_and(|task| !self.is_unsaved(cpu, task.id));
             let key = *state.leaving.iter().find(saved)?;
+            let seat = state.seat;
             let task = state.task(key);
-            let (id, allowed) = (task.id, task.affinity);
+            let id = task.id;
             if task.sched.killed {
                 let joiner = self.end_task(&mut state, key, crate::api::ExitStatus::Killed);
                 drop(state);
                 // This CPU is deciding anyway.
                 return Some(self.notify(now, joiner).filter(|&other| other != cpu));
             }
-            if task.may_run(cpu) {
+            self.lift_mask(task);
+            if task.may_run(seat) {
                 // That has changed back meanwhile.
                 let waits = task.state() == crate::api::TaskState::Ready && !task.sched.throttled;
                 state.leaving.retain(|&other| other != key);
@@ -190,14 +195,18 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 }
                 return Some(None);
             }
-            let reserved = task.reserved_on();
+            let (reserved, allowed) = (task.reserved_on(), task.affinity);
             drop(state);
             let least = || allowed.iter().take_while(|&c| c < self.cpu_count()).min_by_key(|&c| self.load(c).tasks());
             let target = reserved.or_else(least)?;
+            if self.load(target).is_offline() && reserved.is_some() {
+                // Whoever has just taken that CPU away moves it.
+                return None;
+            }
             let (mut from, mut to) = self.lock_two(cpu, target);
             // Between the locks it may have been killed or moved, or where it may run have changed: then look again.
             let same = |task: &crate::api::Task<C>| {
-                task.id == id && !task.sched.killed && task.may_run(target) && !task.may_run(cpu)
+                task.id == id && !task.sched.killed && task.may_run(to.seat) && !task.may_run(from.seat)
             };
             if !from.leaving.contains(&key) || !from.get(key).is_some_and(same) {
                 continue;

@@ -34,6 +34,14 @@ pub(crate) struct CpuLoad {
 }
 
 impl CpuLoad {
+    /// What a CPU publishes that takes no tasks: more to do than any other, and nothing less urgent than System.
+    pub(crate) const OFFLINE: CpuLoad = CpuLoad { running: 0, waiting: IDLE_RANK, ready: u32::MAX / 2 };
+
+    /// Whether the CPU takes no tasks.
+    pub(crate) const fn is_offline(self) -> bool {
+        self.ready == CpuLoad::OFFLINE.ready
+    }
+
     pub(crate) const fn pack(self) -> u64 {
         self.running as u64 | (self.waiting as u64) << 8 | (self.ready as u64) << 32
     }
@@ -63,7 +71,7 @@ pub(crate) struct Wanted {
 
 /// The CPU for a task: its previous one while that is idle or runs something less urgent (its cache is warm), else an
 /// idle one, else (for the latency-sensitive classes) the one that runs the least urgent task, else the least loaded.
-/// O(CPUs), without locks. `None` if the mask allows no CPU below `loads.len()`.
+/// O(CPUs), without locks. `None` if the mask allows no CPU below `cpus` that is online.
 pub(crate) fn choose_cpu(wanted: Wanted, cpus: usize, load: impl Fn(usize) -> CpuLoad) -> Option<(usize, Placement)> {
     let home = (wanted.previous < cpus && wanted.allowed.contains(wanted.previous)).then_some(wanted.previous);
     let urgent = wanted.class <= QueueType::Interactive;
@@ -98,7 +106,7 @@ pub(crate) fn choose_cpu(wanted: Wanted, cpus: usize, load: impl Fn(usize) -> Cp
         let placement = if home == Some(cpu) { Placement::Previous } else { Placement::LessUrgent };
         return Some((cpu, placement));
     }
-    let (cpu, found) = least_loaded?;
+    let (cpu, found) = least_loaded.filter(|(_, found)| !found.is_offline())?;
     match home {
         // One task more or less is not worth a cold cache.
         Some(home) if load(home).tasks() <= found.tasks() + 1 => Some((home, Placement::Previous)),
@@ -138,6 +146,22 @@ mod tests {
         // Others stay unless it is two tasks worse.
         assert_eq!(place(Batch, 0, &[(3, 3, 1), (3, 5, 0)]), Some((0, Placement::Previous)));
         assert_eq!(place(Batch, 0, &[(3, 3, 2), (3, 5, 0)]), Some((1, Placement::LeastLoaded)));
+    }
+
+    #[test]
+    fn an_offline_cpu_is_no_choice() {
+        use QueueType::*;
+        let off = |class, previous, others: &[CpuLoad]| {
+            let wanted = Wanted { class, allowed: CpuMask::ALL, previous };
+            choose_cpu(wanted, others.len(), |cpu| others[cpu]).map(|(cpu, _)| cpu)
+        };
+        let busy = CpuLoad { running: 0, waiting: 0, ready: 7 };
+        for class in [System, Interactive, Batch] {
+            assert_eq!(off(class, 0, &[CpuLoad::OFFLINE, busy]), Some(1));
+            assert_eq!(off(class, 1, &[busy, CpuLoad::OFFLINE]), Some(0));
+            assert_eq!(off(class, 0, &[CpuLoad::OFFLINE; 2]), None);
+        }
+        assert!(!CpuLoad::OFFLINE.is_idle());
     }
 
     #[test]

@@ -18,11 +18,11 @@ use alloc::vec::Vec;
 use lock_api::{MutexGuard, RawMutex};
 
 use super::TaskManager;
-use crate::admission::{Admission, Assignment, RejectReason, Rejection, Remedy, Request, SporadicTask};
+use crate::admission::{Admission, Assignment, RejectReason, Rejection, Request, SporadicTask};
 use crate::api::{CpuMask, Duration, SchedError, TaskId, Timestamp};
 use crate::executor::Wake;
 use crate::intent::{Intent, IntentClass};
-use crate::optimizer::Limits;
+use crate::optimizer::{Limits, Wakes};
 use crate::sync::Ordering;
 
 /// What an intent asks to be sure of: the budget of each period of a Realtime task, or `cpu_min` of each window. `None`:
@@ -41,11 +41,11 @@ pub fn request(intent: &Intent, limits: &Limits) -> Option<Request> {
 
 /// What is written in the book.
 pub(crate) struct Book {
-    admission: Admission,
+    pub(super) admission: Admission,
     /// How many reserving tasks had ended when the book was last put in order.
     ended: u64,
     /// The CPUs of which something has changed that they have not been told.
-    touched: CpuMask,
+    pub(super) touched: CpuMask,
 }
 
 impl Book {
@@ -63,8 +63,19 @@ pub struct Plan {
     unborn: bool,
     /// Where the task is to run; `None`: it holds nothing any more.
     pub(super) assignment: Option<Assignment>,
+    /// How a task comes there in mid-job.
+    pub(super) entry: Entry,
     /// What is new for the CPUs on which something has changed.
     news: Vec<News>,
+}
+
+/// How a task comes in mid-job to another place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// As if it woke up there.
+    Awake(Wakes),
+    /// As if it were spawned: it holds nothing on any CPU that goes on, on which it might have had more than its due.
+    Anew,
 }
 
 /// What a CPU must know of the book.
@@ -86,8 +97,8 @@ impl Plan {
 
 /// The open book: nobody else makes reservations meanwhile. CPUs go on.
 pub struct OpenBook<'a, C, R: RawMutex> {
-    tasks: &'a TaskManager<C, R>,
-    book: MutexGuard<'a, R, Book>,
+    pub(super) tasks: &'a TaskManager<C, R>,
+    pub(super) book: MutexGuard<'a, R, Book>,
 }
 
 impl<C: Copy, R: RawMutex> OpenBook<'_, C, R> {
@@ -140,7 +151,7 @@ impl<C: Copy, R: RawMutex> OpenBook<'_, C, R> {
         }
     }
 
-    fn enter(&mut self, id: TaskId, request: Request) -> Result<Plan, Rejection> {
+    pub(super) fn enter(&mut self, id: TaskId, request: Request) -> Result<Plan, Rejection> {
         let admission = &mut self.book.admission;
         let before = admission.assignment(id).map(Assignment::cpus);
         let entered = if before.is_some() { admission.change(id, request) } else { admission.admit(id, request) };
@@ -156,14 +167,22 @@ impl<C: Copy, R: RawMutex> OpenBook<'_, C, R> {
         Ok(self.plan(id, Some(assignment)))
     }
 
-    fn plan(&mut self, id: TaskId, assignment: Option<Assignment>) -> Plan {
+    pub(super) fn plan(&mut self, id: TaskId, assignment: Option<Assignment>) -> Plan {
         let touched = core::mem::replace(&mut self.book.touched, CpuMask::EMPTY);
         let admission = &mut self.book.admission;
         let news = |cpu| News { cpu, system: admission.system_share(cpu), exact: !admission.fits_by_density(cpu) };
-        Plan { id, unborn: false, assignment, news: touched.iter().map(news).collect() }
+        let news = touched.iter().map(news).collect();
+        let entry = Entry::Awake(self.wakes(assignment.as_ref()));
+        Plan { id, unborn: false, assignment, entry, news }
     }
 
-    fn strike(&mut self, id: TaskId) -> bool {
+    /// What counts for a task that wakes up in mid-job where it is to run.
+    fn wakes(&self, assignment: Option<&Assignment>) -> Wakes {
+        let exact = assignment.is_some_and(|there| !self.book.admission.fits_by_density(there.first_cpu()));
+        if exact { Wakes::Postponed } else { Wakes::ByDensity }
+    }
+
+    pub(super) fn strike(&mut self, id: TaskId) -> bool {
         let Some(held) = self.book.admission.assignment(id).map(Assignment::cpus) else { return false };
         self.book.touched = self.book.touched.union(&held);
         self.book.admission.release(id)
@@ -212,40 +231,6 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let mut book = OpenBook { tasks: self, book: self.book.lock() };
         book.put_in_order();
         book
-    }
-
-    /// Whether a (valid) intent would be admitted now, and where it would run; `None` if it reserves nothing. Nothing changes.
-    ///
-    /// # Errors
-    /// Why not, by how much, and who would be late.
-    pub fn admission(&self, intent: &Intent) -> Result<Option<Assignment>, Rejection> {
-        let Some(request) = request(intent, &self.config.limits) else { return Ok(None) };
-        let admission = &mut self.open_book().book.admission;
-        let answer = admission.admit(TaskId::INVALID, request).cloned();
-        admission.release(TaskId::INVALID);
-        answer.map(Some)
-    }
-
-    /// What would make a Realtime intent that is not admitted fit now: the longest wcet, the shortest longer deadline, in
-    /// microseconds. Each question is one of [`admission`](Self::admission). Of other intents it knows nothing.
-    pub fn remedy(&self, intent: &Intent) -> Remedy {
-        let IntentClass::Realtime { period_us, deadline_us, wcet_us } = intent.class else { return Remedy::default() };
-        let [period, deadline, wcet] = [period_us, deadline_us, wcet_us].map(Duration::from_micros);
-        let limits = &self.config.limits;
-        let affinity = intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL);
-        let admission = &mut self.open_book().book.admission;
-        Remedy::seek(&SporadicTask::new(wcet, deadline, period), Duration::from_micros(1), |task| {
-            let task = SporadicTask { wcet: limits.budget(task.wcet, task.deadline), ..*task };
-            let fits = admission.admit(TaskId::INVALID, Request::realtime(task).on(affinity)).is_ok();
-            admission.release(TaskId::INVALID);
-            fits
-        })
-    }
-
-    /// Utilisation reserved on each CPU, by Realtime tasks and by shares, per million.
-    pub fn reserved_ppm(&self) -> Vec<u64> {
-        let book = self.open_book();
-        (0..self.cpu_count()).map(|cpu| book.book.admission.utilisation_ppb(cpu) / 1000).collect()
     }
 
     /// What System may use of each window on `cpu` while others wait, per mille; 0 if there is no such CPU.

@@ -2,7 +2,8 @@
 
 use core::num::NonZeroU16;
 
-use super::state::{ClassQueue, Urgency};
+use super::queue::ClassQueue;
+use super::tcb::Urgency;
 use crate::api::{Duration, Task, Timestamp};
 use crate::executor::Job;
 use crate::intent::{Intent, QueueType};

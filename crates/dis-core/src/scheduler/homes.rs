@@ -105,6 +105,15 @@ impl Homes {
         })
     }
 
+    /// The ids of those who live, in the order of their slots. One that is born or dies meanwhile may be missed, one that moves is
+    /// not.
+    pub fn ids(&self) -> impl Iterator<Item = TaskId> + '_ {
+        (0..self.next.load(Ordering::Acquire)).filter_map(|number| {
+            let word = self.slot(number).home.load(Ordering::Acquire);
+            (word != 0).then(|| TaskId::from_parts(number, (word >> 32) as u32))
+        })
+    }
+
     /// Records where `id` lives.
     pub fn set(&self, id: TaskId, home: Home) {
         let word = u64::from(id.generation()) << 32 | (home.cpu as u64) << KEY_BITS | u64::from(home.key.0);

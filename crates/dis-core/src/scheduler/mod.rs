@@ -11,13 +11,21 @@
 mod axis;
 mod book;
 mod change;
+mod declare;
 mod duty;
 mod end;
+mod evacuate;
 mod homes;
+mod hotplug;
+mod inquire;
+mod moves;
+mod queue;
+pub(crate) mod slab;
 mod spawn;
 mod split;
 mod standby;
 pub(crate) mod state;
+mod tcb;
 mod wake;
 
 use alloc::boxed::Box;
@@ -38,10 +46,11 @@ use book::Book;
 pub use book::{OpenBook, Plan, PlanError, request};
 pub(crate) use duty::Duty;
 use homes::{Home, Homes};
+pub use hotplug::{Offline, Online};
 use split::Pieces;
 use state::CpuState;
-pub(crate) use state::SchedState;
-pub use state::Urgency;
+pub(crate) use tcb::SchedState;
+pub use tcb::Urgency;
 
 /// How a machine is set up. The policies are the [`SchedulerRegistry`]'s affair.
 #[derive(Debug, Clone)]
@@ -266,7 +275,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     pub fn system_load(&self, earlier: &mut LoadSample, now: Timestamp) -> SystemLoad {
         let span = now.since(earlier.at).as_nanos().max(1);
         earlier.busy.resize(self.cpu_count(), 0);
-        let mut load = SystemLoad { active_cpus: self.cpu_count() as u32, ..SystemLoad::default() };
+        let online = (0..self.cpu_count()).filter(|&cpu| self.is_online(cpu)).count();
+        let mut load = SystemLoad { active_cpus: online as u32, ..SystemLoad::default() };
         for cpu in 0..self.cpu_count() {
             let state = self.lock(cpu);
             let busy = state.counts.total_cpu_time + state.uncharged(now).as_nanos();
@@ -345,6 +355,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     #[inline(always)]
     pub(crate) fn publish_load(&self, state: &mut CpuState<C>, load: CpuLoad) {
         if load != state.load {
+            if !state.is_online() {
+                return;
+            }
             state.load = load;
             // Sequentially consistent: an idle CPU that looks for work after this either sees the work, or is seen idle.
             self.cpus[state.cpu].load.store(load.pack(), Ordering::SeqCst);

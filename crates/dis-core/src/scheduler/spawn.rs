@@ -6,7 +6,8 @@ use super::TaskManager;
 use super::book::Plan;
 use super::duty::Duty;
 use super::homes::{Home, MAX_KEYS};
-use super::state::{CpuState, SchedState};
+use super::state::CpuState;
+use super::tcb::SchedState;
 use crate::admission::Assignment;
 use crate::api::{CpuMask, Duration, SchedError, SchedResult, Task, TaskId, TaskSpec, TaskState, TaskStats, Timestamp};
 use crate::executor::{Placement, Wake};
@@ -40,7 +41,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// beside its parent.
     ///
     /// # Errors
-    /// [`SchedError::InvalidIntent`]; [`SchedError::NoCpu`] if the affinity names no CPU of this machine, or no CPU has
+    /// [`SchedError::InvalidIntent`]; [`SchedError::NoCpu`] if the affinity names no CPU of this machine that is online, or no CPU has
     /// room for the reservation; [`SchedError::ResourceExhausted`] beyond `max_tasks`.
     pub fn spawn(&self, now: Timestamp, from: Option<usize>, spec: TaskSpec<C>) -> SchedResult<(TaskId, Wake)> {
         spec.intent.validate()?;
@@ -73,10 +74,16 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             }
         }
         let previous = from.unwrap_or_else(|| self.least_loaded(&allowed));
-        let (cpu, placement) = choose_cpu(Wanted { class, allowed, previous }, self.cpu_count(), |cpu| self.load(cpu))
-            .ok_or(SchedError::NoCpu)?;
-        let mut state = self.lock(cpu);
-        self.spawn_on(&mut state, now, spec, credit, placement, None)
+        loop {
+            let wanted = Wanted { class, allowed, previous };
+            let (cpu, placement) =
+                choose_cpu(wanted, self.cpu_count(), |cpu| self.load(cpu)).ok_or(SchedError::NoCpu)?;
+            let mut state = self.lock(cpu);
+            // It may have gone offline since.
+            if state.is_online() {
+                return self.spawn_on(&mut state, now, spec, credit, placement, None);
+            }
+        }
     }
 
     /// Spawns a task for which a [`Plan`] has been made, of the same intent; the book is still open.
@@ -141,10 +148,10 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         Ok((id, self.settle(state, key, wake)))
     }
 
-    /// The CPUs of `mask` that this machine has.
+    /// The CPUs of `mask` that this machine has; one at least is online.
     pub(super) fn allowed(&self, mask: CpuMask) -> SchedResult<CpuMask> {
         let allowed = mask.intersection(&CpuMask::first(self.cpu_count()));
-        if allowed.is_empty() { Err(SchedError::NoCpu) } else { Ok(allowed) }
+        if self.is_any_online(&allowed) { Ok(allowed) } else { Err(SchedError::NoCpu) }
     }
 
     fn least_loaded(&self, allowed: &CpuMask) -> usize {
@@ -157,7 +164,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 fn takes_child<C>(state: &CpuState<C>, class: QueueType) -> bool {
     let running = state.current.and_then(|key| state.get(key)).map(|task| task.sched.class);
     let children = state.ready_count == 0 || state.offer != Timestamp::MAX;
-    children && running.is_some_and(|running| running <= class)
+    children && state.is_online() && running.is_some_and(|running| running <= class)
 }
 
 /// The credit of the running task, which its Interactive children begin with: a hog does not get a new head start by letting

@@ -12,10 +12,11 @@ use alloc::vec::Vec;
 use lock_api::RawMutex;
 
 use super::TaskManager;
+use super::book::{Entry, request};
 use super::state::CpuState;
 use crate::admission::{Assignment, Piece};
 use crate::api::{Duration, Task, TaskId, Timestamp};
-use crate::optimizer::Wakes;
+use crate::optimizer::{Limits, Wakes};
 use crate::policy::{Arrival, TaskKey};
 
 /// What a task holds of the machine, and where.
@@ -92,7 +93,7 @@ impl Pieces {
 }
 
 impl<C> Task<C> {
-    /// Whether it may run on `cpu`: by its affinity, and by where its reservation is.
+    /// Whether it may run on the CPU of this number (see [`CpuState::seat`]): by its affinity, and by where its reservation is.
     #[inline(always)]
     pub(crate) fn may_run(&self, cpu: usize) -> bool {
         self.affinity.contains(cpu) && (!self.sched.limited || self.reserved_on().is_none_or(|on| on == cpu))
@@ -118,8 +119,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             // It waits where it will go on.
             state.task(key).sched.throttled = true;
             state.set_timer(key, at);
-            let cpu = state.cpu;
-            if !state.task(key).may_run(cpu) {
+            let seat = state.seat;
+            if !state.task(key).may_run(seat) {
                 self.evict(state, key);
             }
         } else {
@@ -176,23 +177,26 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
     }
 
-    /// Gives a task that goes on what has been planned for it instead of what it held. What is left of its budget is not more
-    /// than before, and as if it woke up now: if it is split now, or was, it goes on with the next period's. `whole`: its budget
-    /// and deadline.
+    /// Gives a task that goes on what has been planned for it instead of what it held, if anything. In mid-job, it begins a
+    /// budget now, or what is left of its budget counts as if it woke up on its new CPU, as nobody there has reckoned with
+    /// it; if it is split now, or was, it goes on with the next period's then.
     pub(super) fn reassign(
         &self,
         state: &mut CpuState<C>,
         key: TaskKey,
         assignment: &Assignment,
-        whole: (Duration, Duration),
+        entry: Entry,
         now: Timestamp,
     ) {
+        let limits = state.limits;
         let task = state.task(key);
+        let whole = whole(task, &limits);
         let was_split = task.is_split();
         let mut id = self.enter_pieces(task, Some(assignment));
         let (mut cpu, mut size) = (assignment.first_cpu(), whole);
         let waits = task.sched.pending_release;
-        let exhausted = !waits && task.sched.server.is_some_and(|server| server.is_exhausted());
+        let anew = entry == Entry::Anew;
+        let exhausted = !waits && !anew && task.sched.server.is_some_and(|server| server.is_exhausted());
         if let Assignment::Split(all) = assignment {
             let pieces = self.pieces.lock();
             // Behind the last piece, the next period's first one comes.
@@ -203,15 +207,42 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                 (cpu, size) = (piece.cpu, (piece.budget, piece.deadline - piece.offset));
             }
         }
-        if let Some(server) = task.sched.server.as_mut().filter(|_| was_split || assignment.is_split()) {
-            if waits {
-                server.prepare(size.0, size.1, server.start);
-            } else {
-                server.resize(size.0, size.1);
-                server.wake(now, Duration::ZERO, Wakes::Postponed);
+        let elsewhere = task.sched.hold.is_none_or(|hold| usize::from(hold.cpu) != cpu);
+        let realtime = task.sched.is_realtime();
+        if let Some(server) = task.sched.server.as_mut().filter(|_| realtime) {
+            if anew && !waits {
+                server.enter(size.0, size.1, now);
+            } else if was_split || assignment.is_split() {
+                if waits {
+                    server.prepare(size.0, size.1, server.start);
+                } else {
+                    server.resize(size.0, size.1);
+                    server.wake(now, Duration::ZERO, Wakes::Postponed);
+                }
+            } else if let Entry::Awake(wakes) = entry
+                && elsewhere
+                && !waits
+                && !server.is_exhausted()
+            {
+                server.wake(now, Duration::ZERO, wakes);
             }
         }
         task.sched.hold = Some(Hold { cpu: cpu as u16, piece: id });
+        state.recount_stealable(key);
+    }
+
+    /// Takes away what a task holds, and leaves it nothing. Its budget and its jobs stay what they are.
+    pub(super) fn give_up(&self, state: &mut CpuState<C>, key: TaskKey) {
+        let limits = state.limits;
+        let task = state.task(key);
+        self.enter_pieces(task, None);
+        if task.is_split() {
+            let (budget, deadline) = whole(task, &limits);
+            if let Some(server) = &mut task.sched.server {
+                server.resize(budget, deadline);
+            }
+        }
+        task.sched.hold = None;
         state.recount_stealable(key);
     }
 
@@ -258,4 +289,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         server.prepare(first.piece.budget, first.deadline(), period);
         (hold.cpu, hold.piece) = (first.piece.cpu as u16, slot.first);
     }
+}
+
+/// The budget and the relative deadline of a whole job.
+fn whole<C>(task: &Task<C>, limits: &Limits) -> (Duration, Duration) {
+    request(&task.intent, limits).map_or_else(Default::default, |request| (request.task.wcet, request.task.deadline))
 }

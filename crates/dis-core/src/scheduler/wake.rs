@@ -4,8 +4,9 @@ use lock_api::RawMutex;
 
 use super::TaskManager;
 use super::homes::Home;
+use super::slab::{peek, slot};
 use super::split::PieceId;
-use super::state::{CpuState, peek, slot};
+use super::state::CpuState;
 use crate::api::{BlockReason, Duration, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
 use crate::executor::{Placement, Wake};
 use crate::intent::IntentClass;
@@ -66,7 +67,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             let waits = |task: &Task<C>| {
                 task.id == id
                     && matches!(task.state, TaskState::Blocked | TaskState::Sleeping)
-                    && task.may_run(target)
+                    && task.may_run(to.seat)
                     && !task.sched.killed
             };
             if !from.get(key).is_some_and(waits) || self.is_unsaved(home, id) {
@@ -99,16 +100,17 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let home = state.cpu;
         let Some(task) = state.get(key) else { return (home, Placement::Bound) };
         let bound = task.sched.hold.is_some() || !task.sched.movable;
-        if self.is_unsaved(home, task.id) || (bound && task.may_run(home)) {
+        if self.is_unsaved(home, task.id) || (bound && task.may_run(state.seat)) {
             return (home, Placement::Bound);
         }
         // The common cases without a look at other CPUs: nothing else is here, or there is no other.
         let alone = (state.current.is_none() && state.ready.is_empty()) || self.cpu_count() == 1;
-        if alone && task.affinity.contains(home) {
+        if alone && task.affinity.contains(state.seat) {
             return (home, Placement::Previous);
         }
         if let Some(cpu) = task.reserved_on() {
-            return (cpu, Placement::Bound);
+            // Whoever has just taken that CPU away is about to find it another.
+            return (if self.load(cpu).is_offline() { home } else { cpu }, Placement::Bound);
         }
         let class = task.urgency().class;
         let wanted = Wanted { class, allowed: task.affinity, previous: home };
@@ -168,9 +170,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if state.leaving.contains(&key) {
             return;
         }
-        let (cpu, window, borrowing) = (state.cpu, state.limits.window, state.limits.budget_borrowing);
+        let (seat, window, borrowing) = (state.seat, state.limits.window, state.limits.budget_borrowing);
         let task = state.task(key);
-        if !task.may_run(cpu) {
+        if !task.may_run(seat) {
             self.evict(state, key);
             return;
         }

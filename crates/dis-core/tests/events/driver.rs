@@ -80,7 +80,10 @@ impl Driver {
             Event::SetAffinity(slot, mask) => self.task(slot).map(|task| {
                 self.m.forget_waits(task);
                 match self.m.call(task, |x, now, id| x.set_affinity(now, id, mask)) {
-                    Ok(_) => assert!(self.m.actors[task].gone || self.m.task(task, |t| t.affinity) == mask),
+                    Ok(_) => {
+                        assert!(mask.iter().any(|cpu| self.m.executor.is_online(cpu)));
+                        assert!(self.m.actors[task].gone || self.m.task(task, |t| t.affinity) == mask);
+                    }
                     Err(e) => assert_eq!(e, SchedError::NoCpu),
                 }
             }),
@@ -114,11 +117,33 @@ impl Driver {
                 self.m.check();
                 Some(())
             }
+            Event::Offline(cpu) => {
+                let (was, left) = (self.m.executor.is_online(cpu), self.online());
+                match self.m.set_offline(cpu) {
+                    Ok(_) => assert!(was && left > 1),
+                    Err(e) if was => assert_eq!((e, left), (SchedError::LastCpu, 1)),
+                    Err(e) => assert_eq!(e, SchedError::InvalidState),
+                }
+                was.then_some(())
+            }
+            Event::Online(cpu) => {
+                let was = self.m.executor.is_online(cpu);
+                match self.m.set_online(cpu) {
+                    Ok(_) => assert!(!was),
+                    Err(e) => assert!(was && e == SchedError::InvalidState),
+                }
+                (!was).then_some(())
+            }
             Event::Detach(slot) => self.task(slot).map(|task| {
                 self.m.executor.detach(self.m.actors[task].id).unwrap();
                 self.m.check();
             }),
         }
+    }
+
+    /// How many CPUs are online.
+    fn online(&self) -> usize {
+        (0..self.cpus).filter(|&cpu| self.m.executor.is_online(cpu)).count()
     }
 
     /// Whoever runs leaves; a CPU that idles asks.

@@ -52,6 +52,8 @@ pub enum Event {
     /// The second is told of the end of the first.
     Join(usize, usize),
     Detach(usize),
+    Offline(usize),
+    Online(usize),
 }
 
 /// A task is spawned into a slot; one that is there already is unparked instead.
@@ -173,8 +175,10 @@ impl Steps {
             86..89 => Event::SetIntent(slot, self.intent()),
             89..93 => Event::Inherit(slot, self.rng.chance(500).then(|| self.urgency())),
             93..95 => Event::SetMovable(slot, self.rng.chance(700)),
-            95..98 => Event::Join(slot, self.slot()),
-            _ => Event::Detach(slot),
+            95..97 => Event::Join(slot, self.slot()),
+            97 => Event::Detach(slot),
+            98 => Event::Offline(self.cpu()),
+            _ => Event::Online(self.cpu()),
         }
     }
 }
@@ -218,6 +222,8 @@ impl fmt::Display for Event {
             Event::SetMovable(slot, movable) => write!(f, "{slot} may be moved: {movable}"),
             Event::Join(slot, joiner) => write!(f, "{joiner} joins {slot}"),
             Event::Detach(slot) => write!(f, "detach {slot}"),
+            Event::Offline(cpu) => write!(f, "CPU {cpu} goes offline"),
+            Event::Online(cpu) => write!(f, "CPU {cpu} comes online"),
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Admission {
     admitted: BTreeMap<TaskId, Entry>,
     max_splits: usize,
     splits: usize,
+    /// CPUs that take nobody.
+    offline: CpuMask,
 }
 
 /// An admitted task.
@@ -53,6 +55,7 @@ impl Admission {
             admitted: BTreeMap::new(),
             max_splits: count.saturating_sub(1),
             splits: 0,
+            offline: CpuMask::EMPTY,
         }
     }
 
@@ -65,6 +68,20 @@ impl Admission {
     pub fn with_locking(mut self, locking: Locking) -> Admission {
         self.rules.locking = locking;
         self
+    }
+
+    /// From now on `cpu` takes nobody, or takes tasks again. Who is there already stays until he is [released](Self::release).
+    pub fn set_offline(&mut self, cpu: usize, offline: bool) {
+        if offline {
+            self.offline.add(cpu);
+        } else {
+            self.offline.remove(cpu);
+        }
+    }
+
+    /// The CPUs that take tasks.
+    pub fn online(&self) -> CpuMask {
+        (0..self.cpus.len()).filter(|&cpu| !self.offline.contains(cpu)).collect()
     }
 
     /// Admits a task: on the first CPU that takes it whole, else split.
@@ -123,9 +140,10 @@ impl Admission {
         Ok(self.enter(id, Entry { request, assignment }))
     }
 
-    /// The CPUs of the request that this machine has.
+    /// The CPUs of the request that this machine has and that are online.
     pub(super) fn allowed(&self, request: &Request) -> CpuMask {
-        request.affinity.intersection(&CpuMask::first(self.cpus.len()))
+        let there = request.affinity.intersection(&CpuMask::first(self.cpus.len()));
+        if self.offline.is_empty() { there } else { there.intersection(&self.online()) }
     }
 
     /// The same, if the request is one that makes sense.
@@ -163,7 +181,8 @@ impl Admission {
 
     /// Pieces of a task, if it and the number of splits allow that.
     fn split(&mut self, request: &Request, allowed: &CpuMask) -> Option<Assignment> {
-        if !request.is_divisible() || self.splits >= self.max_splits {
+        let online = self.cpus.len() - self.offline.count() as usize;
+        if !request.is_divisible() || self.splits >= self.max_splits.min(online.saturating_sub(1)) {
             return None;
         }
         split(&mut self.cpus, &self.rules, &request.task, allowed).map(Assignment::Split)

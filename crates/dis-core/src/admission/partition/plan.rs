@@ -15,6 +15,12 @@ use crate::api::TaskId;
 const MAX_FAILED_SPLITS: usize = 16;
 
 impl Admission {
+    /// The place of a request among those that are to be placed together: whoever may use the fewest CPUs first, then whoever
+    /// is densest.
+    pub(crate) fn rank(&self, request: &Request) -> (u32, Reverse<u128>) {
+        (self.allowed(request).count(), Reverse(density(&request.task)))
+    }
+
     /// Admits as many of `requests` as it can, beside what is admitted already, and answers for each, in the order given.
     ///
     /// First-fit decreasing: whoever may use the fewest CPUs first, then whoever is densest, then the order given; each whole
@@ -26,10 +32,7 @@ impl Admission {
     /// O(n log n), and at most four times what [`admit`](Self::admit) takes for each.
     pub fn plan(&mut self, requests: &[(TaskId, Request)]) -> Vec<Result<Assignment, Rejection>> {
         let mut order: Vec<usize> = (0..requests.len()).collect();
-        order.sort_by_cached_key(|&i| {
-            let request = &requests[i].1;
-            (self.allowed(request).count(), Reverse(density(&request.task)))
-        });
+        order.sort_by_cached_key(|&i| self.rank(&requests[i].1));
         let mut at_once = self.clone();
         let later = self.place_all(requests, &order, true);
         let rejected = |answers: &[Result<_, _>]| answers.iter().filter(|answer| answer.is_err()).count();

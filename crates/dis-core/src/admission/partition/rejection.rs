@@ -19,7 +19,7 @@ pub struct Rejection {
 pub enum RejectReason {
     /// The parameters contradict each other: see [`SporadicTask::is_valid`](crate::admission::SporadicTask::is_valid).
     Invalid,
-    /// The affinity names no CPU of this machine.
+    /// The affinity names no CPU of this machine that is online.
     NoCpu,
     /// A task of this id is admitted already.
     Known,
@@ -44,7 +44,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
             RejectReason::Invalid => f.write_str("times must be above 0, and wcet + jitter <= deadline <= period"),
-            RejectReason::NoCpu => f.write_str("the affinity names no CPU of this machine"),
+            RejectReason::NoCpu => f.write_str("the affinity names no CPU of this machine that is online"),
             RejectReason::Known => f.write_str("the task is admitted already"),
             RejectReason::Unknown => f.write_str("no such task is admitted"),
             RejectReason::NoRoom(Shortfall { cpu, verdict, .. }) => write!(f, "no CPU has room; CPU {cpu}: {verdict}"),

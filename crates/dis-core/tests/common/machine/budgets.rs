@@ -80,28 +80,32 @@ impl Machine {
     }
 
     fn check_server(&mut self, task: usize, seen: Seen, old: Option<&Seen>) {
-        assert_eq!(seen.urgency.class, QueueType::Realtime);
+        let class = if seen.reserved.is_some() { QueueType::Realtime } else { QueueType::Batch };
+        assert!(seen.urgency.class == class || seen.state.has_ended(), "task {task}: {seen:?}");
         let used = self.used(task);
         let now = self.now;
-        let dense = !self.executor.fits_by_density(seen.home);
-        let account = self.actors[task].account.as_mut().expect("made at the spawn");
-        let start = seen.urgency.deadline.as_nanos() - account.deadline;
+        let dense = !self.executor.fits_by_density(seen.reserved.unwrap_or(seen.home));
+        let mut account = self.actors[task].account.clone().expect("made at the spawn");
+        let start = seen.budget_start.expect("a Realtime task").as_nanos();
         if start != account.start {
             let left = account.left - (used - account.used) as i64;
             let first = account.start == 0;
             let slept = old.is_some_and(|old| old.stats.wakes < seen.stats.wakes);
             let since = start.saturating_sub(account.start);
-            assert!(first || start > account.start, "task {task}: a budget begins before the last one");
-            let earned = if first || since >= account.period {
-                // A period has passed since the last one began, for each budget or part of one.
+            let lost = |old: &Seen| old.reserved.is_none_or(|cpu| !self.executor.is_online(cpu));
+            let anew = old.is_some_and(|old| old.reserved != seen.reserved && lost(old)) && start == now;
+            assert!(first || anew || start > account.start, "task {task}: a budget begins before the last one");
+            let earned = if first || since >= account.period || anew {
+                // A period has passed since the last one began, for each budget or part of one; or it begins anew, as it had no place.
                 true
             } else {
-                // It woke up early, or its next job was released early as it had done so: what it has used up to now is no more
-                // than its bandwidth up to its deadline.
+                // It woke up early, or its next job was released early as it had done so, or it came from another CPU in mid-job: what
+                // it has used up to now is no more than its bandwidth up to its deadline.
                 let released = start == seen.job.release.as_nanos() && old.is_some_and(|old| old.job != seen.job);
                 let rest = account.deadline.saturating_sub(since);
                 let spared = i128::from(left.max(0)) * i128::from(account.deadline);
-                let now_or_then = (slept && start == now) || released;
+                let moved = old.is_some_and(|old| old.reserved != seen.reserved);
+                let now_or_then = ((slept || moved) && start == now) || released;
                 now_or_then && (rest == 0 || spared > i128::from(rest) * i128::from(account.budget))
             };
             // Where densities do not fit, whoever has waited in mid-job goes on with the budget of the next period.
@@ -110,10 +114,11 @@ impl Machine {
             assert!(earned, "task {task} gets a budget {since} ns after the last with {left} left at {now}");
             let periods = (since / account.period).max(1) as i64;
             // A task that owes more than a budget gets as many as have passed; nobody saves one up.
-            let given = if left < 0 && !first { periods * account.budget } else { account.budget };
+            let given = if left < 0 && !first && !anew { periods * account.budget } else { account.budget };
             account.left = (left.min(0) + given).min(account.budget);
             account.used = used;
             account.start = start;
+            self.actors[task].account = Some(account);
         }
         let left = self.left(task).expect("followed");
         assert!(left >= -self.lateness(), "task {task} has overrun its budget by {} ns at {now}", -left);

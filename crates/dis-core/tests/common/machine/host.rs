@@ -1,10 +1,10 @@
 //! What a host does: it lets time pass, asks, and does what the core says.
 
 use dis_core::api::CpuMask;
-use dis_core::executor::{Decision, Leave, Reason, Wake};
+use dis_core::executor::{Decision, Leave, Reason};
 
 use super::actor::Op::*;
-use super::{Event, Machine, Rng, at};
+use super::{Event, Machine, at};
 
 impl Machine {
     /// Lets time pass up to `end`, and everything happen that falls due until then, `end` included.
@@ -194,6 +194,7 @@ impl Machine {
                 assert_eq!(elsewhere, None, "task {task} runs on {cpu}, its registers are elsewhere");
                 let affinity = self.task(task, |t| t.reserved_on().map_or(t.affinity, CpuMask::single));
                 assert!(affinity.contains(cpu), "task {task} runs on {cpu}, allowed are {affinity}");
+                assert!(self.executor.is_online(cpu), "task {task} runs on {cpu}, which is offline");
                 self.begin_turn(cpu, next.class, decision.reason);
                 if next.switch {
                     self.count_switch(cpu, task);
@@ -238,48 +239,6 @@ impl Machine {
                 Some((_, to, on)) if *to == from && *on == cpu => *to = self.now,
                 _ => actor.runs.push((from, self.now, cpu)),
             }
-        }
-    }
-
-    fn save(&mut self, cpu: usize) {
-        self.slowest = self.slowest.max(self.save_delay);
-        match self.save_delay {
-            0 => self.saved(cpu),
-            most => {
-                let done = self.now + self.delay(cpu, most);
-                self.cpus[cpu].saving = Some(done);
-                // The task that has been chosen makes no progress before.
-                self.cpus[cpu].mark = done;
-            }
-        }
-    }
-
-    /// A delay of at most `most`, the same whatever happened before.
-    fn delay(&self, cpu: usize, most: u64) -> u64 {
-        if most == 0 { 0 } else { Rng::new(self.seed ^ self.now << 8 ^ cpu as u64).below(most + 1) }
-    }
-
-    fn saved(&mut self, cpu: usize) {
-        self.cpus[cpu].unsaved = None;
-        self.cpus[cpu].mark = self.now;
-        if self.executor.switched(cpu) {
-            self.interrupt(cpu);
-        }
-    }
-
-    pub fn interrupt(&mut self, cpu: usize) {
-        let t = self.now + self.delay(cpu, self.interrupt_delay);
-        let pending = &mut self.cpus[cpu].interrupt;
-        *pending = Some(pending.map_or(t, |earlier| earlier.min(t)));
-    }
-
-    pub fn obey(&mut self, wake: Wake) {
-        if wake.interrupt {
-            self.interrupt(wake.cpu);
-        }
-        if let Some(t) = wake.until {
-            let until = &mut self.cpus[wake.cpu].until;
-            *until = Some(until.map_or(t.as_nanos(), |earlier| earlier.min(t.as_nanos())));
         }
     }
 

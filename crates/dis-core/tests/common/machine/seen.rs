@@ -26,13 +26,17 @@ pub(super) struct Seen {
     pub class: IntentClass,
     /// Length of its requests to a fair queue, ns.
     pub slice: u64,
-    /// Where it may run: by its affinity, and by where its reservation is.
+    /// Where it may run: by its affinity, by where its reservation is, and by which CPUs are online.
     pub affinity: CpuMask,
+    /// Where its reservation is.
+    pub reserved: Option<usize>,
     pub split: bool,
     pub cpu_min: u16,
     pub cpu_max: u16,
     pub created: Timestamp,
     pub job: Job,
+    /// When its present budget began.
+    pub budget_start: Option<Timestamp>,
     pub stats: TaskStats,
     /// What it is owed in a fair queue, ns; what it must be owed by now, once time has passed.
     pub lag: Option<i64>,
@@ -51,11 +55,13 @@ impl Seen {
             class: task.intent.class,
             slice: task.intent.class.time_quantum().max(Duration::from_millis(1)).as_nanos(),
             affinity: task.reserved_on().map_or(task.affinity, CpuMask::single),
+            reserved: task.reserved_on(),
             split: task.is_split(),
             cpu_min: task.intent.qos.cpu_min,
             cpu_max: task.intent.qos.cpu_max,
             created: task.created,
             job: task.job(),
+            budget_start: task.budget_start(),
             stats: task.stats,
             lag: None,
         }
@@ -63,6 +69,11 @@ impl Seen {
 
     pub fn is_realtime(&self) -> bool {
         self.class.queue() == QueueType::Realtime
+    }
+
+    /// Whether its intent asks for a reservation.
+    pub fn reserves(&self) -> bool {
+        self.is_realtime() || self.cpu_min > 0
     }
 
     /// Its weight in a fair queue.
@@ -103,6 +114,7 @@ impl Machine {
             self.follow_system_cap(cpu, self.executor.system_share(cpu));
             self.follow_turn(cpu);
         }
+        self.check_offline();
         for cpu in 0..self.cpus.len() {
             self.cpus[cpu].seen = self.cpus[cpu].current;
         }
@@ -120,6 +132,7 @@ impl Machine {
             self.actors[number].gone = true;
             return None;
         };
+        seen.affinity = seen.affinity.iter().filter(|&cpu| self.executor.is_online(cpu)).collect();
         let moved = self.seen.get(number).and_then(Option::as_ref).is_some_and(|old| old.home != home);
         let actor = &mut self.actors[number];
         assert!(!actor.zombie || seen.state == TaskState::Zombie, "a zombie became {}", seen.state);
@@ -136,7 +149,9 @@ impl Machine {
         let demoted = own == QueueType::Interactive && seen.queue == QueueType::Batch;
         // A task with a share of its own competes in Realtime until it has had that.
         let reserved = seen.cpu_min > 0 && seen.queue == QueueType::Realtime;
-        let fits = seen.queue == own || demoted || reserved || actor.changed;
+        // What has been reserved for it is gone.
+        let displaced = own == QueueType::Realtime && seen.queue == QueueType::Batch && seen.reserved.is_none();
+        let fits = seen.queue == own || demoted || reserved || displaced || actor.changed;
         assert!(!seen.queued || fits, "task {number}, {own}, is queued in {}", seen.queue);
         if self.is_fair(seen.queue) && (seen.queued || seen.state == TaskState::Running) {
             seen.lag = self.executor.lag(at(self.now), id).expect("alive").map(Lag::as_nanos);
@@ -160,7 +175,8 @@ impl Machine {
     /// No CPU idles while a task waits that it may take, save beside its parent for as long as that is allowed. A decision names
     /// one CPU to interrupt; who is to name a second asks again a nanosecond later.
     pub fn check_work_is_conserved(&self) {
-        for idle in (0..self.cpus.len()).filter(|&cpu| self.cpus[cpu].current.is_none()) {
+        let idle = |&cpu: &usize| self.cpus[cpu].current.is_none() && self.executor.is_online(cpu);
+        for idle in (0..self.cpus.len()).filter(idle) {
             for (number, seen) in self.seen.iter().enumerate() {
                 let Some(seen) = seen.as_ref().filter(|seen| seen.queued && seen.affinity.contains(idle)) else {
                     continue;
@@ -175,7 +191,7 @@ impl Machine {
                 let fixed =
                     child || asks || self.fixed.contains(&number) || self.cpus[seen.home].unsaved == Some(number);
                 assert!(
-                    seen.home != idle && (fixed || seen.is_realtime() || seen.cpu_min > 0),
+                    seen.home != idle && (fixed || seen.reserved.is_some()),
                     "CPU {idle} idles while task {number} waits on {} at {}",
                     seen.home,
                     self.now

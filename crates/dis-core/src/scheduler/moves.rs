@@ -1,0 +1,117 @@
+//! Moving a task that does not run to another CPU.
+
+use lock_api::RawMutex;
+
+use super::TaskManager;
+use super::change::interrupt;
+use super::state::CpuState;
+use crate::api::{CpuMask, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
+use crate::executor::{Placement, Wake};
+use crate::optimizer::{Wanted, choose_cpu};
+use crate::policy::{Arrival, TaskKey};
+
+impl<C: Copy, R: RawMutex> TaskManager<C, R> {
+    /// Moves a task to where it may run, if it is elsewhere.
+    pub(super) fn relocate(&self, now: Timestamp, id: TaskId) -> SchedResult<Wake> {
+        loop {
+            let (mut state, key) = self.lock_home(id)?;
+            let (home, seat) = (state.cpu, state.seat);
+            let unsaved = self.is_unsaved(home, id);
+            let task = state.task(key);
+            let ends = task.state.has_ended() || (task.sched.killed && task.state != TaskState::Running);
+            if !ends {
+                self.lift_mask(task);
+            }
+            if task.may_run(seat) || ends {
+                return Ok(self.settle(&mut state, key, Wake::remembered(home)));
+            }
+            if task.state == TaskState::Running {
+                task.sched.dirty = true;
+                return Ok(interrupt(home));
+            }
+            if unsaved {
+                if task.is_queued() {
+                    state.dequeue(key, now);
+                }
+                self.evict(&mut state, key);
+                self.publish(&mut state);
+                return Ok(interrupt(home));
+            }
+            let wanted = Wanted { class: task.sched.class, allowed: task.affinity, previous: home };
+            let reserved = task.reserved_on();
+            drop(state);
+            if reserved.is_some_and(|cpu| self.load(cpu).is_offline()) {
+                // Whoever has just taken that CPU away moves it.
+                return Ok(Wake::remembered(home));
+            }
+            let choice = || choose_cpu(wanted, self.cpu_count(), |cpu| self.load(cpu)).map(|(cpu, _)| cpu);
+            let Some(target) = reserved.or_else(choice) else { continue };
+            let (mut from, mut to) = self.lock_two(home, target);
+            let same = |task: &Task<C>| {
+                let runs = task.state == TaskState::Running;
+                task.id == id && !runs && task.may_run(to.seat) && !task.may_run(from.seat)
+            };
+            if !from.get(key).is_some_and(same) || self.is_unsaved(home, id) {
+                continue;
+            }
+            let wake = self.move_task(&mut from, &mut to, key, now)?;
+            self.publish(&mut from);
+            self.publish(&mut to);
+            return Ok(wake);
+        }
+    }
+
+    /// A task of whose CPUs none is online may run anywhere from now on: see [`hotplug`](super::hotplug).
+    pub(crate) fn lift_mask(&self, task: &mut Task<C>) {
+        if !self.is_any_online(&task.affinity) {
+            task.affinity = CpuMask::ALL;
+        }
+    }
+
+    /// Moves a task that does not run, and whose registers are saved, with its place in queue or timer.
+    pub(crate) fn move_task(
+        &self,
+        from: &mut CpuState<C>,
+        to: &mut CpuState<C>,
+        key: TaskKey,
+        now: Timestamp,
+    ) -> SchedResult<Wake> {
+        let task = from.task(key);
+        let (queued, ready) = (task.is_queued(), task.state == TaskState::Ready);
+        let window = from.limits.window;
+        let task = from.task(key);
+        let timer = task.sched.timed.then(|| from.timers.wake_time(key)).flatten();
+        let position = if queued { from.position(key) } else { None };
+        if queued {
+            from.dequeue(key, now);
+        }
+        from.clear_timer(key);
+        let Some(moved) = self.rehome(from, to, key) else {
+            // The target is full: everything stays as it was.
+            if queued {
+                from.enqueue(key, Arrival::Migrate, now);
+            }
+            if let Some(at) = timer {
+                from.set_timer(key, at);
+            }
+            return Err(SchedError::ResourceExhausted);
+        };
+        if let Some(reservation) = to.task(moved).sched.duty.reservation_mut() {
+            // Those there have not reckoned with what it did not use here.
+            reservation.wake(window, now);
+        }
+        if let Some(at) = timer {
+            to.set_timer(moved, at);
+            return Ok(self.sleeper_added(to, at, Placement::LeastLoaded, now));
+        }
+        if let Some(position) = position {
+            to.arrive_at(moved, position);
+        }
+        if ready {
+            self.admit_to_queue(to, moved, Arrival::Migrate, now);
+            let wake = self.assess(to, moved, Placement::LeastLoaded, now);
+            return Ok(self.settle(to, moved, wake));
+        }
+        Ok(self.sleeper_added(to, Timestamp::MAX, Placement::Remembered, now))
+    }
+}
