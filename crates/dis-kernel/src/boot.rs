@@ -12,7 +12,7 @@ use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::GsBase;
 
 use crate::arch::exit::{Exit, exit};
-use crate::arch::{apic, idt, uart};
+use crate::arch::{apic, idt, pit, uart};
 use crate::command::Command;
 use crate::memory::{self, Image, Machine};
 use crate::percpu::{self, PerCpu};
@@ -58,6 +58,9 @@ pub unsafe fn start(start_info: u64, image: &Image, trampoline: &Trampoline, mai
     unsafe {
         idt::init();
         set_up_cpu(pc);
+    }
+    if let Some(us) = command.interleave_us {
+        pit::beat(us);
     }
     let (timer, tsc) = apic::calibrate(clock::tsc);
     clock::start(tsc);

@@ -11,6 +11,8 @@ pub struct Command {
     pub cpus: Option<usize>,
     /// `trace`: the workload's events are told.
     pub trace: bool,
+    /// `interleave=US`: QEMU, counting instructions, goes from CPU to CPU at least every so many microseconds.
+    pub interleave_us: Option<u64>,
     /// `watch=MS`: CPUs look after each other at least every MS milliseconds; 0 or absent: only when they have to do with
     /// each other.
     pub watch_ms: u64,
@@ -34,6 +36,7 @@ impl Command {
                 Some(("cpus", value)) => {
                     command.cpus = Some(value.parse().ok().filter(|&cpus| cpus > 0).ok_or_else(unknown)?);
                 }
+                Some(("interleave", value)) => command.interleave_us = Some(value.parse().map_err(|_| unknown())?),
                 Some(("watch", value)) => command.watch_ms = value.parse().map_err(|_| unknown())?,
                 Some((name, _)) if name.contains('.') => {}
                 None if word == "trace" => command.trace = true,
@@ -50,7 +53,8 @@ mod tests {
 
     #[test]
     fn words_are_understood_or_named() {
-        let command = Command::parse(" test=two  trace cpus=3 run.seconds=5 watch=250").unwrap();
+        let command = Command::parse(" test=two  trace cpus=3 run.seconds=5 watch=250 interleave=50").unwrap();
+        assert_eq!(command.interleave_us, Some(50));
         assert_eq!((command.test.as_deref(), command.cpus, command.watch_ms), (Some("two"), Some(3), 250));
         assert_eq!(Command::parse(""), Ok(Command::default()));
         for word in ["bogus", "cpus=0", "cpus=x", "watch=soon"] {

@@ -219,8 +219,12 @@ pub(crate) extern "C" fn interrupt(registers: *const Registers, vector: u64) -> 
             apic::acknowledge();
             pc.counts.ipi.fetch_add(1, Ordering::Relaxed);
         }
-        // The APIC does not wait for an acknowledgement of this vector.
-        _ => _ = pc.counts.spurious.fetch_add(1, Ordering::Relaxed),
+        // The APIC does not wait for an acknowledgement of this vector, but of all others.
+        idt::SPURIOUS => _ = pc.counts.spurious.fetch_add(1, Ordering::Relaxed),
+        _ => {
+            apic::acknowledge();
+            pc.counts.spurious.fetch_add(1, Ordering::Relaxed);
+        }
     }
     let now = clock::now();
     let decision = ask(pc, Leave::Ask, now);

@@ -164,8 +164,11 @@ interrupt!(
     /// Another CPU wants this one to ask again.
     reschedule, super::idt::RESCHEDULE);
 interrupt!(
-    /// The APIC's spurious vector, and every vector that nobody has set up.
+    /// The APIC's spurious vector.
     spurious, super::idt::SPURIOUS);
+interrupt!(
+    /// Every vector that nobody has set up.
+    unexpected, super::idt::UNEXPECTED);
 
 /// An interrupt that only ends a `hlt`.
 #[unsafe(naked)]

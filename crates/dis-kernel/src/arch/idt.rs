@@ -12,6 +12,8 @@ use super::gdt::{IST_FATAL, IST_FAULT, IST_TASK, KERNEL_CODE};
 pub const TIMER: u8 = 0x20;
 /// Vector of interrupts from other CPUs.
 pub const RESCHEDULE: u8 = 0xf0;
+/// Stands for all vectors that nobody has set up.
+pub const UNEXPECTED: u8 = 0x30;
 /// The APIC's spurious vector.
 pub const SPURIOUS: u8 = 0xff;
 
@@ -48,11 +50,12 @@ pub unsafe fn init() {
     // SAFETY: as above.
     let table = unsafe { &mut *IDT.0.get() };
     // A vector that nobody uses is counted as spurious.
-    table.fill(Gate::new(entry::spurious as *const () as u64, IST_TASK));
+    table.fill(Gate::new(entry::unexpected as *const () as u64, IST_TASK));
     for (vector, handler) in entry::exceptions() {
         let fatal = matches!(vector, 2 | 8 | 18);
         table[usize::from(vector)] = Gate::new(handler, if fatal { IST_FATAL } else { IST_FAULT });
     }
+    table[usize::from(SPURIOUS)] = Gate::new(entry::spurious as *const () as u64, IST_TASK);
     table[usize::from(TIMER)] = Gate::new(entry::timer as *const () as u64, IST_TASK);
     table[usize::from(RESCHEDULE)] = Gate::new(entry::reschedule as *const () as u64, IST_TASK);
 }

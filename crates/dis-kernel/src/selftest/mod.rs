@@ -3,7 +3,11 @@
 //! Time is no assertion: in an emulator a CPU may stand still for as long as it likes. What must happen is waited for
 //! ([`eventually`]), with a bound that only decides between slow and never.
 
+mod api;
 mod basics;
+mod isolation;
+mod memory;
+mod torture;
 
 use alloc::format;
 use alloc::string::String;
@@ -17,7 +21,17 @@ use crate::{clock, println, task};
 type Outcome = Result<(), String>;
 type Test = fn(&Booted) -> Outcome;
 
-const TESTS: &[(&str, Test)] = &[("preempt", basics::preempt), ("figures", crate::figures::run)];
+const TESTS: &[(&str, Test)] = &[
+    ("preempt", basics::preempt),
+    ("api", api::api),
+    ("torture", torture::torture_all),
+    ("isolation", isolation::isolation),
+    ("leak", memory::leak),
+    ("many", memory::many),
+    ("kernel-fault", isolation::kernel_fault),
+    ("kernel-panic", isolation::kernel_panic),
+    ("figures", crate::figures::run),
+];
 
 /// Runs the test of that name.
 pub fn run(name: &str, booted: &Booted) -> Exit {
