@@ -11,6 +11,7 @@ Usage: cargo xtask <COMMAND> [OPTIONS]
 Commands:
   test   All checks
   quick  Format, lints and unit tests only
+  stress What takes long and finds what happens seldom
   help   This text
 
 Options:
@@ -26,7 +27,7 @@ The last line is `N passed, M failed`, with `, K skipped` if there are any.
 Exit code: 0 all passed, 1 a check failed, 2 the command line is wrong.
 ";
 
-const COMMANDS: &str = "test, quick, help";
+const COMMANDS: &str = "test, quick, stress, help";
 const OPTIONS: &str = "--only, --list, --help";
 
 /// What to do.
@@ -45,11 +46,16 @@ pub fn parse(arguments: &[String], table: &[Step]) -> Result<Command, String> {
     let suite = match arguments.next() {
         Some("test") => Suite::Test,
         Some("quick") => Suite::Quick,
+        Some("stress") => Suite::Stress,
         Some("help" | "--help" | "-h") => return Ok(Command::Help),
         Some(other) => return Err(format!("no command is named {other:?}; the commands are: {COMMANDS}")),
         None => return Err(format!("a command is missing; the commands are: {COMMANDS}")),
     };
-    let offered: Vec<Step> = table.iter().filter(|s| s.suite == suite || s.suite == Suite::Both).copied().collect();
+    let offered: Vec<Step> = table
+        .iter()
+        .filter(|s| s.suite == suite || (s.suite == Suite::Both && suite != Suite::Stress))
+        .copied()
+        .collect();
 
     let mut only: Option<Vec<&str>> = None;
     let mut list = false;

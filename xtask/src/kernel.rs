@@ -14,6 +14,12 @@ const LIMIT: Duration = Duration::from_secs(180);
 const BUILD_LIMIT: Duration = Duration::from_secs(600);
 /// QEMU's exit code for the kernel's "success".
 const SUCCESS: i32 = 33;
+/// For a fault of the kernel itself.
+const KERNEL_FAULT: i32 = 35;
+/// For a test that failed.
+const FAILED: i32 = 37;
+/// For a command line that it cannot use.
+const BAD_INPUT: i32 = 39;
 
 /// One boot.
 struct Boot {
@@ -29,20 +35,51 @@ const fn boot_of(cpus: u32, test: &'static str, counted: bool) -> Boot {
     Boot { cpus, test, counted, code: SUCCESS }
 }
 
-const BOOTS: &[Boot] = &[boot_of(1, "preempt", false), boot_of(2, "preempt", false), boot_of(4, "preempt", true)];
+/// What both the optimised kernel and the one with debug assertions are to pass.
+const BOTH: &[Boot] = &[boot_of(1, "preempt", false), boot_of(4, "api", false), boot_of(2, "isolation", false)];
+
+/// What the optimised kernel is to pass; it has room for 10,000 tasks, as its stacks are smaller.
+const OPTIMISED: &[Boot] = &[
+    boot_of(8, "preempt", false),
+    boot_of(4, "preempt", true),
+    boot_of(2, "api", true),
+    boot_of(2, "torture", false),
+    boot_of(2, "leak", false),
+    boot_of(1, "many", false),
+    Boot { code: KERNEL_FAULT, ..boot_of(1, "kernel-fault", false) },
+    Boot { code: KERNEL_FAULT, ..boot_of(1, "kernel-panic", false) },
+    Boot { code: BAD_INPUT, ..boot_of(1, "no-such-test", false) },
+];
+
+/// The negative control of the register test: a kernel that saves no FPU state must fail it.
+const CONTROL: Boot = Boot { code: FAILED, ..boot_of(1, "torture", false) };
 
 /// The optimised kernel and the one with debug assertions.
 pub fn boot(context: &Context) -> Result<(), String> {
-    for (profile, folder) in [("kernel", "kernel"), ("kernel-dev", "kernel-dev")] {
-        let image = build(context, profile, folder, "baremetal")?;
-        for boot in BOOTS {
+    let control = build(context, "kernel", "baremetal,skip-fpu")?;
+    run(context, &control, &CONTROL)?;
+    for profile in ["kernel", "kernel-dev"] {
+        let image = build(context, profile, "baremetal")?;
+        let more = if profile == "kernel" { OPTIMISED } else { &[] };
+        for boot in BOTH.iter().chain(more) {
             run(context, &image, boot)?;
         }
     }
     Ok(())
 }
 
-fn build(context: &Context, profile: &str, folder: &str, features: &str) -> Result<PathBuf, String> {
+/// Boots the optimised kernel again and again, on 1, 2, 4 and 8 CPUs, with the tests in which most goes on at once.
+pub fn stress(context: &Context) -> Result<(), String> {
+    let image = build(context, "kernel", "baremetal")?;
+    for round in 0..30 {
+        let cpus = [1, 2, 4, 8][round % 4];
+        let test = ["api", "torture", "isolation", "preempt", "leak"][round % 5];
+        run(context, &image, &boot_of(cpus, test, round % 6 == 5))?;
+    }
+    Ok(())
+}
+
+fn build(context: &Context, profile: &str, features: &str) -> Result<PathBuf, String> {
     let arguments = ["build", "--package", "dis-kernel", "--profile", profile, "--features", features];
     let mut cargo = context.cargo(&arguments);
     // Flags for this machine's CPU would use registers that the kernel does not save.
@@ -51,7 +88,7 @@ fn build(context: &Context, profile: &str, folder: &str, features: &str) -> Resu
     }
     process::run(&mut cargo, BUILD_LIMIT).map_err(|why| format!("building the kernel: {why}"))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(context.root.join("target"), PathBuf::from);
-    Ok(context.root.join(target).join(folder).join("dis-kernel"))
+    Ok(context.root.join(target).join(profile).join("dis-kernel"))
 }
 
 fn run(context: &Context, image: &std::path::Path, boot: &Boot) -> Result<(), String> {
@@ -64,7 +101,9 @@ fn run(context: &Context, image: &std::path::Path, boot: &Boot) -> Result<(), St
     qemu.args(accelerator).args(["-cpu", "max", "-m", "256", "-smp", &boot.cpus.to_string()]);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-monitor", "none"]);
     qemu.args(["-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-append"]);
-    qemu.arg(format!("test={}", boot.test)).arg("-kernel").arg(image).stdin(std::process::Stdio::null());
+    // Without a beat a CPU that neither waits nor has a timer would keep the counted machine to itself for long.
+    let beat = if boot.counted { " interleave=100" } else { "" };
+    qemu.arg(format!("test={}{beat}", boot.test)).arg("-kernel").arg(image).stdin(std::process::Stdio::null());
     let name = format!("{} on {} CPUs{}", boot.test, boot.cpus, if boot.counted { ", counted" } else { "" });
     let (output, status) = process::capture_status(&mut qemu, LIMIT);
     let ended = match status {

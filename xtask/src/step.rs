@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::needs::Need;
 use std::time::Duration;
 
-/// Which of the two commands runs a step.
+/// Which command runs a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suite {
     /// `cargo xtask test`.
@@ -13,6 +13,8 @@ pub enum Suite {
     Quick,
     /// Both.
     Both,
+    /// `cargo xtask stress`.
+    Stress,
 }
 
 /// What a step does.

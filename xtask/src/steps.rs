@@ -110,6 +110,9 @@ pub const STEPS: &[Step] = &[
         ],
     )
     .needs(&[Need::Component("clippy")]),
+    Step::function("kernel-stress", "the bare-metal kernel boots thirty times in a row", kernel::stress)
+        .needs(&[Need::Package { name: "qemu-system-x86", provides: kernel::QEMU }])
+        .suite(Suite::Stress),
     Step::function("kernel", "the bare-metal kernel boots in QEMU and passes its own tests", kernel::boot)
         .needs(&[Need::Package { name: "qemu-system-x86", provides: kernel::QEMU }]),
     Step::function("end-to-end", "dis run examples/mixed.toml reports as dis-report/1", end_to_end::mixed)

@@ -20,8 +20,8 @@ const PAGE_FAULT: i32 = FAULTED + 14;
 static CONSTANT: u64 = 0x0bad_cafe;
 static RETURN: [u8; 16] = [0xc3; 16];
 
+#[expect(clippy::undocumented_unsafe_blocks, reason = "each is wrong on purpose: the kernel is to end the task")]
 fn cases() -> [(&'static str, i32, Work); 8] {
-    // SAFETY (all of them): each is wrong on purpose; the kernel is to end the task.
     [
         ("panic", PANICKED, Box::new(|| panic!("on purpose"))),
         (
