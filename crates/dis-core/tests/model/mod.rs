@@ -52,6 +52,8 @@ pub enum Act {
     ExitAndUnpark(u32),
     /// It computes until it is interrupted.
     Compute,
+    /// It computes until the CPU has to ask again, for so long that its budget is used up.
+    UseUp,
     /// It goes on.
     Again,
 }
@@ -71,12 +73,25 @@ pub struct World {
     left: AtomicUsize,
     now: AtomicU64,
     ids: Mutex<Vec<TaskId>>,
+    /// Time goes on to what idle CPUs wait for.
+    has_timers: bool,
 }
 
 impl World {
     pub fn new(cpus: usize, tasks: usize) -> Arc<World> {
+        Self::with(Config::new(cpus), tasks, false)
+    }
+
+    /// A world in which time goes on to what idle CPUs wait for.
+    pub fn with_timers(config: Config, tasks: usize) -> Arc<World> {
+        Self::with(config, tasks, true)
+    }
+
+    fn with(config: Config, tasks: usize, has_timers: bool) -> Arc<World> {
+        let cpus = config.cpus;
         Arc::new(World {
-            x: Executor::new(Config::new(cpus)).unwrap(),
+            has_timers,
+            x: Executor::new(config).unwrap(),
             bells: (0..cpus).map(|_| Bell::default()).collect(),
             loaded: (0..tasks).map(|_| AtomicBool::new(false)).collect(),
             left: AtomicUsize::new(tasks),
@@ -106,9 +121,13 @@ impl World {
         Timestamp::from_nanos(self.now.load(Ordering::SeqCst))
     }
 
+    fn pass(&self, until: Timestamp) {
+        self.now.fetch_max(until.as_nanos(), Ordering::SeqCst);
+    }
+
     pub fn obey(&self, wake: Wake) {
         if let Some(until) = wake.until {
-            self.now.fetch_max(until.as_nanos(), Ordering::SeqCst);
+            self.pass(until);
         }
         if wake.interrupt || wake.until.is_some() {
             self.ring(wake.cpu);
@@ -203,7 +222,10 @@ impl World {
             let soon = decision.until == Some(now + Duration::from_nanos(1));
             let Some(next) = decision.next else {
                 if !soon && self.left.load(Ordering::SeqCst) > 0 {
-                    self.wait(cpu);
+                    match decision.until.filter(|_| self.has_timers) {
+                        Some(until) => self.pass(until),
+                        None => self.wait(cpu),
+                    }
                 }
                 continue;
             };
@@ -222,6 +244,10 @@ impl World {
                         if self.left.load(Ordering::SeqCst) > 0 {
                             self.wait(cpu);
                         }
+                        break;
+                    }
+                    Act::UseUp => {
+                        decision.until.into_iter().for_each(|until| self.pass(until));
                         break;
                     }
                     Act::Again => {}
