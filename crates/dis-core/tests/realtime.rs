@@ -262,6 +262,9 @@ fn admission_counts_what_is_there() {
     assert!(m.executor.fits_by_density(0) && !m.executor.fits_by_density(1));
     m.kill(first).unwrap();
     m.run_for(0);
+    // The other job has waited for it; when that has had its budget, the share is free.
+    assert_eq!(m.try_spawn(half(0), &[]).unwrap_err(), SchedError::NoCpu);
+    m.run_for(ms(10));
     assert_eq!(m.executor.reserved_ppm(), [430_000, 510_000]);
     m.try_spawn(half(0), &[]).unwrap();
 }

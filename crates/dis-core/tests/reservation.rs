@@ -106,7 +106,7 @@ fn admission_counts_shares() {
     assert_eq!(moved.unwrap_err(), SchedError::NoCpu);
     // It gives back what it held, by its end or by a new intent.
     m.kill(first).unwrap();
-    m.run_for(0);
+    m.run_for(ms(10));
     assert_eq!(m.executor.reserved_ppm(), [900_000, 340_000]);
     m.call(loose, |x, now, id| x.set_affinity(now, id, CpuMask::single(1))).unwrap();
     m.run_for(ms(50));

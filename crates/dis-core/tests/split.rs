@@ -181,7 +181,7 @@ fn it_comes_changes_and_goes() {
         m.run_for(ms(50) + us(when));
         // Its end gives back what it held on both CPUs.
         m.kill(split).unwrap();
-        m.run_for(ms(1));
+        m.run_for(ms(10));
         assert_eq!((reserved(&m), m.state(split)), (1_210_000, TaskState::Terminated));
         let again = m.spawn(realtime(6_000, 10_000), &[Run(us(6_000)), NextPeriod]);
         assert!(m.task(again, |t| t.is_split()));
@@ -198,9 +198,9 @@ fn a_change_of_affinity_keeps_the_budget() {
         let (mut m, tasks) = crowded();
         let split = tasks[2];
         m.say(split, &[Run(ms(5)), NextPeriod]);
-        m.run_until(ms(100) + us(when));
+        m.run_until(ms(90));
         m.kill(tasks[1]).unwrap();
-        m.run_for(0);
+        m.run_until(ms(100) + us(when));
         let used = m.actors[split].cpu_time;
         for cpu in [1, 0, 1, 1, 0, 1] {
             let _ = m.call(split, |x, now, id| x.set_affinity(now, id, CpuMask::single(cpu)));

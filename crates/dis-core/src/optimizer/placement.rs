@@ -55,6 +55,12 @@ impl CpuLoad {
         self.running == IDLE_RANK && self.ready == 0
     }
 
+    /// Whether nothing of Realtime waits or runs; false if that cannot be told, as something of System waits.
+    pub(crate) const fn is_without_realtime(self) -> bool {
+        let realtime = QueueType::Realtime as u8;
+        self.running != realtime && self.waiting > realtime
+    }
+
     /// Tasks that wait or run.
     pub(crate) const fn tasks(self) -> u32 {
         self.ready + (self.running < IDLE_RANK) as u32

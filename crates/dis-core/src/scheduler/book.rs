@@ -11,7 +11,9 @@
 //! [`TaskManager::spawn`], [`set_intent`](TaskManager::set_intent) and [`set_affinity`](TaskManager::set_affinity) do all of that
 //! in one. A host that must not allocate, or not for long be out of reach, under the locks of CPUs takes the three parts one by one.
 //! The book's lock comes before those of CPUs. A task ends under its CPU's lock, so it only leaves a mark then; whoever opens
-//! the book next strikes it out.
+//! the book after that strikes it out, but not before its CPUs have been without Realtime work for an instant. Till then jobs may be
+//! pending that have waited for what it had, and a newcomer in its place would have them wait again (the idle instant of mode changes:
+//! Real and Crespo, "Mode change protocols for real-time systems", Real-Time Systems 26(2), 2004).
 
 use alloc::vec::Vec;
 
@@ -44,13 +46,15 @@ pub(crate) struct Book {
     pub(super) admission: Admission,
     /// How many reserving tasks had ended when the book was last put in order.
     ended: u64,
+    /// Some of them hold what they held still.
+    leaving: bool,
     /// The CPUs of which something has changed that they have not been told.
     pub(super) touched: CpuMask,
 }
 
 impl Book {
     pub fn new(cpus: usize, limits: Limits) -> Self {
-        Book { admission: Admission::new(cpus, limits), ended: 0, touched: CpuMask::EMPTY }
+        Book { admission: Admission::new(cpus, limits), ended: 0, leaving: false, touched: CpuMask::EMPTY }
     }
 }
 
@@ -188,15 +192,23 @@ impl<C: Copy, R: RawMutex> OpenBook<'_, C, R> {
         self.book.admission.release(id)
     }
 
-    /// Strikes out those who have ended. O(tasks with reservations) if anybody has.
+    /// Strikes out those who have ended, once there has been no Realtime work on their CPUs for an instant: up to then, jobs are
+    /// late that have waited for them if somebody else takes their share. O(tasks with reservations) if anybody has ended.
     fn put_in_order(&mut self) {
         let ended = self.tasks.ended_reservations.load(Ordering::Acquire);
-        if core::mem::replace(&mut self.book.ended, ended) != ended {
-            let gone = |id: &TaskId| self.tasks.homes.has_ended(*id);
-            let gone: Vec<TaskId> = self.book.admission.ids().filter(gone).collect();
-            gone.into_iter().for_each(|id| {
+        if core::mem::replace(&mut self.book.ended, ended) == ended && !self.book.leaving {
+            return;
+        }
+        let gone = |id: &TaskId| self.tasks.homes.has_ended(*id);
+        let gone: Vec<TaskId> = self.book.admission.ids().filter(gone).collect();
+        self.book.leaving = false;
+        for id in gone {
+            let held = self.book.admission.assignment(id).map_or(CpuMask::EMPTY, Assignment::cpus);
+            if held.iter().any(|cpu| self.tasks.owes(cpu)) {
+                self.book.leaving = true;
+            } else {
                 self.strike(id);
-            });
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use lock_api::RawMutex;
 
 use super::TaskManager;
 use super::duty::Duty;
+use super::split::Hold;
 use super::state::CpuState;
 use crate::api::{ExitStatus, SchedError, SchedResult, TaskId, TaskState, Timestamp};
 use crate::executor::Kill;
@@ -63,14 +64,16 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
         state.leaving.retain(|&other| other != key);
         let task = state.task(key);
-        let (id, held) = (task.id, task.sched.hold.take().is_some());
+        let (id, hold) = (task.id, task.sched.hold.take());
         task.sched.exit = Some(status);
         if task.sched.duty.reservation().is_some() {
             task.sched.duty = Duty::Free;
         }
         let joiner = (task.sched.joiner != TaskId::INVALID).then_some(task.sched.joiner);
         let joinable = task.sched.joinable;
-        if held {
+        if let Some(hold) = hold {
+            // Before the mark: whoever sees that sees this.
+            self.owe(state, hold);
             // The book must not be opened under a CPU's lock.
             self.homes.mark_ended(id);
         }
@@ -80,10 +83,29 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         } else {
             self.forget(state, key);
         }
-        if held {
+        if hold.is_some() {
             self.ended_reservations.fetch_add(1, Ordering::AcqRel);
         }
         joiner
+    }
+
+    /// Those who hold this end: what they have used of their shares counts until the CPUs have been without Realtime work for an
+    /// instant, as jobs that are pending now have waited for them.
+    fn owe(&self, state: &CpuState<C>, hold: Hold) {
+        let own = state.cpu;
+        let owe = |cpu: usize| {
+            let load = if cpu == own { state.summary() } else { self.load(cpu) };
+            if !load.is_without_realtime() {
+                self.cpus[cpu].owes.store(true, Ordering::Release);
+            }
+        };
+        owe(hold.cpu.into());
+        self.each_piece(hold, owe);
+    }
+
+    /// Whether what tasks that have ended held of `cpu` still counts.
+    pub(super) fn owes(&self, cpu: usize) -> bool {
+        self.cpus[cpu].owes.load(Ordering::Acquire) && !self.load(cpu).is_without_realtime()
     }
 
     /// Frees the slot; ids of this generation are stale from now on.

@@ -114,6 +114,8 @@ pub(crate) struct Cpu<C, R> {
     /// Somebody thinks that this CPU should take over a task from another.
     pub look_around: AtomicBool,
     load: AtomicU64,
+    /// A task that held a reservation here has ended, and Realtime work has been there without a pause since.
+    owes: AtomicBool,
 }
 
 /// All tasks and all CPUs. `C` is the host's part of a task, `R` the host's lock.
@@ -155,6 +157,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                 unsaved: AtomicU64::new(TaskId::INVALID.0),
                 waits_for_save: AtomicBool::new(false),
                 look_around: AtomicBool::new(false),
+                owes: AtomicBool::new(false),
                 load: AtomicU64::new(CpuLoad { running: IDLE_RANK, waiting: IDLE_RANK, ready: 0 }.pack()),
             })
             .collect();
@@ -360,7 +363,11 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             }
             state.load = load;
             // Sequentially consistent: an idle CPU that looks for work after this either sees the work, or is seen idle.
-            self.cpus[state.cpu].load.store(load.pack(), Ordering::SeqCst);
+            let here = &self.cpus[state.cpu];
+            here.load.store(load.pack(), Ordering::SeqCst);
+            if here.owes.load(Ordering::Relaxed) && load.is_without_realtime() {
+                here.owes.store(false, Ordering::Release);
+            }
         }
     }
 

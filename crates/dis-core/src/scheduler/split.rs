@@ -260,6 +260,19 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         (hold.cpu, hold.piece) = (first.piece.cpu as u16, slot.first);
     }
 
+    /// Names the CPUs of all pieces, if what is held is one.
+    pub(super) fn each_piece(&self, hold: Hold, mut f: impl FnMut(usize)) {
+        if hold.piece == PieceId::NONE {
+            return;
+        }
+        let pieces = self.pieces.lock();
+        let mut next = pieces.get(hold.piece).map(|slot| slot.first);
+        while let Some(slot) = next.and_then(|id| pieces.get(id)) {
+            f(slot.piece.cpu);
+            next = Some(slot.next);
+        }
+    }
+
     /// Enters the pieces of a new assignment instead of those that the task holds. Answers the first, if it is split.
     fn enter_pieces(&self, task: &Task<C>, assignment: Option<&Assignment>) -> PieceId {
         match assignment {
