@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dis_runtime::future::Spawner;
 use dis_runtime::{Builder, Intent, Runtime, future};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,10 +27,10 @@ async fn echo_server() -> std::net::SocketAddr {
     let addr = listener.local_addr().unwrap();
     let accept = async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let _ = future::spawn(Intent::interactive(1_000), echo(stream)).unwrap();
+            drop(future::spawn(Intent::interactive(1_000), echo(stream)).unwrap());
         }
     };
-    let _ = future::spawn(Intent::interactive(1_000), accept).unwrap();
+    drop(future::spawn(Intent::interactive(1_000), accept).unwrap());
     addr
 }
 
@@ -142,6 +141,7 @@ fn channels_need_no_reactor() {
 #[cfg(feature = "futures")]
 #[test]
 fn a_spawner_is_a_futures_spawn() {
+    use dis_runtime::future::Spawner;
     use futures_task::{FutureObj, Spawn};
     let spawner = Spawner::new(Intent::background());
     let task = || FutureObj::new(Box::new(async {}));
@@ -164,7 +164,7 @@ fn the_reactor_ends_with_the_runtime() {
     }
     let rt = builder().name("ends").tokio().build().unwrap();
     for _ in 0..10 {
-        let _ = rt.spawn(Intent::batch(), tokio_sleep()).unwrap();
+        drop(rt.spawn(Intent::batch(), tokio_sleep()).unwrap());
     }
     assert!(alive() > 0);
     drop(rt);

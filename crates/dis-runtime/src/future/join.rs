@@ -13,7 +13,7 @@ use crate::future::block_on;
 use crate::future::meta::{FutureId, Meta, Outcome};
 
 /// Waits for a spawned future. Dropping it detaches the future, which goes on; its result is dropped when it ends.
-#[must_use = "dropping it detaches the task; `let _ =` says that this is meant"]
+#[must_use = "dropping it detaches the task; `drop(…)` says that this is meant"]
 pub struct JoinHandle<T> {
     task: Option<FallibleTask<Outcome<T>, Meta>>,
     /// In the task's memory, which `task` keeps.

@@ -1,0 +1,85 @@
+//! The service on DIS: the same handlers, and what each part is for.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use dis_runtime::{Intent, Runtime, future};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+
+use crate::app::{self, App, NIGHT, PERIOD};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Connections, and with them light requests: they should begin within a millisecond.
+fn light() -> Intent {
+    Intent::interactive(1_000)
+}
+
+/// Serves until Ctrl-C.
+pub fn serve(listen: SocketAddr, workers: usize, rounds: u64) -> Result<(), Failure> {
+    let rt = Runtime::builder().workers(workers).tokio().build()?;
+    let app = app::new(rounds);
+
+    // The periodic job is admitted: 1 ms in each 10, and its deadline holds.
+    let telemetry = Intent::realtime(PERIOD.as_micros() as u64, PERIOD.as_micros() as u64, 1_000);
+    let telemetry_app = app.clone();
+    drop(rt.spawn_fn(telemetry, move || beats(&telemetry_app))?);
+    drop(rt.spawn(Intent::background(), maintenance(app.clone()))?);
+
+    // The heavy endpoint is Batch. Its handler is as it was.
+    let heavy = app::heavy_as_written().layer(from_fn(as_batch));
+    let router = app::router(app, heavy);
+    rt.block_on(async move {
+        let listener = TcpListener::bind(listen).await?;
+        println!("listening on http://{}", listener.local_addr()?);
+        let accept = future::spawn(light(), async move {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else {
+                    // Out of file descriptors, most likely.
+                    future::sleep(Duration::from_millis(10)).await;
+                    continue;
+                };
+                let _ = stream.set_nodelay(true);
+                let service = TowerToHyperService::new(router.clone());
+                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                // Refused only while the runtime shuts down. A connection's errors are its peer's affair.
+                drop(future::spawn(light(), async { drop(connection.await) }));
+            }
+        })?;
+        tokio::signal::ctrl_c().await?;
+        accept.abort();
+        Ok(())
+    })
+}
+
+/// Runs the rest of a request as a Batch task of its own.
+async fn as_batch(request: Request, next: Next) -> Response {
+    match future::spawn(Intent::batch(), next.run(request)) {
+        Ok(task) => task.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+fn beats(app: &App) {
+    let begun = Instant::now();
+    for n in 0u32.. {
+        app::beat(app, begun.elapsed().saturating_sub(PERIOD * n));
+        if dis_runtime::next_period().is_err() {
+            return;
+        }
+    }
+}
+
+async fn maintenance(app: App) {
+    loop {
+        future::sleep(NIGHT).await;
+        app::maintain(&app);
+    }
+}
