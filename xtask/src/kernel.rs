@@ -1,7 +1,7 @@
 //! Boots the bare-metal kernel in QEMU; each boot runs one of the kernel's own tests, and the exit code tells how it went.
 
 use crate::context::Context;
-use crate::process;
+use crate::{process, workloads};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub const QEMU: &str = "/usr/bin/qemu-system-x86_64";
 const LIMIT: Duration = Duration::from_secs(180);
 const BUILD_LIMIT: Duration = Duration::from_secs(600);
 /// QEMU's exit code for the kernel's "success".
-const SUCCESS: i32 = 33;
+pub const SUCCESS: i32 = 33;
 /// For a fault of the kernel itself.
 const KERNEL_FAULT: i32 = 35;
 /// For a test that failed.
@@ -64,8 +64,28 @@ pub fn boot(context: &Context) -> Result<(), String> {
         for boot in BOTH.iter().chain(more) {
             run(context, &image, boot)?;
         }
+        if profile == "kernel" {
+            workloads::boot(context, &image)?;
+            workloads::figures(context, &image)?;
+        } else {
+            workloads::free_running(context, &image, &["2"])?;
+        }
     }
-    Ok(())
+    workloads::minimal(context)
+}
+
+/// Flags for this machine's CPU would use registers that the kernel does not save.
+pub fn without_flags(cargo: &mut Command) -> &mut Command {
+    for flags in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"] {
+        cargo.env_remove(flags);
+    }
+    cargo
+}
+
+/// Where cargo puts what it builds.
+pub fn target(context: &Context) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
+    context.root.join(target)
 }
 
 /// Boots the optimised kernel again and again, on 1, 2, 4 and 8 CPUs, with the tests in which most goes on at once.
@@ -82,13 +102,8 @@ pub fn stress(context: &Context) -> Result<(), String> {
 fn build(context: &Context, profile: &str, features: &str) -> Result<PathBuf, String> {
     let arguments = ["build", "--package", "dis-kernel", "--profile", profile, "--features", features];
     let mut cargo = context.cargo(&arguments);
-    // Flags for this machine's CPU would use registers that the kernel does not save.
-    for flags in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"] {
-        cargo.env_remove(flags);
-    }
-    process::run(&mut cargo, BUILD_LIMIT).map_err(|why| format!("building the kernel: {why}"))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(context.root.join("target"), PathBuf::from);
-    Ok(context.root.join(target).join(profile).join("dis-kernel"))
+    process::run(without_flags(&mut cargo), BUILD_LIMIT).map_err(|why| format!("building the kernel: {why}"))?;
+    Ok(target(context).join(profile).join("dis-kernel"))
 }
 
 fn run(context: &Context, image: &std::path::Path, boot: &Boot) -> Result<(), String> {

@@ -13,6 +13,7 @@ mod report;
 mod runner;
 mod step;
 mod steps;
+mod workloads;
 
 use std::process::ExitCode;
 

@@ -31,8 +31,18 @@ pub const STEPS: &[Step] = &[
     .suite(Suite::Both),
     Step::cargo(
         "no-std",
-        "dis-core builds for a target that has no std",
-        &["build", "--package", "dis-core", "--lib", "--no-default-features", "--target", NO_STD_TARGET],
+        "dis-core and dis-workload build for a target that has no std",
+        &[
+            "build",
+            "--package",
+            "dis-core",
+            "--package",
+            "dis-workload",
+            "--lib",
+            "--no-default-features",
+            "--target",
+            NO_STD_TARGET,
+        ],
     )
     .needs(&[Need::Target(NO_STD_TARGET)]),
     Step::cargo("unit", "unit tests", &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"])

@@ -41,7 +41,7 @@ const STOP: u8 = 3;
 const OVERHEAD: Duration = Duration::from_micros(100);
 
 /// How long before the workload begins its tasks are made: all of them are to be there by then.
-const MARGIN: Duration = Duration::from_millis(if cfg!(debug_assertions) { 20 } else { 5 });
+const MARGIN: Duration = Duration::from_millis(if cfg!(debug_assertions) { 80 } else { 30 });
 /// The same for each task.
 const MARGIN_EACH: Duration = Duration::from_micros(if cfg!(debug_assertions) { 500 } else { 60 });
 
