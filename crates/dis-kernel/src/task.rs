@@ -57,7 +57,7 @@ pub(crate) fn spawn_prepared(spec: TaskSpec<()>, task: Arc<Tcb>) -> SchedResult<
     let raw = Arc::into_raw(task);
     let spawned = with_wake(|cpu, now| {
         let from = if parent == TaskId::INVALID { None } else { Some(cpu) };
-        let spec = TaskSpec { name, intent, context: TaskRef(raw), parent, joinable, start };
+        let spec = TaskSpec { name, intent, context: TaskRef(raw), parent, joinable, start, domain: None };
         scheduler().spawn(now, from, spec).map(|(id, wake)| (id, Some(wake)))
     });
     if spawned.is_err() {

@@ -5,6 +5,8 @@ use core::fmt;
 
 use super::{CpuMask, Duration, SchedResult, TaskId, Timestamp};
 use crate::intent::{Intent, QueueType};
+use crate::isolation::Domain;
+use crate::scheduler::Ended;
 
 /// Where a task stands between its birth and its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -134,11 +136,15 @@ pub struct Task<C = ()> {
     pub(crate) state: TaskState,
     /// Priority within its class, lower first.
     pub priority: u8,
+    /// What it answered at its end, if it ended by itself. Here, because there is room.
+    pub(crate) exit_code: i32,
     pub(crate) sched: crate::scheduler::SchedState,
     /// Absolute deadline of the current job (Realtime) or of the first instruction after a wake-up (Interactive).
     pub deadline: Option<Timestamp>,
     /// Who spawned it; [`TaskId::INVALID`] for tasks from outside.
     pub parent: TaskId,
+    /// Memory charged by the host, bytes.
+    pub(crate) memory: u64,
     /// Execution times seen so far.
     pub history: crate::intent::TaskHistory,
     /// What it is for.
@@ -164,7 +170,11 @@ impl<C> Task<C> {
 
     /// How it ended, once it has.
     pub fn exit_status(&self) -> Option<ExitStatus> {
-        self.sched.exit
+        match self.sched.ended {
+            Ended::No => None,
+            Ended::ByItself => Some(ExitStatus::Exited(self.exit_code)),
+            Ended::Killed => Some(ExitStatus::Killed),
+        }
     }
 
     /// Whether it is ready, but has used up its budget and waits for the next.
@@ -209,12 +219,28 @@ pub struct TaskSpec<C> {
     pub joinable: bool,
     /// First release of a Realtime task or first instant a task of another class is ready; `None`: now.
     pub start: Option<Timestamp>,
+    /// In which domain it is to be; `None`: in its parent's, at the root without one.
+    pub domain: Option<Domain>,
 }
 
 impl<C> TaskSpec<C> {
     /// A detached task that is ready at once.
     pub fn new(name: impl Into<String>, intent: Intent, context: C) -> Self {
-        TaskSpec { name: name.into(), intent, context, parent: TaskId::INVALID, joinable: false, start: None }
+        TaskSpec {
+            name: name.into(),
+            intent,
+            context,
+            parent: TaskId::INVALID,
+            joinable: false,
+            start: None,
+            domain: None,
+        }
+    }
+
+    /// The same in this domain.
+    pub fn in_domain(mut self, domain: &Domain) -> Self {
+        self.domain = Some(domain.clone());
+        self
     }
 
     /// The same, with an exit status that waits to be collected.

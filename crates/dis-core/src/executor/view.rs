@@ -9,6 +9,7 @@ use crate::api::{
     BlockReason, CpuMask, Duration, ExitStatus, SchedError, SchedResult, Task, TaskApi, TaskId, TaskSpec, Timestamp,
 };
 use crate::intent::Intent;
+use crate::isolation::Subject;
 
 /// The calls of the task that runs on one CPU at one instant. Interrupts that they make necessary are collected; the
 /// host sends them when it is done ([`interrupts`](CpuView::interrupts)).
@@ -35,6 +36,14 @@ impl<'a, C: Copy, R: RawMutex> CpuView<'a, C, R> {
         }
     }
 
+    /// The scheduler as the task that runs here may use it; as the host, while none does.
+    fn subject(&self) -> SchedResult<Subject<'_, C, R>> {
+        match self.current() {
+            idle if idle.is_idle() => Ok(self.executor.as_host()),
+            task => self.executor.as_task(task),
+        }
+    }
+
     fn leave(&mut self, leave: Leave) -> SchedResult<Decision<C>> {
         self.executor.schedule(self.cpu, self.now, leave)
     }
@@ -52,7 +61,7 @@ impl<C: Copy, R: RawMutex> TaskApi for CpuView<'_, C, R> {
         let parent = self.current();
         let parent = if parent.is_idle() { TaskId::INVALID } else { parent };
         let spec = TaskSpec { parent, ..TaskSpec::new(String::from(name), intent, entry) }.joinable();
-        let (id, wake) = self.executor.spawn(self.now, Some(self.cpu), spec)?;
+        let (id, wake) = self.subject()?.spawn(self.now, Some(self.cpu), spec)?;
         self.note(wake);
         Ok(id)
     }
@@ -78,7 +87,7 @@ impl<C: Copy, R: RawMutex> TaskApi for CpuView<'_, C, R> {
     }
 
     fn wake(&mut self, id: TaskId) -> SchedResult<()> {
-        let wake = self.executor.wake(self.now, id)?;
+        let wake = self.subject()?.wake(self.now, id)?;
         self.note(wake);
         Ok(())
     }
@@ -88,7 +97,7 @@ impl<C: Copy, R: RawMutex> TaskApi for CpuView<'_, C, R> {
     }
 
     fn kill(&mut self, id: TaskId) -> SchedResult<()> {
-        match self.executor.kill(self.now, id)? {
+        match self.subject()?.kill(self.now, id)? {
             Kill::Done(Some(cpu)) | Kill::Pending(cpu) => self.interrupts.add(cpu),
             Kill::Done(None) => {}
         }
@@ -107,13 +116,13 @@ impl<C: Copy, R: RawMutex> TaskApi for CpuView<'_, C, R> {
     }
 
     fn set_priority(&mut self, id: TaskId, priority: u8) -> SchedResult<()> {
-        let wake = self.executor.set_priority(self.now, id, priority)?;
+        let wake = self.subject()?.set_priority(self.now, id, priority)?;
         self.note(wake);
         Ok(())
     }
 
     fn set_affinity(&mut self, id: TaskId, mask: CpuMask) -> SchedResult<()> {
-        let wake = self.executor.set_affinity(self.now, id, mask)?;
+        let wake = self.subject()?.set_affinity(self.now, id, mask)?;
         self.note(wake);
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! How much CPU time a single task may use: constant-bandwidth servers and the credit of Interactive tasks.
 
+use core::num::NonZeroI64;
+
 use crate::api::{Duration, Timestamp};
 
 /// A hard constant-bandwidth server: at most `budget` of CPU time in each period (Abeni and Buttazzo, "Integrating
@@ -182,14 +184,20 @@ impl Server {
 /// Empty, the task is treated as Batch until it has slept enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credit {
-    nanos: i64,
+    /// Nanoseconds with the sign bit flipped: never 0, as the least number is no credit's. So a task without credit needs no more
+    /// room to say so.
+    flipped: NonZeroI64,
     updated: Timestamp,
 }
 
 impl Credit {
     /// A full bucket.
     pub fn full(burst: Duration, now: Timestamp) -> Self {
-        Credit { nanos: nanos(burst), updated: now }
+        Credit { flipped: flip(nanos(burst)), updated: now }
+    }
+
+    fn nanos(&self) -> i64 {
+        self.flipped.get() ^ i64::MIN
     }
 
     /// Refills for the time since the last update and takes `ran` out.
@@ -199,18 +207,22 @@ impl Credit {
         // Net of both, so that time spent running refills too; debt is bounded by one burst, so a hog can behave itself
         // out of it in bounded time.
         let net = nanos(refill).saturating_sub(nanos(ran));
-        self.nanos = self.nanos.saturating_add(net).clamp(-nanos(burst), nanos(burst));
+        self.flipped = flip(self.nanos().saturating_add(net).clamp(-nanos(burst), nanos(burst)));
     }
 
     /// Whether nothing is left.
     pub fn is_exhausted(&self) -> bool {
-        self.nanos <= 0
+        self.nanos() <= 0
     }
 
     /// How long the task can run on before the bucket is empty.
     pub fn lasts(&self, share: u16) -> Duration {
-        Duration::from_nanos(self.nanos.max(0) as u64).mul_div(1000, 1000 - u64::from(share.min(999)))
+        Duration::from_nanos(self.nanos().max(0) as u64).mul_div(1000, 1000 - u64::from(share.min(999)))
     }
+}
+
+fn flip(nanos: i64) -> NonZeroI64 {
+    NonZeroI64::new(nanos ^ i64::MIN).unwrap_or(NonZeroI64::MAX)
 }
 
 pub(super) fn nanos(d: Duration) -> i64 {

@@ -14,10 +14,14 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// Changes a task's priority within its class (lower goes first), queued or not.
     ///
     /// # Errors
-    /// [`SchedError::TaskNotFound`].
+    /// [`SchedError::TaskNotFound`]; [`SchedError::PermissionDenied`] above the ceiling of the task's domain.
     pub fn set_priority(&self, now: Timestamp, id: TaskId, priority: u8) -> SchedResult<Wake> {
         let (mut state, key) = self.lock_home(id)?;
-        state.task(key).priority = priority;
+        let task = state.task(key);
+        if task.domain().is_some_and(|domain| !domain.ceiling().allows(task.sched.own_class, priority)) {
+            return Err(SchedError::PermissionDenied);
+        }
+        task.priority = priority;
         Ok(self.reapply(&mut state, key, now))
     }
 

@@ -5,6 +5,7 @@ use lock_api::RawMutex;
 use super::TaskManager;
 use super::book::Plan;
 use super::change::interrupt;
+use super::domains::under_ceiling;
 use super::duty::Duty;
 use super::spawn::server_for;
 use crate::api::{CpuMask, Duration, SchedError, SchedResult, TaskId, TaskState, Timestamp};
@@ -18,7 +19,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// there; else the task moves.
     ///
     /// # Errors
-    /// As for a spawn, and [`SchedError::InvalidState`] if it has ended; the task keeps its old intent then.
+    /// As for a spawn (but no quota is asked), and [`SchedError::InvalidState`] if it has ended; the task keeps its old intent then.
     pub fn set_intent(&self, now: Timestamp, id: TaskId, intent: &Intent) -> SchedResult<Wake> {
         intent.validate()?;
         self.allowed(intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL))?;
@@ -48,6 +49,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if state.task(key).state.has_ended() {
             return Err(SchedError::InvalidState);
         }
+        let priority = under_ceiling(state.task(key).domain(), intent)?;
         // What has been used up to now was for the old intent.
         state.charge(now);
         let seat = state.seat;
@@ -61,7 +63,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let task = state.task(key);
         let throttled = core::mem::take(&mut task.sched.throttled);
         task.intent = intent.clone();
-        task.priority = intent.class.to_priority();
+        task.priority = priority;
         task.sched.entity.slice = intent.class.time_quantum();
         // What is left of a slice of the old length means nothing now.
         task.stats.time_slice = 0;

@@ -6,6 +6,7 @@ use super::TaskManager;
 use super::duty::Duty;
 use super::split::Hold;
 use super::state::CpuState;
+use super::tcb::Ended;
 use crate::api::{ExitStatus, SchedError, SchedResult, TaskId, TaskState, Timestamp};
 use crate::executor::Kill;
 use crate::policy::TaskKey;
@@ -65,7 +66,10 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         state.leaving.retain(|&other| other != key);
         let task = state.task(key);
         let (id, hold) = (task.id, task.sched.hold.take());
-        task.sched.exit = Some(status);
+        match status {
+            ExitStatus::Exited(code) => (task.sched.ended, task.exit_code) = (Ended::ByItself, code),
+            ExitStatus::Killed => task.sched.ended = Ended::Killed,
+        }
         if task.sched.duty.reservation().is_some() {
             task.sched.duty = Duty::Free;
         }
@@ -110,6 +114,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
     /// Frees the slot; ids of this generation are stale from now on.
     fn forget(&self, state: &mut CpuState<C>, key: TaskKey) {
+        state.leave_domain(key);
         if let Some(id) = state.discard(key) {
             self.homes.clear(id);
         }
@@ -136,7 +141,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                 return Err(SchedError::TaskNotFound);
             }
             if task.state == TaskState::Zombie {
-                let status = task.sched.exit;
+                let status = task.exit_status();
                 self.forget(&mut state, key);
                 return Ok(status);
             }

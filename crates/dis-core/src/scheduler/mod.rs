@@ -12,6 +12,7 @@ mod axis;
 mod book;
 mod change;
 mod declare;
+mod domains;
 mod duty;
 mod end;
 mod evacuate;
@@ -44,13 +45,14 @@ use crate::stats::SchedulerStats;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use book::Book;
 pub use book::{OpenBook, Plan, PlanError, request};
+use domains::Domains;
 pub(crate) use duty::Duty;
 use homes::{Home, Homes};
 pub use hotplug::{Offline, Online};
 use split::Pieces;
 use state::CpuState;
-pub(crate) use tcb::SchedState;
 pub use tcb::Urgency;
+pub(crate) use tcb::{Ended, SchedState};
 
 /// How a machine is set up. The policies are the [`SchedulerRegistry`]'s affair.
 #[derive(Debug, Clone)]
@@ -126,6 +128,7 @@ pub struct TaskManager<C, R> {
     /// How many tasks that held reservations have ended.
     ended_reservations: AtomicU64,
     pieces: Mutex<R, Pieces>,
+    domains: Domains<R>,
     pub(crate) config: Config,
 }
 
@@ -163,7 +166,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             .collect();
         let book = Mutex::new(Book::new(config.cpus, config.limits));
         let (homes, pieces) = (Homes::new(config.max_tasks), Mutex::new(Pieces::new(config.cpus)));
-        let tasks: Self = TaskManager { cpus, homes, book, ended_reservations: AtomicU64::new(0), pieces, config };
+        let (ended_reservations, domains) = (AtomicU64::new(0), Domains::new());
+        let tasks: Self = TaskManager { cpus, homes, book, ended_reservations, pieces, domains, config };
         if tasks.config.reserve > 0 {
             tasks.homes.grow(tasks.config.reserve.min(tasks.config.max_tasks));
             // One key is no task's.

@@ -4,10 +4,11 @@ use lock_api::RawMutex;
 
 use super::TaskManager;
 use super::book::Plan;
+use super::domains::under_ceiling;
 use super::duty::Duty;
 use super::homes::{Home, MAX_KEYS};
 use super::state::CpuState;
-use super::tcb::SchedState;
+use super::tcb::{Ended, SchedState};
 use crate::admission::Assignment;
 use crate::api::{CpuMask, Duration, SchedError, SchedResult, Task, TaskId, TaskSpec, TaskState, TaskStats, Timestamp};
 use crate::executor::{Placement, Wake};
@@ -42,10 +43,13 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     ///
     /// # Errors
     /// [`SchedError::InvalidIntent`]; [`SchedError::NoCpu`] if the affinity names no CPU of this machine that is online, or no CPU has
-    /// room for the reservation; [`SchedError::ResourceExhausted`] beyond `max_tasks`.
-    pub fn spawn(&self, now: Timestamp, from: Option<usize>, spec: TaskSpec<C>) -> SchedResult<(TaskId, Wake)> {
+    /// room for the reservation; [`SchedError::ResourceExhausted`] beyond `max_tasks`, or the quota of a domain;
+    /// [`SchedError::PermissionDenied`] for a class above the domain's ceiling; [`SchedError::InvalidState`] if the domain is being
+    /// destroyed.
+    pub fn spawn(&self, now: Timestamp, from: Option<usize>, mut spec: TaskSpec<C>) -> SchedResult<(TaskId, Wake)> {
         spec.intent.validate()?;
         let allowed = self.allowed(spec.intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL))?;
+        self.settle_domain(&mut spec);
         if self.reserves(&spec.intent) {
             let mut book = self.open_book();
             if let Some(plan) = book.plan_spawn(&spec.intent)? {
@@ -89,8 +93,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// Spawns a task for which a [`Plan`] has been made, of the same intent; the book is still open.
     ///
     /// # Errors
-    /// [`SchedError::ResourceExhausted`]: the plan is to be [abandoned](super::OpenBook::abandon).
-    pub fn spawn_planned(&self, now: Timestamp, spec: TaskSpec<C>, plan: &Plan) -> SchedResult<(TaskId, Wake)> {
+    /// Of those of [`spawn`](Self::spawn), those that are not rejections: the plan is to be [abandoned](super::OpenBook::abandon).
+    pub fn spawn_planned(&self, now: Timestamp, mut spec: TaskSpec<C>, plan: &Plan) -> SchedResult<(TaskId, Wake)> {
+        self.settle_domain(&mut spec);
         let sooner = self.tell_news(Some(plan), now);
         let cpu = plan.assignment().map_or(0, Assignment::first_cpu);
         let (id, wake) = self.spawn_on(&mut self.lock(cpu), now, spec, None, Placement::Bound, Some(plan))?;
@@ -109,10 +114,19 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if state.live_keys() >= MAX_KEYS {
             return Err(SchedError::ResourceExhausted);
         }
+        let priority = under_ceiling(spec.domain.as_ref(), &spec.intent)?;
+        if let Some(domain) = &spec.domain {
+            domain.enter()?;
+        }
         let planned = plan.map(|plan| plan.id);
-        let id = planned.or_else(|| self.homes.fresh_id()).ok_or(SchedError::ResourceExhausted)?;
+        let Some(id) = planned.or_else(|| self.homes.fresh_id()) else {
+            if let Some(domain) = &spec.domain {
+                domain.leave();
+            }
+            return Err(SchedError::ResourceExhausted);
+        };
         let start = spec.start.unwrap_or(now).max(now);
-        let mut task = new_task(id, spec, &self.config.limits, credit, now);
+        let mut task = new_task(id, spec, priority, &self.config.limits, credit, now);
         if let Some(plan) = plan {
             self.assign(&mut task, plan.assignment());
         }
@@ -174,9 +188,15 @@ fn inherited_credit<C>(state: &mut CpuState<C>, now: Timestamp) -> Option<Credit
     state.current.and_then(|key| state.get(key)).and_then(|task| task.sched.credit)
 }
 
-fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, credit: Option<Credit>, now: Timestamp) -> Task<C> {
+fn new_task<C>(
+    id: TaskId,
+    spec: TaskSpec<C>,
+    priority: u8,
+    limits: &Limits,
+    credit: Option<Credit>,
+    now: Timestamp,
+) -> Task<C> {
     let class = spec.intent.class.queue();
-    let priority = spec.intent.class.to_priority();
     let slice = spec.intent.class.time_quantum();
     let mut task = Task {
         id,
@@ -184,6 +204,7 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, credit: Option<Cr
         name: spec.name,
         state: TaskState::Blocked,
         context: spec.context,
+        exit_code: 0,
         priority,
         affinity: spec.intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL),
         stats: TaskStats::default(),
@@ -204,7 +225,7 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, credit: Option<Cr
             limited: false,
             target: Duration::ZERO,
             block_reason: None,
-            exit: None,
+            ended: Ended::No,
             token: false,
             timed: false,
             queued: false,
@@ -223,7 +244,9 @@ fn new_task<C>(id: TaskId, spec: TaskSpec<C>, limits: &Limits, credit: Option<Cr
             duty: Duty::Free,
             pending_release: false,
             hold: None,
+            domain: spec.domain,
         },
+        memory: 0,
         intent: spec.intent,
     };
     let server = server_for(&task.intent, limits);

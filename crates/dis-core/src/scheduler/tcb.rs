@@ -3,8 +3,9 @@
 use super::duty::Duty;
 use super::queue::ClassQueue;
 use super::split::Hold;
-use crate::api::{BlockReason, Duration, ExitStatus, Task, TaskId, Timestamp};
+use crate::api::{BlockReason, Duration, Task, TaskId, Timestamp};
 use crate::intent::{Intent, IntentClass, QueueType};
+use crate::isolation::Domain;
 use crate::optimizer::{Arbiter, ClassSet, Credit, Limits, Server};
 use crate::policy::Entity;
 
@@ -27,6 +28,14 @@ impl Urgency {
     pub fn exceeds(&self, other: &Urgency) -> bool {
         (self.class, self.deadline, self.priority) < (other.class, other.deadline, other.priority)
     }
+}
+
+/// Whether a task has ended, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    No,
+    ByItself,
+    Killed,
 }
 
 /// The scheduler's own part of a task; what every decision reads and writes comes first.
@@ -70,11 +79,13 @@ pub(crate) struct SchedState {
     pub pending_release: bool,
     pub joinable: bool,
     pub block_reason: Option<BlockReason>,
+    pub ended: Ended,
     /// What it has reserved, by its period or by its share, and where.
     pub hold: Option<Hold>,
+    /// `None`: the root.
+    pub domain: Option<Domain>,
     pub duty: Duty,
     pub joiner: TaskId,
-    pub exit: Option<ExitStatus>,
 }
 
 impl SchedState {
