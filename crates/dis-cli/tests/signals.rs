@@ -93,6 +93,25 @@ fn tasks_that_wait_for_their_release_do_not_hang() {
     assert!(out.contains("rare"), "{out}");
 }
 
+/// A simulation of a year is not simulated to its end, and what it was up to then is reported, schedule and all.
+#[test]
+fn a_simulation_is_ended_with_its_report() {
+    let folder = Folder::new();
+    let file = folder.file("mixed.toml", MIXED);
+    let schedule = folder.path("schedule.jsonl");
+    let child = start(&["sim", &file, "--duration", "500000min", "--json", "-", "--schedule", &schedule]);
+    signal(&child, "-INT");
+    let (code, out, err) = end(child);
+    assert_eq!(code, Some(130), "{err}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let duration = report["duration_ns"].as_u64().unwrap();
+    assert!(duration > 0 && report["tasks"][0]["jobs"].as_u64().unwrap() > 0, "{out}");
+    assert!(err.contains("stopped early by a signal") && err.contains("Tasks (sim"), "{err}");
+    let schedule = std::fs::read_to_string(schedule).unwrap();
+    let last: serde_json::Value = serde_json::from_str(schedule.lines().last().unwrap()).unwrap();
+    assert_eq!(last["t"].as_u64(), Some(duration), "{last}");
+}
+
 /// What is done so far is printed: the sets before some point, and nothing of utilisations that were not reached.
 #[test]
 fn a_sweep_is_ended_with_what_is_done() {

@@ -24,6 +24,49 @@ fn the_report_is_the_same_on_every_machine() {
     assert_eq!(text(&output.stdout), include_str!("sim/mixed.json"));
 }
 
+/// FNV-1a, 64 bits: what the bytes are, in a number.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// Report and schedule of every example, as every machine writes them, whatever its language, its environment, the folder and the number of
+/// CPUs. A new example gets a line; a change of the scheduler changes those that it concerns (the test prints what they are now).
+#[test]
+fn every_example_gives_the_same_bytes() {
+    let folder = Folder::new();
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+    let mut names: Vec<String> = std::fs::read_dir(examples)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".toml"))
+        .collect();
+    names.sort();
+    let run = |name: &str, environment: &[(&str, &str)]| {
+        let schedule = folder.path("schedule.jsonl");
+        let file = format!("{examples}/{name}");
+        let mut command = common::command();
+        command.args(["sim", &file, "--seed", "1", "--duration", "300ms", "--no-admission", "--quiet", "--json", "-"]);
+        command.args(["--schedule", &schedule]).envs(environment.iter().copied()).current_dir(&folder.0);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{name}: {}", text(&output.stderr));
+        (hash(&output.stdout), hash(&std::fs::read(schedule).unwrap()))
+    };
+    let now: String = names
+        .iter()
+        .map(|name| {
+            let (report, schedule) = run(name, &[]);
+            let german = [("LC_ALL", "de_DE.UTF-8"), ("LANG", "de_DE.UTF-8"), ("TZ", "Asia/Tokyo"), ("COLUMNS", "40")];
+            assert_eq!(run(name, &german), (report, schedule), "{name}");
+            format!("{name} {report:016x} {schedule:016x}\n")
+        })
+        .collect();
+    assert_eq!(
+        now,
+        include_str!("sim/examples.txt"),
+        "if that is meant: write what is on the left to tests/sim/examples.txt"
+    );
+}
+
 #[test]
 fn a_seed_and_options_give_the_same_bytes_each_time() {
     let folder = Folder::new();
@@ -109,7 +152,8 @@ fn bad_input_is_told() {
     );
     let message = error(&["sim", &folder.file("d.toml", &circle)]);
     assert!(
-        message.contains("deadlock at") && message.contains("(line 3) waits for the mutex `n`, which \"b\" holds"),
+        message.contains("deadlock at")
+            && message.contains("(line 3, step 3) waits for the mutex `n`, which \"b\" holds"),
         "{message}"
     );
     let overload = "duration = \"1s\"\n[[task]]\nname = \"a\"\nintent = \"realtime\"\nperiod = \"10ms\"\nwcet = \"6ms\"\ninstances = 2\n";

@@ -65,6 +65,10 @@ pub struct Blocked {
     pub task: String,
     /// Line of the task in the file; 0 for one made in code.
     pub line: usize,
+    /// Its phase, from 1; `None` if it has only one.
+    pub phase: Option<usize>,
+    /// The step of the phase at which it waits, from 1.
+    pub step: usize,
     /// What it waits for.
     pub waits_for: WaitsFor,
 }
@@ -97,11 +101,14 @@ impl fmt::Display for WaitsFor {
 
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.task)?;
+        write!(f, "\"{}\" (", self.task)?;
         if self.line > 0 {
-            write!(f, " (line {})", self.line)?;
+            write!(f, "line {}, ", self.line)?;
         }
-        write!(f, " waits for {}", self.waits_for)
+        if let Some(phase) = self.phase {
+            write!(f, "phase {phase}, ")?;
+        }
+        write!(f, "step {}) waits for {}", self.step, self.waits_for)
     }
 }
 

@@ -139,7 +139,9 @@ impl<K: Kernel> Simulation<'_, K> {
             Some(Waiting::Event(index, _)) => WaitsFor::Event(objects.events[index].name.clone()),
             None => WaitsFor::Event(String::new()),
         };
-        let line = self.workload.tasks[self.actors[task as usize].spec].line;
-        Blocked { task: self.name(task), line, waits_for }
+        let actor = &self.actors[task as usize];
+        let (spec, (phase, step)) = (&self.workload.tasks[actor.spec], actor.walk.place());
+        let phase = (spec.phases.len() > 1).then_some(phase + 1);
+        Blocked { task: self.name(task), line: spec.line, phase, step, waits_for }
     }
 }

@@ -34,6 +34,14 @@ impl<'w> Walk<'w> {
         }
     }
 
+    /// The phase (from 0) and the step (from 1) of the last [`Action::Step`].
+    pub fn place(&self) -> (usize, usize) {
+        match self {
+            Walk::Plain { next, .. } => (0, *next as usize),
+            Walk::General(cursor) => cursor.place(),
+        }
+    }
+
     /// The next action; the body must be the same at every call.
     #[inline]
     pub fn next(&mut self, spec: &'w TaskSpec) -> Action<'w> {
@@ -80,6 +88,8 @@ mod tests {
             assert_eq!(matches!(walk, Walk::Plain { .. }), is_plain);
             for _ in 0..50 {
                 assert_eq!(walk.next(spec), cursor.next(spec));
+                let is_step = cursor.place().1 > 0 && cursor.place().0 < spec.phases.len();
+                assert!(!is_step || walk.place() == cursor.place());
             }
         }
     }

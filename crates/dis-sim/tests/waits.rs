@@ -74,8 +74,8 @@ fn a_mutex_held_by_one_who_waits_for_ever_is_a_deadlock_too() {
         "intent = \"batch\"\nrepeat = 1\nloop = [ { run = \"1ms\" }, { lock = \"m\" }, { signal = \"e\" }, { unlock = \"m\" } ]",
     );
     let error = failure(&text, &Options { duration: None, ..options(1, 1) }).to_string();
-    assert!(error.contains("\"b\" (line 6) waits for the mutex `m`, which \"a\" holds"), "{error}");
-    assert!(error.contains("\"a\" (line 1) waits for the event `e`"), "{error}");
+    assert!(error.contains("\"b\" (line 6, step 2) waits for the mutex `m`, which \"a\" holds"), "{error}");
+    assert!(error.contains("\"a\" (line 1, step 2) waits for the event `e`"), "{error}");
 }
 
 #[test]

@@ -53,6 +53,11 @@ impl Cursor {
         self.passes
     }
 
+    /// The phase (from 0) and the step (from 1) of the last [`Action::Step`].
+    pub fn place(&self) -> (usize, usize) {
+        (self.phase, self.step)
+    }
+
     /// The next action. `task` must be the same at every call.
     pub fn next<'a>(&mut self, task: &'a TaskSpec) -> Action<'a> {
         loop {
