@@ -44,7 +44,9 @@ mod abort;
 mod api;
 /// What the models in `tests/` replace by their own.
 mod atomics {
-    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+    /// Tasks that a lane's ring holds.
+    pub(crate) const RING: usize = 256;
 }
 mod binding;
 mod builder;

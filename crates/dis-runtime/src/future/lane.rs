@@ -5,15 +5,15 @@
 //! whichever task it runs as. To take is the right of the lane's server (see `poller`) and of other servers of the kind, which
 //! steal.
 //!
-//! No wake-up is lost: who pushes publishes the task and then looks for a server that is parked; a server that parks publishes
-//! that and then looks for tasks. Both are sequentially consistent, so one of them sees the other.
+//! No wake-up is lost, see `idle`.
 
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicPtr, Ordering, fence};
 
 use dis_core::intent::Intent;
 
+use crate::future::idle::Idle;
 use crate::future::inject::Inject;
 use crate::future::poller::{Poller, Standbys};
 use crate::future::ring::{Raw, Ring, SIZE};
@@ -32,10 +32,7 @@ pub(crate) struct Kind {
     pub(crate) slice: u64,
     pub(crate) lanes: Box<[Lane]>,
     pub(crate) inject: Inject,
-    /// How many servers are parked.
-    parked: AtomicUsize,
-    /// How many servers look for something to steal, or have been woken to do so.
-    searching: AtomicUsize,
+    pub(crate) idle: Idle,
 }
 
 /// See the module.
@@ -46,7 +43,6 @@ pub(crate) struct Lane {
     pub(crate) last: AtomicPtr<()>,
     /// Who serves it.
     pub(crate) server: AtomicPtr<Poller>,
-    parked: AtomicBool,
     pub(crate) standbys: Locked<Standbys>,
     pub(crate) timers: Arc<Timers>,
     pub(crate) stats: LaneCounters,
@@ -59,7 +55,6 @@ impl Lane {
             ring: Ring::new(),
             last: AtomicPtr::new(ptr::null_mut()),
             server: AtomicPtr::new(ptr::null_mut()),
-            parked: AtomicBool::new(false),
             standbys: Locked::new(Standbys::new()),
             timers: Arc::new(Timers::new()),
             stats: Default::default(),
@@ -80,8 +75,7 @@ impl Kind {
             slice,
             lanes: (0..workers).map(Lane::new).collect(),
             inject: Inject::new(),
-            parked: AtomicUsize::new(0),
-            searching: AtomicUsize::new(0),
+            idle: Idle::new(workers),
         }
     }
 
@@ -112,7 +106,7 @@ impl Kind {
             None => {
                 self.append(lane, task);
                 fence(Ordering::SeqCst);
-                if !self.wake(klt.rt(), lane, false) {
+                if !self.wake(klt.rt(), lane) {
                     self.wake_another(klt.rt());
                 }
             }
@@ -132,55 +126,45 @@ impl Kind {
     pub(crate) fn push_foreign(&self, rt: &Inner, task: Raw) {
         self.inject.push(&[task]);
         fence(Ordering::SeqCst);
-        if self.parked.load(Ordering::SeqCst) > 0 {
+        if self.idle.any_parked() {
             self.wake_another(rt);
         } else {
             watch::look_from_outside(rt, self);
         }
     }
 
-    /// Wakes the server of `lane` if it is parked; whether it was. `search`: to look for tasks elsewhere.
-    fn wake(&self, rt: &Inner, lane: &Lane, search: bool) -> bool {
-        if !lane.parked.load(Ordering::SeqCst) || !lane.parked.swap(false, Ordering::SeqCst) {
-            return false;
+    /// Wakes the server of `lane` if it is parked; whether it was.
+    fn wake(&self, rt: &Inner, lane: &Lane) -> bool {
+        let claimed = self.idle.claim(lane.cpu, false);
+        if claimed {
+            unpark(rt, lane);
         }
-        self.parked.fetch_sub(1, Ordering::SeqCst);
-        // SAFETY: a lane whose server is parked has one; pollers live as long as the runtime.
-        if let Some(server) = unsafe { lane.server.load(Ordering::Acquire).as_ref() } {
-            server.searching.store(search, Ordering::Relaxed);
-            rt.unpark(server.task());
-        }
-        true
+        claimed
     }
 
     /// There is more than one server can do: wakes another one, unless one looks around already.
     #[inline]
     pub(crate) fn wake_another(&self, rt: &Inner) {
         fence(Ordering::SeqCst);
-        if self.parked.load(Ordering::SeqCst) > 0 && self.searching.load(Ordering::SeqCst) == 0 {
+        if self.idle.wants_another() {
             self.wake_any(rt);
         }
     }
 
     #[cold]
     fn wake_any(&self, rt: &Inner) {
-        if self.searching.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-            return;
-        }
         // One whose worker has nothing to do, if there is one.
-        let asleep = self.lanes.iter().filter(|lane| rt.workers[lane.cpu].is_idle());
-        if !asleep.chain(self.lanes.iter()).any(|lane| self.wake(rt, lane, true)) {
-            self.searching.fetch_sub(1, Ordering::SeqCst);
+        let cpus = || self.lanes.iter().map(|lane| lane.cpu);
+        let idle = cpus().filter(|&cpu| rt.workers[cpu].is_idle());
+        if let Some(cpu) = self.idle.claim_any(idle.chain(cpus())) {
+            unpark(rt, &self.lanes[cpu]);
         }
     }
 
     /// As [`wake_another`](Self::wake_another), for a server that has just taken a task: that was a full barrier.
     #[inline]
     pub(crate) fn share(&self, rt: &Inner, lane: &Lane) {
-        if self.parked.load(Ordering::SeqCst) > 0
-            && self.searching.load(Ordering::SeqCst) == 0
-            && (!lane.ring.is_empty() || self.inject.len() > 0)
-        {
+        if self.idle.wants_another() && (!lane.ring.is_empty() || self.inject.len() > 0) {
             self.wake_any(rt);
         }
     }
@@ -188,39 +172,19 @@ impl Kind {
     /// Wakes the server of `lane`, e.g. since a timer is due earlier than it thinks.
     pub(crate) fn rouse(&self, rt: &Inner, lane: &Lane) {
         fence(Ordering::SeqCst);
-        self.wake(rt, lane, false);
-    }
-
-    /// The server of `lane` is about to park.
-    pub(crate) fn parks(&self, lane: &Lane) {
-        self.parked.fetch_add(1, Ordering::SeqCst);
-        lane.parked.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-    }
-
-    /// The server of `lane` goes on. False if somebody has woken it.
-    pub(crate) fn goes_on(&self, lane: &Lane) -> bool {
-        let by_itself = lane.parked.swap(false, Ordering::SeqCst);
-        if by_itself {
-            self.parked.fetch_sub(1, Ordering::SeqCst);
-        }
-        by_itself
+        self.wake(rt, lane);
     }
 
     /// Whether a task of the kind is ready anywhere.
     pub(crate) fn has_tasks(&self) -> bool {
         self.inject.len() > 0 || self.lanes.iter().any(|lane| !lane.ring.is_empty())
     }
+}
 
-    /// A server without tasks may look for some elsewhere, unless enough do so.
-    pub(crate) fn begin_search(&self) -> bool {
-        let limit = self.lanes.len().div_ceil(2);
-        let more = |n: usize| (n < limit).then_some(n + 1);
-        self.searching.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
-    }
-
-    /// It has ended its search; true if it was the last one.
-    pub(crate) fn end_search(&self) -> bool {
-        self.searching.fetch_sub(1, Ordering::SeqCst) == 1
+/// For who has claimed the server of `lane`.
+fn unpark(rt: &Inner, lane: &Lane) {
+    // SAFETY: a lane whose server is parked has one; pollers live as long as the runtime.
+    if let Some(server) = unsafe { lane.server.load(Ordering::Acquire).as_ref() } {
+        rt.unpark(server.task());
     }
 }

@@ -23,6 +23,7 @@
 
 mod block_on;
 mod executor;
+mod idle;
 mod inject;
 mod intent;
 mod join;

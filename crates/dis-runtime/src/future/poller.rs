@@ -44,8 +44,6 @@ pub(crate) struct Poller {
     /// The core task.
     task: AtomicU64,
     serving: AtomicBool,
-    /// It was woken to look for tasks elsewhere, and is counted for that.
-    pub(crate) searching: AtomicBool,
     /// A poll is under way, which began at that instant, ns; 0: none.
     began: AtomicU64,
     /// For how long the poller has been off the CPU since then, ns.
@@ -107,7 +105,6 @@ impl Poller {
             lane,
             task: AtomicU64::new(TaskId::INVALID.0),
             serving: AtomicBool::new(false),
-            searching: AtomicBool::new(false),
             began: AtomicU64::new(0),
             away: AtomicU64::new(0),
             blocked: AtomicU64::new(0),
@@ -398,12 +395,9 @@ impl Poller {
                 now = rt.now();
                 continue;
             };
-            if self.searching.load(Ordering::Relaxed) {
-                // Found. It must not count as searching while it polls, which may take any time.
-                self.searching.store(false, Ordering::Relaxed);
-                if kind.end_search() {
-                    kind.share(rt, lane);
-                }
+            // Found. It must not count as searching while it polls, which may take any time.
+            if kind.idle.was_to_search(lane.cpu) && kind.idle.end_search() {
+                kind.share(rt, lane);
             }
             let meta = meta(task);
             let wanted = meta.kind.load(Ordering::Relaxed);
@@ -440,11 +434,11 @@ impl Poller {
     /// Nothing is ready on this lane: steals, or parks. False if the runtime has closed.
     fn find_more_or_park(&self, klt: &'static Klt) -> bool {
         let (rt, kind, lane) = (klt.rt(), self.kind(), self.lane());
-        let search = self.searching.swap(false, Ordering::Relaxed) || kind.begin_search();
+        let search = kind.idle.was_to_search(lane.cpu) || kind.idle.begin_search();
         if search {
             let found = inside(|| {
                 let found = self.steal();
-                if kind.end_search() && found {
+                if kind.idle.end_search() && found {
                     kind.share(rt, lane);
                 }
                 found
@@ -457,18 +451,18 @@ impl Poller {
             return false;
         }
         let work = inside(|| {
-            kind.parks(lane);
+            kind.idle.parks(lane.cpu);
             // Whoever has looked around must not miss what came meanwhile; what comes while others look around they find.
             let work = lane.has_tasks() || kind.inject.len() > 0 || (search && kind.has_tasks());
             if work {
-                kind.goes_on(lane);
+                kind.idle.goes_on(lane.cpu);
             }
             work
         });
         if !work && !rt.futures.have_ended() {
             gate::wait(klt, Leave::Block(BlockReason::Event, lane.timers.next()));
-            kind.goes_on(lane);
         }
+        kind.idle.goes_on(lane.cpu);
         true
     }
 }

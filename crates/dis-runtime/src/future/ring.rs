@@ -7,10 +7,10 @@
 
 use std::ptr;
 
-use crate::atomics::{AtomicPtr, AtomicU64, Ordering};
+use crate::atomics::{AtomicPtr, AtomicU64, Ordering, RING};
 
 /// Tasks that a ring holds. The rest goes to the queue that all workers share.
-pub(crate) const SIZE: usize = 256;
+pub(crate) const SIZE: usize = RING;
 
 /// A task of [`async_task`] in raw form.
 pub(crate) type Raw = *mut ();
