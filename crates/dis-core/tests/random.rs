@@ -15,6 +15,7 @@ use common::rng::{Rng, number_from_env};
 use common::us;
 use dis_core::intent::QueueType;
 use dis_core::modules::SchedulerRegistry;
+use dis_core::policy::{EdfPolicy, FairPolicy};
 use events::{Driver, Test, explore, shrink};
 
 fn total_events() -> u64 {
@@ -72,6 +73,34 @@ fn policies_that_misbehave() {
     };
     explore(&Test { name: "policies_that_misbehave", machine, finish }, total_events() / 5);
     assert!(FAULTS.get() > 0, "none was found out");
+}
+
+/// The policies of all classes are replaced all the time, by built-in ones and by one that misbehaves; nobody is lost, and the
+/// bounds on waiting between classes hold.
+#[test]
+fn policies_that_are_replaced() {
+    thread_local! {
+        static SWAPS: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    }
+    let machine = |seed| {
+        Erratic::seed(seed);
+        let mut driver = Driver::new(seed, |_| with_made(&QueueType::ALL, || Box::new(FairPolicy::new())));
+        let erratic = seed.is_multiple_of(3);
+        if !erratic {
+            driver.m.wait_bounds = default_wait_bounds();
+        }
+        let made = move || if erratic { Erratic::boxed() } else { Box::new(EdfPolicy::new()) };
+        driver.swap_among(with_made(&[], made));
+        driver
+    };
+    let finish = |driver: &Driver| {
+        let (swaps, moved) = driver.swapped();
+        SWAPS.set((SWAPS.get().0 + swaps, SWAPS.get().1 + moved));
+    };
+    explore(&Test { name: "policies_that_are_replaced", machine, finish }, total_events() / 5);
+    let (swaps, moved) = SWAPS.get();
+    println!("{swaps} policies replaced, {moved} tasks went over");
+    assert!(swaps > 0 && moved > 0);
 }
 
 /// The search for a small part that fails finds the smallest if any part that holds it fails.

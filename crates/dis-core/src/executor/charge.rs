@@ -55,8 +55,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             let end = reservation.deadline();
             let urgency = task.urgency();
             if urgency.class == task.sched.class {
-                let (task, policy) = state.task_and_policy(key);
-                policy.update(&mut task.sched.entity, urgency.priority, urgency.deadline, now);
+                state.update(key, urgency.priority, urgency.deadline, now);
                 state.watch_window(end);
             } else {
                 state.dequeue(key, now);

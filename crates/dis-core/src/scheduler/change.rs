@@ -71,8 +71,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let wake = match task.state {
             TaskState::Ready if task.is_queued() => {
                 if same_class {
-                    let (task, policy) = state.task_and_policy(key);
-                    policy.update(&mut task.sched.entity, urgency.priority, urgency.deadline, now);
+                    state.update(key, urgency.priority, urgency.deadline, now);
                 } else {
                     state.dequeue(key, now);
                     self.admit_to_queue(state, key, Arrival::Migrate, now);
@@ -80,8 +79,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                 self.assess(state, key, Placement::Bound, now)
             }
             TaskState::Running if same_class => {
-                let (task, policy) = state.task_and_policy(key);
-                policy.update(&mut task.sched.entity, urgency.priority, urgency.deadline, now);
+                state.update(key, urgency.priority, urgency.deadline, now);
                 // It may no longer be the first.
                 Wake { interrupt: state.ready.contains(urgency.class), ..interrupt(state.cpu) }
             }

@@ -20,6 +20,11 @@ impl<C> CpuState<C> {
         self.reserved = self.reserved.max(keys);
     }
 
+    /// For how many keys there is room.
+    pub fn reserved_keys(&self) -> usize {
+        self.reserved.max(self.slab.capacity())
+    }
+
     /// Takes a task into the slab. Reserves queue room, so that no later call allocates.
     pub fn insert(&mut self, mut task: Task<C>) -> TaskKey {
         let key = self.free.pop().unwrap_or(TaskKey(self.slab.len() as u32));

@@ -31,7 +31,7 @@ impl<C> CpuState<C> {
     /// Before the policy of `class` is asked who may move: one that has lost count of its tasks is replaced. It might not show
     /// the one that an idle CPU waits for, and nobody would ask it who goes next meanwhile.
     pub fn audit(&mut self, class: QueueType, now: Timestamp) {
-        if !self.classes[class.rank()].is_sound() {
+        if !self.classes[class.rank()].is_sound() && !self.hands_over(class, now) {
             self.distrust(class, now);
         }
     }
@@ -52,6 +52,9 @@ impl<C> CpuState<C> {
                 slot.policy = default_policy(class);
                 slot.policy.reserve(self.slab.capacity());
             }
+        }
+        if let Some(old) = &mut self.outgoing[class.rank()] {
+            old.forget();
         }
         slot.replaced += 1;
         self.counts.policy_faults += 1;

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::handover::Outgoing;
 use super::queue::ClassQueue;
 use super::slab::{peek, slot};
 use super::standby::Standby;
@@ -62,6 +63,8 @@ pub(crate) struct CpuState<C> {
     pub owed: Option<CpuMask>,
     /// What takes over from each class's policy, if that is not a built-in one.
     pub standbys: [Option<Standby>; 5],
+    /// What each class's policy has replaced, while that one still has tasks.
+    pub outgoing: [Option<Outgoing>; 5],
 }
 
 impl<C> CpuState<C> {
@@ -100,6 +103,7 @@ impl<C> CpuState<C> {
             offer: Timestamp::MAX,
             owed: None,
             standbys: QueueType::ALL.map(|class| modules.is_foreign(class).then(|| Standby::new(class))),
+            outgoing: [const { None }; 5],
         }
     }
 
@@ -130,10 +134,10 @@ impl<C> CpuState<C> {
     /// policy's answer is wrong: it names a task that is not ready in the class, or none, or has lost count of them.
     #[inline(always)]
     pub fn start_first(&mut self, class: QueueType, now: Timestamp) -> bool {
-        let queue = &mut self.classes[class.rank()];
-        if !queue.is_sound() {
+        if !self.classes[class.rank()].is_sound() && !self.hands_over(class, now) {
             return false;
         }
+        let queue = &mut self.classes[class.rank()];
         let Some(key) = queue.policy.select(now) else { return false };
         let Some(Some(task)) = self.slab.get_mut(key.index()) else { return false };
         if !task.is_queued() || task.sched.class != class {
@@ -167,9 +171,12 @@ impl<C> CpuState<C> {
         let task = slot(&mut self.slab, key);
         let class = task.sched.class;
         let queue = &mut self.classes[class.rank()];
-        // A policy that does not know the task has forgotten it; all the better.
-        queue.policy.remove(&mut task.sched.entity, now);
+        let known = queue.policy.remove(&mut task.sched.entity, now);
         queue.release(&mut task.sched, now);
+        if !known {
+            // A policy that does not know the task has forgotten it, all the better; or it is not its task yet.
+            self.remove_from_outgoing(key, now);
+        }
         self.ready_count = self.ready_count.saturating_sub(1);
         self.recount(class);
     }

@@ -4,7 +4,7 @@ use dis_core::api::{SchedError, Task, TaskSpec, TaskState};
 use dis_core::executor::Leave;
 use dis_core::intent::{Intent, QueueType};
 use dis_core::modules::SchedulerRegistry;
-use dis_core::scheduler::Config;
+use dis_core::scheduler::{Config, Handover};
 
 use super::event::{Birth, Event, Step, Steps};
 use super::explore;
@@ -20,6 +20,17 @@ pub struct Driver {
     pub events: u64,
     cpus: usize,
     slots: Vec<Option<usize>>,
+    /// Policies are replaced all the time.
+    swaps: Option<Swaps>,
+}
+
+/// Replaces policies, a step at a time.
+struct Swaps {
+    /// From which the policies come.
+    modules: SchedulerRegistry,
+    handover: Option<Handover>,
+    /// Handovers that have been completed, and the tasks that went over.
+    done: (u64, u64),
 }
 
 impl Driver {
@@ -31,7 +42,40 @@ impl Driver {
         let mut m = Machine::with_modules(Config::new(cpus), &modules);
         m.seed = seed;
         m.keep = 100;
-        Driver { m, rng, events: 0, cpus, slots: vec![None; 3 + cpus * 3] }
+        Driver { m, rng, events: 0, cpus, slots: vec![None; 3 + cpus * 3], swaps: None }
+    }
+
+    /// Between the events, the policies of classes at random are replaced by others of `modules`, a step at a time.
+    pub fn swap_among(&mut self, modules: SchedulerRegistry) {
+        self.swaps = Some(Swaps { modules, handover: None, done: (0, 0) });
+    }
+
+    /// How many policies have been replaced, and how many tasks went over.
+    pub fn swapped(&self) -> (u64, u64) {
+        self.swaps.as_ref().map_or((0, 0), |swaps| swaps.done)
+    }
+
+    /// What happens follows from the step alone.
+    fn swap(&mut self, step: &Step) {
+        let Some(swaps) = &mut self.swaps else { return };
+        let mut rng = Rng::new(step.at ^ self.m.seed.rotate_left(32));
+        let now = at(self.m.now);
+        if swaps.handover.is_none() && rng.chance(200) {
+            let class = *rng.of(&QueueType::ALL);
+            let name = *rng.of(&swaps.modules.list());
+            swaps.modules.set_active(class, name).expect("it is listed");
+            swaps.handover =
+                Some(self.m.executor.prepare_handover(class, &swaps.modules).in_steps_of(1 + rng.below(3) as u32));
+        }
+        for _ in 0..rng.below(3) {
+            let Some(handover) = &mut swaps.handover else { break };
+            if !self.m.executor.advance_handover(handover, now) {
+                swaps.done.0 += 1;
+                swaps.done.1 += handover.summary().moved;
+                swaps.handover = None;
+            }
+        }
+        self.m.check();
     }
 
     /// The events of `seed` for this machine.
@@ -47,6 +91,7 @@ impl Driver {
     pub fn step(&mut self, step: &Step) {
         self.m.run_until(step.at);
         self.events += u64::from(self.apply(&step.event).is_some());
+        self.swap(step);
     }
 
     /// `None`: nobody is there to whom this could happen.
