@@ -1,8 +1,8 @@
 //! What it takes to replace a policy with 10,000 ready tasks on a CPU: the whole, and how long the CPU's lock is held at a time.
 //!
 //! `cargo bench -p dis-core --bench handover`. Between two steps the CPU decides as ever; what a decision takes meanwhile is
-//! measured as well. The longest of all steps depends on who else uses the machine, so the table has the median of the longest
-//! ones of 21 handovers, and the longest of all.
+//! measured as well. The longest of all steps depends on who else uses the machine. So the table has the longest of the *median*
+//! steps (of 21 handovers, the n-th steps of all are compared), and the longest of all beside it.
 
 use std::hint;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,7 +64,7 @@ fn main() {
         for n in 0..TASKS {
             let _ = x.spawn(now(), None, TaskSpec::new("", Intent::batch(), n)).expect("there is room");
         }
-        let (mut all, mut steps, mut longest, mut decisions) = (Vec::new(), 0, Vec::new(), Vec::new());
+        let (mut all, mut steps, mut decisions) = (Vec::new(), Vec::<Vec<f64>>::new(), Vec::new());
         for _ in 0..HANDOVERS {
             // Everybody has run, and nothing is where it was spawned.
             for _ in 0..2 * TASKS {
@@ -72,14 +72,21 @@ fn main() {
                 x.switched(0);
             }
             let mut handover = x.prepare_handover(QueueType::Batch, &to_modules);
-            let (mut longest_step, mut longest_decision, mut sum) = (0.0_f64, 0.0_f64, 0.0);
+            let (mut longest_decision, mut sum) = (0.0_f64, 0.0);
             let mut more = true;
-            while more {
+            for number in 0.. {
+                if !more {
+                    break;
+                }
                 let at = now();
                 let before = Instant::now();
                 more = x.advance_handover(&mut handover, at);
                 let step = before.elapsed().as_nanos() as f64 / 1e3;
-                (longest_step, sum) = (longest_step.max(step), sum + step);
+                if steps.len() == number {
+                    steps.push(Vec::new());
+                }
+                steps[number].push(step);
+                sum += step;
                 let at = now();
                 let before = Instant::now();
                 x.schedule(0, at, Leave::Yield).expect("it decides");
@@ -88,25 +95,20 @@ fn main() {
             }
             let summary = handover.summary();
             assert!(summary.reverted.is_empty() && summary.moved > u64::from(TASKS) / 2);
-            (steps, all, longest, decisions) =
-                (summary.steps, with(all, sum), with(longest, longest_step), with(decisions, longest_decision));
+            all.push(sum);
+            decisions.push(longest_decision);
             drop(handover);
             let back = x.set_policy(QueueType::Batch, &from_modules, now);
             assert!(back.reverted.is_empty() && back.moved >= u64::from(TASKS));
         }
         assert_eq!((x.stats().policy_faults, x.task_ids().len()), (0, TASKS as usize));
-        let ever = longest.iter().copied().fold(0.0, f64::max);
+        let ever = steps.iter().flatten().copied().fold(0.0, f64::max);
+        let (count, longest) = (steps.len(), steps.into_iter().map(median).fold(0.0, f64::max));
         println!(
-            "{:<24}{:>8.0}{steps:>9}{:>14.1}{ever:>14.1}{:>18.1}",
+            "{:<24}{:>8.0}{count:>9}{longest:>14.1}{ever:>14.1}{:>18.1}",
             format!("{from} to {to}"),
             median(all),
-            median(longest),
             median(decisions)
         );
     }
-}
-
-fn with(mut values: Vec<f64>, value: f64) -> Vec<f64> {
-    values.push(value);
-    values
 }
