@@ -29,10 +29,10 @@ fn every_built_in_policy_takes_over_from_every_other() {
         for to in NAMES {
             let mut m = Machine::with_modules(Config::new(2), &anybody());
             swap(&m, QueueType::Batch, from);
-            let tasks: Vec<usize> = (0..160).map(|_| m.spawn(Intent::batch(), &[Run(us(50)), Yield])).collect();
+            let tasks: Vec<usize> = (0..80).map(|_| m.spawn(Intent::batch(), &[Run(us(50)), Yield])).collect();
             m.run_until(ms(10));
             let summary = swap(&m, QueueType::Batch, to);
-            assert_eq!(summary.moved, 160, "{from} to {to}: those that run as well");
+            assert_eq!(summary.moved, 80, "{from} to {to}: those that run as well");
             assert!(summary.reverted.is_empty());
             m.run_until(ms(60));
             m.reconcile();
@@ -78,7 +78,7 @@ fn whoever_is_left_behind_can_be_changed() {
     let tasks: Vec<usize> = (0..400).map(|i| m.spawn(on(i % 2), &[Run(us(20)), Yield])).collect();
     m.run_until(ms(1));
     let modules = with_builtin(QueueType::Batch, "fair");
-    let mut handover = m.executor.prepare_handover(QueueType::Batch, &modules);
+    let mut handover = m.executor.prepare_handover(QueueType::Batch, &modules).in_steps_of(20);
     let mut killed = 0;
     for (number, &task) in tasks.iter().enumerate() {
         if number % 60 == 0 {
