@@ -112,7 +112,7 @@ pub(crate) fn take_over(klt: &'static Klt, blocked: &'static Klt) -> Decision<Ta
         let _ = sys::set_fifo(blocked.tid.load(Ordering::Relaxed), priority + 1);
     }
     // Futures that wait behind the one whose poll blocks go on.
-    watch::blocked(rt, blocked);
+    watch::blocked(klt, blocked);
     let leave = Leave::Block(BlockReason::Host, None);
     loop {
         prepare_question(klt, true);

@@ -82,7 +82,11 @@ fn leave_by(klt: &'static Klt, leave: Leave, before: fn(&Klt, &Header)) {
     klt.enter();
     if let Some(me) = klt.current() {
         before(klt, me);
-        let poller = klt.poller().filter(|_| !matches!(leave, Leave::Yield));
+        let poller = klt.poller();
+        if let Some(poller) = poller {
+            watch::tell_now(klt, poller);
+        }
+        let poller = poller.filter(|_| !matches!(leave, Leave::Yield));
         let since = poller.and_then(|poller| watch::waits(klt, poller));
         if thread::panicking() {
             let _ = turn(klt, Some(me), Step::Ask(leave), false);

@@ -46,7 +46,7 @@ mod api;
 mod atomics {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
     /// Tasks that a lane's ring holds.
-    pub(crate) const RING: usize = 256;
+    pub(crate) const RING: usize = 1024;
 }
 mod binding;
 mod builder;

@@ -465,3 +465,63 @@ fn no_wake_up_is_lost_between_workers() {
         wait.unwrap().join().unwrap();
     }
 }
+
+#[test]
+fn what_a_displaced_poll_wakes_is_polled_while_it_goes_on() {
+    let rt = runtime(1);
+    let task = rt.spawn(Intent::interactive(1_000), async {
+        // Somebody waits, so the poll loses its lane.
+        drop(future::spawn_child(std::future::pending::<()>()));
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(20) {
+            std::hint::spin_loop();
+        }
+        // And goes on with waking others: with computing, and then with waiting in the kernel, for them.
+        for wait in [std::thread::yield_now as fn(), || std::thread::sleep(Duration::from_millis(1))] {
+            let answered = Arc::new(AtomicUsize::new(0));
+            for _ in 0..10 {
+                let answered = answered.clone();
+                drop(future::spawn_child(async move { answered.fetch_add(1, Ordering::SeqCst) }));
+            }
+            while answered.load(Ordering::SeqCst) < 10 {
+                wait();
+            }
+        }
+    });
+    task.unwrap().join().unwrap();
+}
+
+#[test]
+fn a_set_gives_results_in_the_order_of_their_ends() {
+    let rt = runtime(2);
+    rt.block_on(async {
+        let mut set = future::JoinSet::new();
+        assert!(set.join_next().await.is_none());
+        for ms in [30u64, 1, 15] {
+            set.spawn(Intent::interactive(1_000), async move {
+                future::sleep(Duration::from_millis(ms)).await;
+                ms
+            })
+            .unwrap();
+        }
+        assert_eq!(set.len(), 3);
+        let mut seen = Vec::new();
+        while let Some(result) = set.join_next().await {
+            seen.push(result.unwrap());
+        }
+        assert_eq!(seen, [1, 15, 30]);
+        let aborted = set.spawn(Intent::batch(), std::future::pending()).unwrap();
+        set.spawn(Intent::batch(), async { std::panic::resume_unwind(Box::new("meant")) }).unwrap();
+        assert!(set.join_next().await.unwrap().unwrap_err().is_panic());
+        aborted.abort();
+        assert!(set.join_next().await.unwrap().unwrap_err().is_cancelled());
+        set.spawn(Intent::batch(), std::future::pending()).unwrap();
+        set.shutdown().await;
+        assert!(set.is_empty());
+        set.spawn(Intent::batch(), std::future::pending()).unwrap();
+    });
+    // The set was dropped.
+    while rt.live_futures() > 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

@@ -191,7 +191,7 @@ impl Model {
     fn park(&self, lane: usize, me: usize) {
         let search = self.idle.was_to_search(lane) || self.idle.begin_search();
         if search {
-            let mut out = [std::ptr::null_mut(); ring::SIZE / 2];
+            let mut out = [std::ptr::null_mut(); ring::BATCH];
             let mut found = false;
             for other in (0..LANES).filter(|&other| other != lane) {
                 let count = self.lanes[other].ring.take_half(&mut out);
@@ -282,7 +282,7 @@ fn a_ring_gives_each_task_once_and_in_order() {
                         let mut seen = Vec::new();
                         loop {
                             let last = over.load(SeqCst);
-                            let mut out = [std::ptr::null_mut(); ring::SIZE / 2];
+                            let mut out = [std::ptr::null_mut(); ring::BATCH];
                             let count = if who == 0 { ring.take_half(&mut out) } else { 0 };
                             seen.extend(out[..count].iter().map(|task| task.addr()));
                             match ring.pop() {

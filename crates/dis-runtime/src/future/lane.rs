@@ -16,7 +16,7 @@ use dis_core::intent::Intent;
 use crate::future::idle::Idle;
 use crate::future::inject::Inject;
 use crate::future::poller::{Poller, Standbys};
-use crate::future::ring::{Raw, Ring, SIZE};
+use crate::future::ring::{BATCH, Raw, Ring};
 use crate::future::stats::LaneCounters;
 use crate::future::timers::Timers;
 use crate::future::watch;
@@ -95,29 +95,37 @@ impl Kind {
                 klt.watch_again(poller);
             }
             Some(poller) => {
-                let alone = lane.ring.is_empty();
                 self.append(lane, task);
-                // The task that is being polled yields, and nobody else is ready: the server goes on with it at once.
-                if next || !alone {
+                // If the task that is being polled yields, the server looks at once; see `share`.
+                if next {
                     self.wake_another(klt.rt());
                 }
                 klt.watch_again(poller);
             }
             None => {
                 self.append(lane, task);
-                fence(Ordering::SeqCst);
-                if !self.wake(klt.rt(), lane) {
-                    self.wake_another(klt.rt());
+                // A poll that was displaced, and wakes many, would be interrupted for each of them: they are told together.
+                match klt.poller().filter(|poller| ptr::eq(poller.kind(), self) && poller.due().is_some()) {
+                    Some(poller) => watch::tell_later(klt, poller),
+                    None => self.tell(klt.rt(), lane),
                 }
             }
+        }
+    }
+
+    /// There are tasks on `lane`: somebody is to poll them.
+    pub(crate) fn tell(&self, rt: &Inner, lane: &Lane) {
+        fence(Ordering::SeqCst);
+        if !self.wake(rt, lane) {
+            self.wake_another(rt);
         }
     }
 
     /// Appends to the ring; what it cannot hold goes to the shared queue.
     fn append(&self, lane: &Lane, task: Raw) {
         let Err(task) = lane.ring.push(task) else { return };
-        let mut moved = [ptr::null_mut(); SIZE / 2 + 1];
-        let count = lane.ring.take_half(&mut moved[..SIZE / 2]);
+        let mut moved = [ptr::null_mut(); BATCH + 1];
+        let count = lane.ring.take_half(&mut moved[..BATCH]);
         moved[count] = task;
         self.inject.push(&moved[..=count]);
     }

@@ -20,8 +20,9 @@ use dis_core::executor::Leave;
 use crate::future::Entered;
 use crate::future::lane::{Kind, Lane};
 use crate::future::meta::{FutureId, Meta, meta};
-use crate::future::ring::{Raw, SIZE};
+use crate::future::ring::{BATCH, Raw};
 use crate::future::stats::Overrun;
+use crate::future::watch;
 use crate::gate::{self, inside};
 use crate::klt::{self, Klt};
 use crate::runtime::Inner;
@@ -54,6 +55,8 @@ pub(crate) struct Poller {
     polled: (AtomicU64, AtomicPtr<Location<'static>>),
     /// When its last poll was over.
     pub(crate) ended: Cell<Timestamp>,
+    /// It has made tasks ready while displaced, and has told nobody yet.
+    pub(crate) owes: AtomicBool,
     /// How many times in a row it has preferred the task that was woken last.
     row: Cell<u32>,
     polls: Cell<u32>,
@@ -110,6 +113,7 @@ impl Poller {
             blocked: AtomicU64::new(0),
             polled: (AtomicU64::new(0), AtomicPtr::new(ptr::null_mut())),
             ended: Cell::new(Timestamp::ZERO),
+            owes: AtomicBool::new(false),
             row: Cell::new(0),
             polls: Cell::new(0),
             random: Cell::new(0x9E37_79B9_7F4A_7C15 ^ (lane.cpu as u64 + 1)),
@@ -337,8 +341,8 @@ impl Poller {
         if there == 0 {
             return None;
         }
-        let part = (there / kind.lanes.len() + 1).min(SIZE / 2);
-        let mut tasks = [ptr::null_mut(); SIZE / 2];
+        let part = (there / kind.lanes.len() + 1).min(BATCH);
+        let mut tasks = [ptr::null_mut(); BATCH];
         let count = kind.inject.take(&mut tasks[..part]);
         let (&first, rest) = tasks[..count].split_first()?;
         // The ring is empty, so there is room.
@@ -351,7 +355,7 @@ impl Poller {
     fn steal(&self) -> bool {
         let (kind, lane) = (self.kind(), self.lane());
         let lanes = kind.lanes.len();
-        let mut tasks = [ptr::null_mut(); SIZE / 2];
+        let mut tasks = [ptr::null_mut(); BATCH];
         let mut random = self.random.get();
         random ^= random << 13;
         random ^= random >> 7;
@@ -424,6 +428,7 @@ impl Poller {
             }
             self.began.store(0, Ordering::Relaxed);
         }
+        watch::tell_now(klt, self);
         gate::leave_runtime(klt);
         if let Some((held, overrun)) = overran.zip(self.polled(overran.unwrap_or(0))) {
             lane.stats.overran(held);

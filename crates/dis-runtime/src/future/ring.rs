@@ -12,6 +12,9 @@ use crate::atomics::{AtomicPtr, AtomicU64, Ordering, RING};
 /// Tasks that a ring holds. The rest goes to the queue that all workers share.
 pub(crate) const SIZE: usize = RING;
 
+/// Tasks that are moved at a time, at most.
+pub(crate) const BATCH: usize = if RING / 2 < 128 { RING / 2 } else { 128 };
+
 /// A task of [`async_task`] in raw form.
 pub(crate) type Raw = *mut ();
 

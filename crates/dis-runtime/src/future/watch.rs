@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
-use dis_core::api::Timestamp;
+use dis_core::api::{Duration, Timestamp};
 use dis_core::executor::Leave;
 
 use crate::future::lane::Kind;
@@ -19,7 +19,10 @@ use crate::runtime::Inner;
 pub(crate) fn before(klt: &'static Klt) -> (Leave, Option<Timestamp>) {
     match klt.poller() {
         None => (Leave::Ask, None),
-        Some(poller) => look(klt, poller),
+        Some(poller) => {
+            tell_now(klt, poller);
+            look(klt, poller)
+        }
     }
 }
 
@@ -34,6 +37,26 @@ fn look(klt: &'static Klt, poller: &'static Poller) -> (Leave, Option<Timestamp>
         return (Leave::Yield, Some(now));
     }
     (Leave::Ask, Some(now))
+}
+
+/// How long a displaced poll may keep to itself that it has made others ready, ns.
+const TELL_AFTER: u64 = 100_000;
+
+/// A displaced poll has made others of its kind ready on the worker that it runs on. They are told soon, at the latest when the poll
+/// leaves the CPU. Inside the runtime.
+pub(crate) fn tell_later(klt: &'static Klt, poller: &Poller) {
+    if !poller.owes.swap(true, Ordering::Relaxed) {
+        let now = klt.rt().now();
+        klt.arm(Some(now + Duration::from_nanos(TELL_AFTER)), now);
+    }
+}
+
+/// What [`tell_later`] has put off. Inside the runtime, on the same worker.
+pub(crate) fn tell_now(klt: &'static Klt, poller: &Poller) {
+    if poller.owes.load(Ordering::Relaxed) && poller.owes.swap(false, Ordering::Relaxed) {
+        let kind = poller.kind();
+        kind.tell(klt.rt(), &kind.lanes[klt.worker().cpu]);
+    }
 }
 
 /// The task goes on, as [`before`] said.
@@ -70,8 +93,12 @@ pub(crate) fn waited(klt: &'static Klt, poller: &'static Poller, since: Option<T
     }
 }
 
-/// The poll that runs on that thread, whose worker the caller has taken over, waits in the kernel.
-pub(crate) fn blocked(rt: &Inner, klt: &Klt) {
+/// The poll that runs on `klt`, whose worker `home` has taken over, waits in the kernel.
+pub(crate) fn blocked(home: &'static Klt, klt: &Klt) {
+    let rt = home.rt();
+    if let Some(poller) = klt.poller() {
+        tell_now(home, poller);
+    }
     if let Some(poller) = klt.poller().filter(|poller| poller.due().is_some()) {
         poller.blocked_at(rt.now());
         poller.displace(rt, true);
