@@ -452,6 +452,11 @@ impl Klt {
                     }
                 }
                 LOOK => {}
+                // Its timer may be set yet. If that woke it, only to find that it is stale, the kernel would weigh this thread
+                // against the carrier, and others that wake (tokio's reactor) would not preempt the carrier past it.
+                _ if self.is_armed() => {
+                    signal::blocked(self.rt().config.signal, || sys::futex_wait(&self.mail, EMPTY, None));
+                }
                 _ => sys::futex_wait(&self.mail, EMPTY, None),
             }
         }

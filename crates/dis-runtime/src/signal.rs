@@ -75,6 +75,19 @@ pub(crate) fn unblock(signal: i32) {
     }
 }
 
+/// Calls `f` while the calling thread does not receive `signal`. Async-signal-safe.
+pub(crate) fn blocked(signal: i32, f: impl FnOnce()) {
+    // SAFETY: the sets are valid; the mask is put back as it was, which in the handler has the signal blocked.
+    unsafe {
+        let (mut set, mut before): (libc::sigset_t, libc::sigset_t) = (mem::zeroed(), mem::zeroed());
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, signal);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, &mut before);
+        f();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
+    }
+}
+
 extern "C" fn handler(_: c_int, info: *mut siginfo_t, _: *mut c_void) {
     let Some(klt) = klt::this() else { return };
     // SAFETY: the kernel passes a valid siginfo.
