@@ -4,7 +4,7 @@ use dis_core::intent::QueueType;
 
 use super::seen::Seen;
 use super::shares::Place;
-use super::{Machine, ms};
+use super::{Machine, ms, us};
 
 /// The longest slice of an Interactive task.
 const INTERACTIVE_SLICE: u64 = ms(4);
@@ -127,8 +127,8 @@ impl Machine {
 
 /// The default bounds on how long a class waits; see `docs/guarantees.md`.
 pub fn default_wait_bounds() -> [Option<u64>; 5] {
-    // A class is due after its own wait. Then at most one turn of the other low class is under way or due earlier, and
-    // what is left of two windows may belong to System and Realtime. Interactive is due at once, but both low classes may
-    // have their turns before it, and what System and Realtime leave of the third window is its own at the latest.
-    [None, None, Some(ms(5 + 3 + 30)), Some(ms(75 + 3 + 20)), Some(ms(250 + 5 + 20))]
+    // A class is due after its own wait, Interactive at once. Then each turn of another low class may take what two windows
+    // leave, and before and after them System and Realtime may have their caps.
+    let after = |turns: u64| turns * 2 * ms(10) + 2 * us(9_500);
+    [None, None, Some(after(2)), Some(ms(75) + after(1)), Some(ms(250) + after(1))]
 }
