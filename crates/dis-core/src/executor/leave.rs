@@ -149,8 +149,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             && let IntentClass::Interactive { target_latency_us } = task.intent.class
         {
             task.deadline = Some(now + Duration::from_micros(target_latency_us));
-            task.sched.entity.deadline = task.urgency().deadline;
+            let (task, policy) = state.task_and_policy(key);
+            task.keep_up(policy, now);
         }
+        let task = state.task(key);
         if why != Arrival::Preempt {
             task.stats.time_slice = 0;
         }

@@ -63,11 +63,6 @@ impl<C> Task<C> {
         let own = self.unreserved_class();
         let Some(reservation) = self.sched.duty.reservation_mut() else { return };
         reservation.charge(ran, reserved, limits.window, now);
-        // In a new window it has a new deadline, perhaps one before that of a loan.
-        let urgency = self.urgency();
-        if urgency.class == self.sched.class {
-            self.sched.entity.deadline = urgency.deadline;
-        }
         if !reserved {
             return;
         }

@@ -7,7 +7,7 @@ use crate::api::{BlockReason, Duration, Task, TaskId, Timestamp};
 use crate::intent::{Intent, IntentClass, QueueType};
 use crate::isolation::Domain;
 use crate::optimizer::{Arbiter, ClassSet, Credit, Limits, Server};
-use crate::policy::Entity;
+use crate::policy::{Entity, SchedulingPolicy};
 
 /// How urgent a task is: what a waiting task lends to the one that holds what it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,8 +137,24 @@ impl<C> Task<C> {
         if let Some(credit) = &mut self.sched.credit {
             credit.charge(ran, limits.interactive_share, limits.interactive_burst, now);
         }
-        if self.sched.duty.reservation().is_some() {
+        let reserves = self.sched.duty.reservation().is_some();
+        if reserves {
             self.charge_reservation(ran, classes, limits, now);
+        }
+        if reserves || self.sched.inherited.is_some() {
+            self.keep_up(&mut *classes[self.sched.class.rank()].policy, now);
+        }
+    }
+
+    /// Brings what it competes with in line with its [urgency](Self::urgency), which has changed by itself: with its credit, its
+    /// budget or its target, its own urgency may have come before or behind a loan. Nothing else changes the priority or the
+    /// deadline of one that competes, but for calls of others, which do the same. If it belongs to another class now, it moves
+    /// there at the next decision.
+    pub(crate) fn keep_up(&mut self, policy: &mut dyn SchedulingPolicy, now: Timestamp) {
+        let Urgency { class, priority, deadline } = self.urgency();
+        let entity = &mut self.sched.entity;
+        if class == self.sched.class && (priority, deadline) != (entity.priority, entity.deadline) {
+            policy.update(entity, priority, deadline, now);
         }
     }
 

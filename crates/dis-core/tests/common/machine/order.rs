@@ -111,11 +111,7 @@ impl Machine {
         }
         let Some(mine) = self.seen[chosen].as_ref().map(|seen| seen.urgency) else { return };
         for (other, Seen { urgency, .. }) in self.queues(cpu, class) {
-            let lent = self.actors[chosen].lent || self.actors[other].lent;
             let first = match (class, self.policies[class.rank()]) {
-                // Which priority and deadline go with a loan, the task's own or the lender's, changes with its credit; who
-                // runs, or is queued, keeps those of that moment until its slice ends.
-                (QueueType::Interactive, "edf") | (_, "priority") if lent => true,
                 (QueueType::Realtime | QueueType::Interactive, "edf") => mine.deadline <= urgency.deadline,
                 (_, "priority") => mine.priority <= urgency.priority,
                 _ => true,
