@@ -193,6 +193,11 @@ impl<C> Task<C> {
         self.sched.entity.priority
     }
 
+    /// The deadline with which it competes now, or did last; [`Timestamp::MAX`] without one.
+    pub fn effective_deadline(&self) -> Timestamp {
+        self.sched.entity.deadline
+    }
+
     /// The current job of a Realtime task.
     pub fn job(&self) -> crate::executor::Job {
         if let crate::scheduler::Duty::Job(job) = self.sched.duty { job } else { crate::executor::Job::default() }

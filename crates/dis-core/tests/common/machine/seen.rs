@@ -21,8 +21,9 @@ pub(super) struct Seen {
     /// The class in whose queue it stands, if it does.
     pub queue: QueueType,
     pub urgency: Urgency,
-    /// The priority with which it competes.
+    /// The priority with which it competes, and the deadline.
     pub priority: u8,
+    pub deadline: Timestamp,
     pub class: IntentClass,
     /// Length of its requests to a fair queue, ns.
     pub slice: u64,
@@ -52,6 +53,7 @@ impl Seen {
             queue: task.effective_class(),
             urgency: task.urgency(),
             priority: task.effective_priority(),
+            deadline: task.effective_deadline(),
             class: task.intent.class,
             slice: task.intent.class.time_quantum().max(Duration::from_millis(1)).as_nanos(),
             affinity: task.reserved_on().map_or(task.affinity, CpuMask::single),
@@ -153,6 +155,12 @@ impl Machine {
         let displaced = own == QueueType::Realtime && seen.queue == QueueType::Batch && seen.reserved.is_none();
         let fits = seen.queue == own || demoted || reserved || displaced || actor.changed;
         assert!(!seen.queued || fits, "task {number}, {own}, is queued in {}", seen.queue);
+        // One that runs and belongs to another class now, or has another intent, gets its due at the next decision.
+        let told = self.cpus.get(home).is_some_and(|cpu| cpu.interrupt.is_some());
+        let runs = seen.state == TaskState::Running && seen.urgency.class == seen.queue && !told;
+        let competes = seen.queued || runs;
+        let with = Urgency { class: seen.queue, priority: seen.priority, deadline: seen.deadline };
+        assert!(!competes || with == seen.urgency, "task {number} competes with {with:?}: {seen:?}");
         if self.is_fair(seen.queue) && (seen.queued || seen.state == TaskState::Running) {
             seen.lag = self.executor.lag(at(self.now), id).expect("alive").map(Lag::as_nanos);
         }
