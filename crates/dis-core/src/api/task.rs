@@ -203,6 +203,11 @@ impl<C> Task<C> {
         if let crate::scheduler::Duty::Job(job) = self.sched.duty { job } else { crate::executor::Job::default() }
     }
 
+    /// What limits its CPU time: the budget of a Realtime task, of its present piece if it is split, or its `cpu_max`.
+    pub fn server(&self) -> Option<&crate::optimizer::Server> {
+        self.sched.server.as_ref()
+    }
+
     /// When the present budget of a Realtime task began.
     pub fn budget_start(&self) -> Option<Timestamp> {
         self.sched.server.filter(|_| self.sched.is_realtime()).map(|server| server.start)

@@ -87,6 +87,11 @@ impl Server {
         Duration::from_nanos(self.remaining.max(0) as u64)
     }
 
+    /// What has been used beyond the budget, as a timer was late, and is deducted from the next.
+    pub fn debt(&self) -> Duration {
+        Duration::from_nanos(self.remaining.min(0).unsigned_abs())
+    }
+
     /// Whether the budget is used up.
     pub fn is_exhausted(&self) -> bool {
         self.remaining <= 0

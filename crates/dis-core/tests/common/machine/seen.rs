@@ -3,7 +3,7 @@
 use dis_core::api::{CpuMask, Duration, Task, TaskId, TaskState, TaskStats, Timestamp};
 use dis_core::executor::Job;
 use dis_core::intent::{IntentClass, QueueType};
-use dis_core::optimizer::SPAWN_GRACE;
+use dis_core::optimizer::{SPAWN_GRACE, Server};
 use dis_core::policy::Lag;
 use dis_core::scheduler::Urgency;
 
@@ -36,8 +36,8 @@ pub(super) struct Seen {
     pub cpu_max: u16,
     pub created: Timestamp,
     pub job: Job,
-    /// When its present budget began.
-    pub budget_start: Option<Timestamp>,
+    /// What limits it.
+    pub server: Option<Server>,
     pub stats: TaskStats,
     /// What it is owed in a fair queue, ns; what it must be owed by now, once time has passed.
     pub lag: Option<i64>,
@@ -63,7 +63,7 @@ impl Seen {
             cpu_max: task.intent.qos.cpu_max,
             created: task.created,
             job: task.job(),
-            budget_start: task.budget_start(),
+            server: task.server().copied(),
             stats: task.stats,
             lag: None,
         }
