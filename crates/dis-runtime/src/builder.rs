@@ -365,7 +365,7 @@ impl Builder {
             on_overrun: self.on_overrun,
         };
         let reactor = Reactor::new(self.reactor, &settings.name, fifo_granted)?;
-        let inner = Inner::new(settings, exec, stacks.map_err(BuildError::Stacks)?, reactor);
+        let inner = Inner::new(settings, exec, self.modules, stacks.map_err(BuildError::Stacks)?, reactor);
         overflow::remember(&inner.stacks).map_err(|error| BuildError::Thread(error.to_string()))?;
         runtime::start(&inner)?;
         Ok(Runtime { inner: Arc::clone(&inner) })

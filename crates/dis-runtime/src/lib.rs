@@ -64,6 +64,7 @@ mod keeper;
 mod klt;
 mod life;
 mod lock;
+mod modules;
 mod numa;
 mod overflow;
 mod planned;
@@ -90,6 +91,7 @@ pub use api::{current, job, next_period, now, park, sleep, sleep_until, spawn_bl
 pub use builder::{BuildError, Builder, MAX_KLTS, default_limits};
 pub use host::{OsPolicy, Runtime};
 pub use join::{JoinError, JoinHandle};
+pub use modules::{ModuleInfo, Modules};
 pub use spawn::{SpawnError, TaskBuilder};
 pub use trace::{TraceEvent, TraceKind, TraceReader};
 pub use watcher::BlockingWatch;

@@ -11,6 +11,7 @@ use std::thread;
 use dis_context::StackError;
 use dis_core::api::{CpuMask, TaskId, Timestamp};
 use dis_core::executor::{Decision, Executor, Reason, Wake};
+use dis_core::modules::SchedulerRegistry;
 
 use crate::abort::Graves;
 use crate::builder::{BuildError, Settings};
@@ -33,6 +34,8 @@ use crate::worker::Worker;
 /// Everything that the threads of a runtime share.
 pub(crate) struct Inner {
     pub(crate) exec: Executor<TaskRef, FutexLock>,
+    /// Where policies come from.
+    pub(crate) modules: Mutex<SchedulerRegistry>,
     pub(crate) workers: Box<[Worker]>,
     pub(crate) klts: Box<[AtomicPtr<Klt>]>,
     pub(crate) klt_count: AtomicUsize,
@@ -69,6 +72,7 @@ impl Inner {
     pub(crate) fn new(
         config: Settings,
         exec: Executor<TaskRef, FutexLock>,
+        modules: SchedulerRegistry,
         stacks: Stacks,
         reactor: Reactor,
     ) -> Arc<Inner> {
@@ -78,6 +82,7 @@ impl Inner {
         let rings = rings.map(|_| Ring::new(config.trace)).collect();
         Arc::new(Inner {
             exec,
+            modules: Mutex::new(modules),
             workers,
             klts: (0..config.klts).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
             klt_count: AtomicUsize::new(0),

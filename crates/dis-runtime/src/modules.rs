@@ -1,0 +1,101 @@
+//! The modules of a runtime that runs: what policies there are, and which class has which.
+
+use std::sync::{MutexGuard, PoisonError};
+use std::thread;
+
+use dis_core::api::{SchedError, SchedResult};
+use dis_core::intent::QueueType;
+use dis_core::modules::{SchedulerModule, SchedulerRegistry, Version};
+use dis_core::scheduler::HandoverSummary;
+
+use crate::host::Runtime;
+
+/// The modules of a runtime. Made by [`Runtime::modules`].
+///
+/// One call at a time; the others wait. Replacing a policy disturbs tasks for some tens of microseconds at a time (see
+/// `docs/modules.md`).
+#[derive(Debug, Clone, Copy)]
+pub struct Modules<'a>(&'a Runtime);
+
+/// A module that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleInfo {
+    /// Its name.
+    pub name: &'static str,
+    /// Its version.
+    pub version: Version,
+    /// The classes that it is active for.
+    pub active: Vec<QueueType>,
+}
+
+impl Runtime {
+    /// The modules that policies come from, which can be changed while tasks run.
+    pub fn modules(&self) -> Modules<'_> {
+        Modules(self)
+    }
+}
+
+impl Modules<'_> {
+    fn registry(&self) -> MutexGuard<'_, SchedulerRegistry> {
+        self.0.inner.modules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The modules in alphabetical order.
+    pub fn list(&self) -> Vec<ModuleInfo> {
+        let registry = self.registry();
+        let active = |name| {
+            let serves = |class: &QueueType| registry.get_for_class(*class).is_some_and(|module| module.name() == name);
+            QueueType::ALL.into_iter().filter(serves).collect()
+        };
+        let info = |name| Some(ModuleInfo { name, version: registry.get(name)?.version(), active: active(name) });
+        registry.list().into_iter().filter_map(info).collect()
+    }
+
+    /// Sets a module up and adds it. No class uses it yet ([`activate`](Self::activate)), unless one has had none.
+    ///
+    /// # Errors
+    /// As [`SchedulerRegistry::register`].
+    pub fn load(&self, module: Box<dyn SchedulerModule>) -> SchedResult<()> {
+        self.registry().register(module)
+    }
+
+    /// Tears a module down and takes it out.
+    ///
+    /// # Errors
+    /// As [`SchedulerRegistry::unregister`]: among others, it may not be active for a class.
+    pub fn unload(&self, name: &str) -> SchedResult<()> {
+        self.registry().unregister(name)
+    }
+
+    /// Replaces the policy of `class` by that of the module `name`, on every worker, while the class's tasks wait and run. None
+    /// is lost, none runs twice.
+    ///
+    /// # Errors
+    /// As [`SchedulerRegistry::set_active`], and [`SchedError::InvalidState`] if a policy of the module answered wrongly before
+    /// all tasks had gone over. Then the class has its built-in policy on every worker, and nobody has been lost either.
+    pub fn activate(&self, class: QueueType, name: &str) -> SchedResult<HandoverSummary> {
+        let mut registry = self.registry();
+        registry.set_active(class, name)?;
+        let summary = self.hand_over(class, &registry);
+        if summary.reverted.is_empty() {
+            return Ok(summary);
+        }
+        let builtins = SchedulerRegistry::with_builtins();
+        if let Some(module) = builtins.get_for_class(class) {
+            // A registry without it has the built-in policy for the class when it is asked.
+            let _ = registry.set_active(class, module.name());
+        }
+        self.hand_over(class, &builtins);
+        Err(SchedError::InvalidState)
+    }
+
+    /// On a thread of its own: no signal preempts it while it holds a CPU's lock, and it may allocate between.
+    fn hand_over(&self, class: QueueType, registry: &SchedulerRegistry) -> HandoverSummary {
+        let inner = &self.0.inner;
+        let work = || inner.exec.set_policy(class, registry, || inner.now());
+        thread::scope(|scope| match scope.spawn(work).join() {
+            Ok(summary) => summary,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    }
+}
