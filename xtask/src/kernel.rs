@@ -44,6 +44,7 @@ const OPTIMISED: &[Boot] = &[
     boot_of(4, "preempt", true),
     boot_of(2, "api", true),
     boot_of(2, "torture", false),
+    boot_of(2, "user", false),
     boot_of(2, "leak", false),
     boot_of(1, "many", false),
     Boot { code: KERNEL_FAULT, ..boot_of(1, "kernel-fault", false) },
@@ -93,7 +94,7 @@ pub fn stress(context: &Context) -> Result<(), String> {
     let image = build(context, "kernel", "baremetal")?;
     for round in 0..30 {
         let cpus = [1, 2, 4, 8][round % 4];
-        let test = ["api", "torture", "isolation", "preempt", "leak"][round % 5];
+        let test = ["api", "torture", "isolation", "user", "leak"][round % 5];
         run(context, &image, &boot_of(cpus, test, round % 6 == 5))?;
     }
     Ok(())

@@ -10,6 +10,8 @@ use dis_core::api::TaskId;
 
 use crate::arch::{entry, gdt};
 use crate::memory::stacks::Stack;
+use crate::user::space::Space;
+use crate::user::times::Times;
 
 /// What a task does; the answer is its exit code.
 pub type Work = Box<dyn FnOnce() -> i32 + Send>;
@@ -103,6 +105,10 @@ pub struct Tcb {
     pub buried: AtomicBool,
     /// Top of its stack, 16-byte aligned.
     pub stack_top: u64,
+    /// A user task's address space.
+    pub space: Option<Space>,
+    /// A user task's times.
+    pub times: Times,
     stack: Cell<Option<Stack>>,
     work: Cell<Option<Work>>,
 }
@@ -113,8 +119,8 @@ unsafe impl Sync for Tcb {}
 unsafe impl Send for Tcb {}
 
 impl Tcb {
-    /// A task that will run `work` on `stack`.
-    pub fn new(stack: Stack, work: Work) -> Arc<Tcb> {
+    /// A task that will run `work` on `stack`, or has an address space of its own and then `stack` for its system calls.
+    pub fn new(stack: Stack, work: Work, space: Option<Space>) -> Arc<Tcb> {
         let top = stack.top();
         let tcb = Arc::new(Tcb {
             registers: UnsafeCell::new(Registers::new(entry::begin as *const () as u64, top - 8, 0)),
@@ -122,6 +128,8 @@ impl Tcb {
             on_cpu: AtomicBool::new(false),
             buried: AtomicBool::new(false),
             stack_top: top,
+            space,
+            times: Times::default(),
             stack: Cell::new(Some(stack)),
             work: Cell::new(Some(work)),
         });
@@ -143,6 +151,8 @@ impl Tcb {
             on_cpu: AtomicBool::new(false),
             buried: AtomicBool::new(false),
             stack_top: top,
+            space: None,
+            times: Times::default(),
             stack: Cell::new(None),
             work: Cell::new(None),
         });
@@ -169,10 +179,13 @@ impl Tcb {
         guard
     }
 
-    /// Gives back its stack, and what it was to run if it never began. Only whoever turned `buried` on may call it.
+    /// Gives back its stack, its address space, and what it was to run if it never began. Only whoever turned `buried` on may call it.
     pub fn release(&self) {
         drop(self.stack.take());
         drop(self.work.take());
+        if let Some(space) = &self.space {
+            space.free();
+        }
     }
 }
 

@@ -12,12 +12,19 @@ use crate::arch::exit::{Exit, exit};
 use crate::context::Registers;
 use crate::report::{Escaped, Quoted};
 use crate::sched::scheduler;
-use crate::{console, event, percpu, sched};
+use crate::user::space::Served;
+use crate::{clock, console, event, percpu, sched};
 
 /// Exit code of a task that panicked, as of a process in Rust.
 pub const PANICKED: i32 = 101;
+/// Exit code of a user task that touched more pages than it may have, or than there are.
+pub const MEMORY_LIMIT: i32 = 102;
 /// Exit code of a task that faulted: this and the vector.
 pub const FAULTED: i32 = 128;
+
+const PAGE_FAULT: u64 = 14;
+/// Bit of a page fault's error code: the page is there, and does not allow that.
+const PRESENT: u64 = 1;
 
 const NAMES: [&str; 22] = [
     "divide error",
@@ -83,8 +90,27 @@ pub(crate) extern "C" fn exception(frame: &FaultFrame) -> *const Registers {
     pc.depth.set(1);
     // SAFETY: the current task's block lives.
     let task = unsafe { &*pc.current.get() };
+    let mut beyond = None;
+    if frame.cs & 3 != 0 {
+        task.times.was_user(clock::now().as_nanos());
+        if let (PAGE_FAULT, Some(space)) = (frame.vector, &task.space)
+            && frame.error & PRESENT == 0
+        {
+            match space.serve(address) {
+                Served::Yes => {
+                    task.times.was_system(clock::now().as_nanos());
+                    pc.depth.set(0);
+                    pc.in_fault.set(false);
+                    return core::ptr::null();
+                }
+                Served::NotThere => {}
+                Served::Limit => beyond = Some("memory limit"),
+                Served::OutOfMemory => beyond = Some("out of memory"),
+            }
+        }
+    }
     let overflow = frame.vector == 14 && task.guard().is_some_and(|guard| guard.contains(&address));
-    let reason = if overflow { "stack overflow" } else { name(frame.vector) };
+    let reason = beyond.unwrap_or(if overflow { "stack overflow" } else { name(frame.vector) });
     let task_name = scheduler().with_task(task.id(), |task| task.name.clone()).unwrap_or_default();
     event!(
         "task-failed",
@@ -100,7 +126,7 @@ pub(crate) extern "C" fn exception(frame: &FaultFrame) -> *const Registers {
     );
     sched::note_failure();
     pc.in_fault.set(false);
-    sched::end(FAULTED + frame.vector as i32)
+    sched::end(if beyond.is_some() { MEMORY_LIMIT } else { FAULTED + frame.vector as i32 })
 }
 
 /// The panic handler: ends the task, or the machine.

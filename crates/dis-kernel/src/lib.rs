@@ -31,4 +31,5 @@ pub mod sched;
 pub mod selftest;
 pub mod smp;
 pub mod task;
+pub mod user;
 pub mod workload;

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::context::{FRAME_END, Registers, TaskRef, Tcb};
 use crate::lock::{Lock, RawLock};
 use crate::percpu::{self, PerCpu};
+use crate::user::space::Space;
 
 /// The scheduler of this machine.
 pub type Scheduler = Executor<TaskRef, RawLock>;
@@ -149,6 +150,14 @@ pub(crate) fn end(code: i32) -> ! {
 /// On the CPU's own stack: the registers of the task that ran are saved. Answers whose registers are loaded.
 pub(crate) extern "C" fn commit() -> *const Registers {
     let pc = percpu::this();
+    // SAFETY: the block of the task that ran lives until it is buried.
+    let previous = unsafe { &*pc.current.get() };
+    if previous.space.is_some() {
+        previous.times.was_system(clock::now().as_nanos());
+        account(previous);
+        // Once the task is off this CPU, its page tables may be given back.
+        load_tables(crate::memory::kernel_cr3());
+    }
     loop {
         // SAFETY: the block of the task that ran lives until it is buried, below at the earliest.
         // An exchange, as who kills it looks at this mark after it has announced itself, and the announcement is looked for below.
@@ -174,6 +183,9 @@ pub(crate) extern "C" fn commit() -> *const Registers {
     // SAFETY: only the CPU that runs a task touches its registers.
     let (left_by_call, cr3) = unsafe { ((*registers).resume != 0, (*registers).cr3) };
     load_tables(cr3);
+    if task.space.is_some() {
+        task.times.begin(clock::now().as_nanos());
+    }
     // A task that left by a call turns interrupts on itself.
     pc.depth.set(u32::from(left_by_call));
     pc.resume.set(1);
@@ -188,6 +200,14 @@ pub(crate) extern "C" fn commit() -> *const Registers {
     }
     arm(pc, pc.until.get(), clock::now());
     registers
+}
+
+/// Tells the core what has been measured of a user task.
+fn account(task: &Tcb) {
+    let (user, system) = task.times.take();
+    let faults = task.space.as_ref().map_or(0, Space::take_faults);
+    // It may have ended, and then nobody asks any more.
+    let _ = scheduler().account(task.id(), user, system, faults);
 }
 
 #[inline(always)]
@@ -227,6 +247,12 @@ pub(crate) extern "C" fn interrupt(registers: *const Registers, vector: u64) -> 
         }
     }
     let now = clock::now();
+    // SAFETY: the entry has saved them.
+    let from_user = unsafe { (*registers).cs & 3 != 0 };
+    if from_user {
+        // SAFETY: the current task's block lives.
+        unsafe { (*pc.current.get()).times.was_user(now.as_nanos()) };
+    }
     let decision = ask(pc, Leave::Ask, now);
     // SAFETY: the current task's block lives.
     let same = decision.next.as_ref().map_or_else(
@@ -235,6 +261,12 @@ pub(crate) extern "C" fn interrupt(registers: *const Registers, vector: u64) -> 
     );
     if same {
         arm(pc, decision.until, now);
+        if from_user {
+            // SAFETY: the current task's block lives.
+            let task = unsafe { &*pc.current.get() };
+            task.times.was_system(clock::now().as_nanos());
+            account(task);
+        }
         pc.depth.set(0);
         return registers;
     }

@@ -47,7 +47,7 @@ pub fn spawn(name: &str, intent: Intent, work: impl FnOnce() -> i32 + Send + 'st
 /// As [`spawn`].
 pub fn spawn_with(spec: TaskSpec<()>, work: Work) -> SchedResult<TaskId> {
     let stack = Stack::take().ok_or(SchedError::ResourceExhausted)?;
-    spawn_prepared(spec, Tcb::new(stack, work))
+    spawn_prepared(spec, Tcb::new(stack, work, None))
 }
 
 pub(crate) fn spawn_prepared(spec: TaskSpec<()>, task: Arc<Tcb>) -> SchedResult<TaskId> {
@@ -209,10 +209,15 @@ pub fn set_intent(id: TaskId, intent: &Intent) -> SchedResult<()> {
     with_wake(|_, now| scheduler().set_intent(now, id, intent).map(|wake| ((), Some(wake))))
 }
 
-/// A task's counters up to now.
+/// A task's counters up to now; times in user and system mode, and page faults, up to when it last entered the scheduler.
 ///
 /// # Errors
 /// [`SchedError::TaskNotFound`].
 pub fn stats(id: TaskId) -> SchedResult<TaskStats> {
-    scheduler().task_stats(clock::now(), id)
+    let mut stats = scheduler().task_stats(clock::now(), id)?;
+    if stats.user_time == 0 && stats.system_time == 0 {
+        // A kernel task is in system mode all the time.
+        stats.system_time = stats.cpu_time;
+    }
+    Ok(stats)
 }

@@ -9,6 +9,7 @@ use crate::context::{Registers, Tcb};
 use crate::fault;
 use crate::percpu::PerCpu;
 use crate::sched;
+use crate::user::calls;
 
 const CS: usize = offset_of!(Registers, cs);
 const RESUME: usize = offset_of!(Registers, resume);
@@ -169,6 +170,25 @@ interrupt!(
 interrupt!(
     /// Every vector that nobody has set up.
     unexpected, super::idt::UNEXPECTED);
+
+/// A system call, on the kernel stack of the task that calls: all of its registers are saved there, as it may wait.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn system_call() {
+    naked_asm!(
+        save!(),
+        "fxsave64 [rsp]",
+        "swapgs",
+        "mov rdi, rsp",
+        "cld",
+        "call {handler}",
+        "swapgs",
+        "fxrstor64 [rsp]",
+        "add rsp, 512",
+        pop_all!(),
+        "iretq",
+        handler = sym calls::enter,
+    )
+}
 
 /// An interrupt that only ends a `hlt`.
 #[unsafe(naked)]

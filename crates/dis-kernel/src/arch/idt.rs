@@ -33,6 +33,9 @@ impl Gate {
     }
 }
 
+/// Vector of system calls.
+pub const SYSTEM_CALL: u8 = 0x80;
+
 struct Table(UnsafeCell<[Gate; 256]>);
 // SAFETY: written once, by the first CPU before any other runs.
 unsafe impl Sync for Table {}
@@ -57,6 +60,9 @@ pub unsafe fn init() {
     }
     table[usize::from(SPURIOUS)] = Gate::new(entry::spurious as *const () as u64, IST_TASK);
     table[usize::from(TIMER)] = Gate::new(entry::timer as *const () as u64, IST_TASK);
+    // On the task's kernel stack, and ring 3 may use it.
+    let Gate([low, high]) = Gate::new(entry::system_call as *const () as u64, 0);
+    table[usize::from(SYSTEM_CALL)] = Gate([low | 3 << 45, high]);
     table[usize::from(RESCHEDULE)] = Gate::new(entry::reschedule as *const () as u64, IST_TASK);
 }
 

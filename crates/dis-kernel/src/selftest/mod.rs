@@ -8,6 +8,7 @@ mod basics;
 mod isolation;
 mod memory;
 mod torture;
+mod user;
 
 use alloc::format;
 use alloc::string::String;
@@ -26,6 +27,7 @@ const TESTS: &[(&str, Test)] = &[
     ("api", api::api),
     ("torture", torture::torture_all),
     ("isolation", isolation::isolation),
+    ("user", user::user_mode),
     ("leak", memory::leak),
     ("many", memory::many),
     ("kernel-fault", isolation::kernel_fault),

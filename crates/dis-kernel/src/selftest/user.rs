@@ -1,0 +1,131 @@
+//! Tasks in ring 3.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+
+use dis_core::api::{CpuMask, ExitStatus, TaskStats};
+use dis_core::intent::Intent;
+
+use super::{Outcome, ensure, eventually, refused};
+use crate::boot::Booted;
+use crate::fault::{FAULTED, MEMORY_LIMIT};
+use crate::memory::frames;
+use crate::user::Program;
+use crate::{println, task, user};
+
+core::arch::global_asm!(include_str!("user.s"));
+
+macro_rules! symbols {
+    ($($name:ident)*) => {
+        unsafe extern "C" {
+            $(static $name: u8;)*
+        }
+        $(
+            #[allow(non_snake_case, reason = "named as the symbol")]
+            mod $name {
+                /// How far behind the program's start it is.
+                pub fn offset() -> u64 {
+                    &raw const super::$name as u64 - &raw const super::user_start as u64
+                }
+            }
+        )*
+    };
+}
+
+symbols! {
+    user_compute user_pages user_privileged user_kernel user_text user_stack_code user_spin user_calls user_torture
+}
+
+unsafe extern "C" {
+    static user_start: u8;
+    static user_end: u8;
+    static torture: u8;
+    static torture_end: u8;
+}
+
+/// The program, and on the next page the routine that verifies registers.
+fn program() -> Program {
+    let part = |first: *const u8, last: *const u8| {
+        // SAFETY: the two symbols enclose machine code.
+        unsafe { core::slice::from_raw_parts(first, last as usize - first as usize) }
+    };
+    let mut bytes = Vec::from(part(&raw const user_start, &raw const user_end));
+    bytes.resize(4096, 0);
+    bytes.extend(part(&raw const torture, &raw const torture_end));
+    Box::leak(bytes.into_boxed_slice())
+}
+
+fn run(program: Program, intent: Intent, entry: u64, argument: u64) -> Result<ExitStatus, alloc::string::String> {
+    let id = user::spawn("user", intent, program, entry, argument).map_err(refused)?;
+    task::join(id).map_err(refused)
+}
+
+/// What ring 3 may do, what it may not, and what it costs.
+pub fn user_mode(booted: &Booted) -> Outcome {
+    let program = program();
+    let cases = [
+        ("compute", user_compute::offset(), 1_000_000, 7),
+        ("pages", user_pages::offset(), 100, 0),
+        ("calls", user_calls::offset(), 0, 0),
+        ("privileged", user_privileged::offset(), 0, FAULTED + 13),
+        ("kernel", user_kernel::offset(), 0, FAULTED + 14),
+        ("text", user_text::offset(), 0, FAULTED + 14),
+        ("stack-code", user_stack_code::offset(), 0, FAULTED + 14),
+    ];
+    // What grows once has grown then.
+    run(program, Intent::batch(), user_compute::offset(), 1)?;
+    run(program, Intent::batch(), user_calls::offset(), 0)?;
+    let before = frames::FRAMES.lock().used();
+    for (name, entry, argument, code) in cases {
+        let status = run(program, Intent::batch(), entry, argument)?;
+        ensure(status == ExitStatus::Exited(code), || format!("{name}: {status:?} instead of {code}"))?;
+    }
+    let little = Intent::batch().with_memory_limit(64 << 10);
+    let status = run(program, little, user_pages::offset(), 17)?;
+    ensure(status == ExitStatus::Exited(MEMORY_LIMIT), || format!("17 pages of 16: {status:?}"))?;
+    eventually("all frames come back", || frames::FRAMES.lock().used() == before)?;
+    registers(booted, program)?;
+    times(program)?;
+    eventually("all frames come back", || frames::FRAMES.lock().used() <= before + 2 * booted.cpus as u64 * 4)
+}
+
+/// Registers of ring 3 over preemptions and system calls; two tasks for each CPU.
+fn registers(booted: &Booted, program: Program) -> Outcome {
+    let mut ids = Vec::new();
+    for _ in 0..2 * booted.cpus {
+        ids.push(user::spawn("user torture", Intent::batch(), program, user_torture::offset(), 100).map_err(refused)?);
+    }
+    for id in ids {
+        let status = task::join(id).map_err(refused)?;
+        ensure(status == ExitStatus::Exited(0), || format!("a register of ring 3 was wrong: {status:?}"))?;
+    }
+    Ok(())
+}
+
+/// A computing task is in user mode nearly all the time; all of its CPU time is one or the other.
+fn times(program: Program) -> Outcome {
+    // On one CPU, as a task that is alone on one is not interrupted, and its times are known when it is.
+    let here = Intent::batch().with_affinity(CpuMask::single(0));
+    let spin = user::spawn("spin", here.clone(), program, user_spin::offset(), 0).map_err(refused)?;
+    let rival = task::spawn("rival", here, || {
+        loop {
+            core::hint::spin_loop();
+        }
+    });
+    let rival = rival.map_err(refused)?;
+    let mut seen = TaskStats::default();
+    eventually("the task has computed for 50 ms", || {
+        seen = task::stats(spin).unwrap_or_default();
+        seen.user_time >= 50_000_000
+    })?;
+    for id in [spin, rival] {
+        task::kill(id).map_err(refused)?;
+        task::join(id).map_err(refused)?;
+    }
+    let (user, system, all) = (seen.user_time, seen.system_time, seen.cpu_time);
+    println!("user {user} ns, system {system} ns, of {all} ns on CPUs; {} page faults", seen.page_faults);
+    // The core reckons with the instants of decisions; what comes after one is the next task's there, and this one's here.
+    ensure((user + system).abs_diff(all) < all / 5 && system < user, || "the times do not fit".into())?;
+    ensure(seen.page_faults == 0, || "it has touched nothing".into())
+}
