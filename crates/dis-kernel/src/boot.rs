@@ -5,7 +5,7 @@ use core::ops::Range;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dis_core::api::TaskSpec;
+use dis_core::api::{Duration, TaskSpec};
 use dis_core::intent::Intent;
 use x86_64::VirtAddr;
 use x86_64::instructions::port::Port;
@@ -59,6 +59,7 @@ pub unsafe fn start(start_info: u64, image: &Image, trampoline: &Trampoline, mai
         idt::init();
         set_up_cpu(pc);
     }
+    smp::watch(Duration::from_millis(command.watch_ms));
     if let Some(us) = command.interleave_us {
         pit::beat(us);
     }

@@ -14,7 +14,7 @@ pub struct Command {
     /// `interleave=US`: QEMU, counting instructions, goes from CPU to CPU at least every so many microseconds.
     pub interleave_us: Option<u64>,
     /// `watch=MS`: CPUs look after each other at least every MS milliseconds; 0 or absent: only when they have to do with
-    /// each other.
+    /// each other. Costs a timer interrupt each time where there would be none.
     pub watch_ms: u64,
 }
 

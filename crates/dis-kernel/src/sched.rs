@@ -18,6 +18,7 @@ use crate::clock;
 use crate::context::{FRAME_END, Registers, TaskRef, Tcb};
 use crate::lock::{Lock, RawLock};
 use crate::percpu::{self, PerCpu};
+use crate::smp;
 use crate::user::space::Space;
 
 /// The scheduler of this machine.
@@ -232,12 +233,16 @@ pub(crate) extern "C" fn interrupt(registers: *const Registers, vector: u64) -> 
             apic::acknowledge();
             pc.armed.store(u64::MAX, Ordering::Relaxed);
             pc.counts.timer.fetch_add(1, Ordering::Relaxed);
+            smp::look_after_others(pc, clock::now());
         }
         idt::RESCHEDULE => {
             // Before the question: what is asked for later is answered later.
             pc.asked_at.store(0, Ordering::SeqCst);
             apic::acknowledge();
             pc.counts.ipi.fetch_add(1, Ordering::Relaxed);
+            if pc.silent.load(Ordering::Relaxed) != 0 {
+                smp::answers_again(pc);
+            }
         }
         // The APIC does not wait for an acknowledgement of this vector, but of all others.
         idt::SPURIOUS => _ = pc.counts.spurious.fetch_add(1, Ordering::Relaxed),
@@ -277,14 +282,15 @@ pub(crate) extern "C" fn interrupt(registers: *const Registers, vector: u64) -> 
 /// Arms this CPU's timer for `until`, or not at all.
 #[inline(always)]
 fn arm(pc: &PerCpu, until: Option<Timestamp>, now: Timestamp) {
-    let at = until.map_or(u64::MAX, Timestamp::as_nanos);
-    if pc.armed.load(Ordering::Relaxed) == at {
+    let until = until.unwrap_or(Timestamp::MAX).min(smp::horizon(now));
+    if pc.armed.load(Ordering::Relaxed) == until.as_nanos() {
         return;
     }
-    pc.armed.store(at, Ordering::Relaxed);
-    match until {
-        Some(until) => apic::arm(until.since(now).as_nanos()),
-        None => apic::disarm(),
+    pc.armed.store(until.as_nanos(), Ordering::Relaxed);
+    if until == Timestamp::MAX {
+        apic::disarm();
+    } else {
+        apic::arm(until.since(now).as_nanos());
     }
 }
 
@@ -295,7 +301,7 @@ pub(crate) fn interrupt_cpu(cpu: usize, now: Timestamp) {
     if other.asked_at.compare_exchange(0, now.as_nanos().max(1), Ordering::SeqCst, Ordering::Relaxed).is_ok() {
         apic::interrupt(other.apic_id, idt::RESCHEDULE);
     } else {
-        crate::smp::check_answer(other, now);
+        smp::check_answer(other, now);
     }
 }
 

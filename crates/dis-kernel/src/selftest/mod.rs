@@ -5,6 +5,7 @@
 
 mod api;
 mod basics;
+mod injection;
 mod isolation;
 mod memory;
 mod torture;
@@ -28,6 +29,7 @@ const TESTS: &[(&str, Test)] = &[
     ("torture", torture::torture_all),
     ("isolation", isolation::isolation),
     ("user", user::user_mode),
+    ("injection", injection::injection),
     ("leak", memory::leak),
     ("many", memory::many),
     ("kernel-fault", isolation::kernel_fault),
