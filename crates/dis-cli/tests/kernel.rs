@@ -331,3 +331,26 @@ fn locks_events_and_barriers_work_in_the_kernel() {
         assert!(jobs(sim).abs_diff(jobs(kernel)) <= 2 + jobs(sim) / 20, "sim {sim}, kernel {kernel}");
     }
 }
+
+#[test]
+fn ctrl_c_ends_the_workload_and_the_report_is_printed() {
+    let Some(image) = image() else { return };
+    let folder = Folder::new();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/mixed.toml");
+    let (out, trace) = (fs::File::create(folder.path("out")).unwrap(), folder.path("trace.json"));
+    let mut command = command();
+    command.args(["boot", example, "--image", &image, "--duration", "1000s", "--trace", &trace]).stdout(out);
+    let mut child = command.spawn().unwrap();
+    let said = || fs::read_to_string(folder.path("out")).unwrap();
+    while !said().contains("dis-kernel:") {
+        assert_eq!(child.try_wait().unwrap(), None, "{}", said());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    // The workload begins some milliseconds later.
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{}", said());
+    assert!(said().contains("Tasks (bare-metal, 2 CPUs,") && said().contains("control"), "{}", said());
+    assert!(stays(&trace).iter().any(|stay| stay.task == "ui"), "the trace has what was run");
+}
