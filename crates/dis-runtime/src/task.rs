@@ -14,7 +14,7 @@ use dis_core::api::TaskId;
 use dis_core::intent::QueueType;
 use dis_core::scheduler::Urgency;
 
-use crate::future::{Meta, Timers};
+use crate::future::{Local, Meta, Timers};
 use crate::keep;
 use crate::klt::Klt;
 use crate::runtime::{Inner, Visit};
@@ -101,13 +101,15 @@ pub(crate) struct Header {
     pub(crate) timers: Cell<*const Timers>,
     /// The spawned future that it polls now.
     pub(crate) future: Cell<*const Meta>,
+    /// The futures that live in a call of `block_on_local` in which it is.
+    pub(crate) local: Cell<*const Local>,
     /// It serves futures: their end, not an abort, ends it.
     pub(crate) internal: bool,
     pub(crate) name: Box<str>,
 }
 
 // SAFETY: cells are used by one thread at a time: `next_waiter`, `lent`, `contended`, `waits_for`, `orphaned` under the locks named,
-// `mutexes`, `timers`, `future`, `context` and `stack` by the KLT that runs the task.
+// `mutexes`, `timers`, `future`, `local`, `context` and `stack` by the KLT that runs the task.
 unsafe impl Sync for Header {}
 // SAFETY: as above.
 unsafe impl Send for Header {}
@@ -150,6 +152,7 @@ impl Header {
             orphaned: Cell::new(false),
             timers: Cell::new(ptr::null()),
             future: Cell::new(ptr::null()),
+            local: Cell::new(ptr::null()),
             internal,
             name,
         }

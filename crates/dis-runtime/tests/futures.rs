@@ -525,3 +525,67 @@ fn a_set_gives_results_in_the_order_of_their_ends() {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
+
+#[test]
+fn local_futures_stay_where_they_are() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    fn run() -> u32 {
+        let (sum, dropped) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        struct Count(Rc<Cell<u32>>, std::thread::ThreadId);
+        impl Drop for Count {
+            fn drop(&mut self) {
+                assert_eq!(std::thread::current().id(), self.1);
+                self.0.set(self.0.get() + 1);
+            }
+        }
+        let total = future::block_on_local(async {
+            let handles: Vec<_> = (1..=100)
+                .map(|n| {
+                    let (sum, count) = (sum.clone(), Count(dropped.clone(), std::thread::current().id()));
+                    future::spawn_local(async move {
+                        let _count = count;
+                        future::yield_now().await;
+                        future::sleep(Duration::from_micros(200)).await;
+                        sum.set(sum.get() + n);
+                        n
+                    })
+                    .unwrap()
+                })
+                .collect();
+            let mut total = 0;
+            for handle in handles {
+                total += handle.await.unwrap();
+            }
+            let bad = future::spawn_local(async { std::panic::resume_unwind(Box::new("meant")) }).unwrap();
+            assert!(bad.await.map(|_: ()| ()).unwrap_err().is_panic());
+            // One that is woken from elsewhere when all is over.
+            let count = Count(dropped.clone(), std::thread::current().id());
+            drop(future::spawn_local(async move {
+                let _count = count;
+                let mut slept = false;
+                poll_fn(move |cx| {
+                    let waker = cx.waker().clone();
+                    if !std::mem::replace(&mut slept, true) {
+                        std::thread::spawn(move || {
+                            std::thread::sleep(Duration::from_millis(5));
+                            waker.wake();
+                        });
+                    }
+                    Poll::<()>::Pending
+                })
+                .await
+            }));
+            future::yield_now().await;
+            total
+        });
+        assert_eq!((total, sum.get(), dropped.get()), (5050, 5050, 101));
+        total
+    }
+    assert!(matches!(future::spawn_local(async {}), Err(SpawnError::OutsideTask)));
+    assert_eq!(run(), 5050);
+    let rt = runtime(2);
+    let tasks: Vec<_> = (0..4).map(|_| rt.spawn_fn(Intent::interactive(2_000), run).unwrap()).collect();
+    assert!(tasks.into_iter().all(|task| task.join().unwrap() == 5050));
+    std::thread::sleep(Duration::from_millis(20));
+}

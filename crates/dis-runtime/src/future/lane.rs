@@ -95,9 +95,11 @@ impl Kind {
                 klt.watch_again(poller);
             }
             Some(poller) => {
+                // If the task that is being polled yields, the server looks at once, see `share`. If nothing else is ready it is
+                // as with the one that was woken last: the server comes to it, or is displaced.
+                let alone = !lane.has_tasks();
                 self.append(lane, task);
-                // If the task that is being polled yields, the server looks at once; see `share`.
-                if next {
+                if next && !alone {
                     self.wake_another(klt.rt());
                 }
                 klt.watch_again(poller);

@@ -28,6 +28,7 @@ mod inject;
 mod intent;
 mod join;
 mod lane;
+mod local;
 mod meta;
 mod own;
 pub(crate) mod poller;
@@ -51,6 +52,7 @@ pub use block_on::block_on;
 pub use executor::Spawner;
 pub use intent::{next_period, set_intent, with_intent};
 pub use join::{AbortHandle, JoinHandle};
+pub use local::{LocalHandle, block_on_local, spawn_local};
 pub use meta::FutureId;
 pub use set::JoinSet;
 pub use spawn::{current, spawn, spawn_child};
@@ -59,6 +61,7 @@ pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, 
 pub use yielding::{YieldNow, yield_now};
 
 pub(crate) use block_on::{Entered, enter_runtime};
+pub(crate) use local::Local;
 pub(crate) use meta::Meta;
 pub(crate) use stats::Listener;
 pub(crate) use timers::Timers;
