@@ -128,7 +128,7 @@ impl World {
             Call::Make { by, parent, rights, class, tasks, memory } => {
                 let (by, parent) = (pick(by, &self.nodes), pick(parent, &self.nodes));
                 let wanted: Vec<Right> = Right::ALL.into_iter().filter(|&r| rights >> r as u8 & 1 == 1).collect();
-                let (ceiling, quota) = (Ceiling::of(QueueType::ALL[class]), Quota { tasks, memory });
+                let (ceiling, quota) = (Ceiling::of(QueueType::ALL[class]), Quota { tasks, memory, cpu: None });
                 // The root is not named as a place: it means the caller's own.
                 let place = parent.or(by);
                 let allowed = self.has(by, Right::Spawn) && self.reaches(by, place);

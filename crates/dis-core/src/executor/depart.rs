@@ -41,7 +41,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         if !ran.is_zero() {
             state.charged = now;
             state.counts.total_cpu_time += ran.as_nanos();
-            task.charge(ran, &mut state.classes, &state.limits, now);
+            task.charge(ran, state.cpu, &mut state.classes, &state.limits, now);
             state.arbiter.charge(class, ran, now);
         }
 

@@ -59,7 +59,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         turn.surplus = true;
         let (ready, borrowing) = (state.ready, state.limits.budget_borrowing);
         let task = state.task(key);
-        let exhausted = task.sched.server.is_some_and(|server| server.is_exhausted());
+        let exhausted =
+            task.sched.server.is_some_and(|server| server.is_exhausted()) || task.out_of_quota(now).is_some();
         if exhausted || task.sched.dirty || task.changes_class(ready) {
             task.renew_target(now);
             task.stats.overruns += u64::from(task.overruns(borrowing, now));
@@ -88,7 +89,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 return;
             }
             Arrival::Migrate
-        } else if task.sched.server.is_some_and(|server| server.is_exhausted()) {
+        } else if task.sched.server.is_some_and(|server| server.is_exhausted()) || task.out_of_quota(now).is_some() {
             // Requeuing finds the budget empty, and lets it wait for the next, or go on with that.
             task.stats.overruns += u64::from(task.overruns(borrowing, now));
             Arrival::Migrate
@@ -169,7 +170,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
     /// The running task leaves its policy's care.
     #[inline(always)]
-    fn stop_competing(&self, state: &mut CpuState<C>, key: TaskKey, next: TaskState, now: Timestamp) {
+    pub(super) fn stop_competing(&self, state: &mut CpuState<C>, key: TaskKey, next: TaskState, now: Timestamp) {
         state.current = None;
         let (task, policy) = state.task_and_policy(key);
         policy.on_block(&mut task.sched.entity, now);

@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use lock_api::RawMutex;
 
 use super::{Executor, Reason};
-use crate::api::{Task, Timestamp};
+use crate::api::{Task, TaskState, Timestamp};
 use crate::intent::QueueType;
+use crate::policy::Arrival;
 use crate::scheduler::state::CpuState;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
@@ -19,6 +20,11 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         while let Some((class, reason)) = state.arbiter.choose(state.ready, now) {
             if !state.start_first(class, now) {
                 state.distrust(class, now);
+                continue;
+            }
+            if let Some(key) = state.current.filter(|_| state.must_pause(now)) {
+                self.stop_competing(state, key, TaskState::Ready, now);
+                self.admit_to_queue(state, key, Arrival::Migrate, now);
                 continue;
             }
             return reason;

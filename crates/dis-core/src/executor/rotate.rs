@@ -29,7 +29,11 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let long_way = |guard| self.decide(shared, guard, now, Leave::Yield, None, None);
         let state = &mut *guard;
         let timer = state.timers.due();
-        let quiet = timer > now && !state.surplus && state.owed.is_none() && state.offer == Timestamp::MAX;
+        let quiet = timer > now
+            && !state.has_domains
+            && !state.surplus
+            && state.owed.is_none()
+            && state.offer == Timestamp::MAX;
         let Some(key) = state.current.filter(|_| quiet) else { return long_way(guard) };
         let task = slot(&mut state.slab, key);
         let class = task.sched.class;
@@ -41,7 +45,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         if !ran.is_zero() {
             state.charged = now;
             state.counts.total_cpu_time += ran.as_nanos();
-            task.charge(ran, &mut state.classes, &state.limits, now);
+            task.charge(ran, state.cpu, &mut state.classes, &state.limits, now);
             state.arbiter.charge(class, ran, now);
         }
         let limited = task.sched.limited;

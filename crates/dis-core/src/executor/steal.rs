@@ -55,6 +55,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             let mut found: Option<TaskKey> = None;
             from.classes[class.rank()].policy.visit(&mut |key| {
                 let task = from.get(key).filter(|task| task.may_be_stolen() && task.affinity.contains(cpu));
+                // It could not run here either.
+                let task = task.filter(|task| task.out_of_quota(now).is_none());
                 later |= task.is_some_and(|task| task.id == unsaved);
                 let may_move = task.is_some_and(|task| task.id != unsaved);
                 if may_move {

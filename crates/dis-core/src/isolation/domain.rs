@@ -4,8 +4,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 
+use super::bandwidth::{Bandwidth, Pool};
 use super::rights::{Right, Rights};
-use crate::api::{SchedError, SchedResult};
+use crate::api::{Duration, SchedError, SchedResult, Timestamp};
 use crate::intent::QueueType;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -58,6 +59,9 @@ pub struct Quota {
     pub tasks: Option<u32>,
     /// Memory that the host has charged ([`Domain::charge_memory`]), bytes.
     pub memory: Option<u64>,
+    /// CPU time. Whoever is out of it waits for the next period, whatever its class; so reservations (Realtime, `cpu_min`) are
+    /// refused in such a domain.
+    pub cpu: Option<Bandwidth>,
 }
 
 /// What a new domain is to be.
@@ -105,10 +109,19 @@ pub struct DomainUsage {
     pub tasks: u32,
     /// Memory charged, bytes.
     pub memory: u64,
+    /// CPU time used since the domain was made, ns.
+    pub cpu_time: u64,
     /// Calls of this domain's tasks that were refused for want of a right; those of domains below are counted there.
     pub denied: u64,
     /// Spawns and charges that were refused because of this domain's quotas.
     pub exhausted: u64,
+}
+
+/// Where the destruction of a domain goes on ([`TaskManager::destroy_domain`](crate::scheduler::TaskManager::destroy_domain)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sweep {
+    pub(crate) cpu: usize,
+    pub(crate) place: usize,
 }
 
 /// A domain. Copies are handles to the same one.
@@ -126,6 +139,8 @@ struct Node {
     closed: AtomicBool,
     tasks: AtomicU32,
     memory: AtomicU64,
+    cpu_time: AtomicU64,
+    pool: Option<Pool>,
     denied: AtomicU64,
     exhausted: AtomicU64,
 }
@@ -138,6 +153,9 @@ impl Domain {
         let wanted = spec.ceiling.unwrap_or(ceiling);
         if !spec.rights.unwrap_or(rights).is_subset_of(rights) || !ceiling.allows(wanted.class, wanted.priority) {
             return Err(SchedError::PermissionDenied);
+        }
+        if let Some(bandwidth) = spec.quota.cpu {
+            bandwidth.validate()?;
         }
         if let Some(parent) = parent {
             if parent.ancestry().count() >= MAX_DEPTH {
@@ -155,6 +173,8 @@ impl Domain {
             closed: AtomicBool::new(false),
             tasks: AtomicU32::new(0),
             memory: AtomicU64::new(0),
+            cpu_time: AtomicU64::new(0),
+            pool: spec.quota.cpu.map(Pool::new),
             denied: AtomicU64::new(0),
             exhausted: AtomicU64::new(0),
         })))
@@ -217,6 +237,7 @@ impl Domain {
         DomainUsage {
             tasks: self.0.tasks.load(Ordering::Relaxed),
             memory: self.0.memory.load(Ordering::Relaxed),
+            cpu_time: self.0.cpu_time.load(Ordering::Relaxed),
             denied: self.0.denied.load(Ordering::Relaxed),
             exhausted: self.0.exhausted.load(Ordering::Relaxed),
         }
@@ -226,8 +247,12 @@ impl Domain {
     /// For a task's memory see [`TaskManager::charge_memory`](crate::scheduler::TaskManager::charge_memory).
     ///
     /// # Errors
-    /// [`SchedError::ResourceExhausted`] if that is more than the quota of one of them, and nothing is counted.
+    /// [`SchedError::ResourceExhausted`] if that is more than the quota of one of them; [`SchedError::InvalidState`] if one of them is
+    /// being destroyed. Nothing is counted then.
     pub fn charge_memory(&self, bytes: u64) -> SchedResult<()> {
+        if self.is_closed() {
+            return Err(SchedError::InvalidState);
+        }
         for domain in self.ancestry() {
             let most = domain.0.quota.memory.unwrap_or(u64::MAX);
             let sum = |held: u64| held.checked_add(bytes).filter(|&sum| sum <= most);
@@ -282,6 +307,39 @@ impl Domain {
     /// Whether it, or a domain above it, is being destroyed or has been: nothing may be spawned in it any more.
     pub fn is_closed(&self) -> bool {
         self.ancestry().any(|domain| domain.0.closed.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it or a domain above it has a quota of CPU time.
+    pub(crate) fn has_cpu_quota(&self) -> bool {
+        self.ancestry().any(|domain| domain.0.pool.is_some())
+    }
+
+    /// A task of it has used `ran` on `cpu`, up to `now`.
+    pub(crate) fn charge_cpu(&self, cpu: usize, ran: Duration, now: Timestamp) {
+        for domain in self.ancestry() {
+            domain.0.cpu_time.fetch_add(ran.as_nanos(), Ordering::Relaxed);
+            if let Some(pool) = &domain.0.pool {
+                pool.charge(cpu, ran, now);
+            }
+        }
+    }
+
+    fn pools(&self) -> impl Iterator<Item = &Pool> {
+        self.ancestry().filter_map(|domain| domain.0.pool.as_ref())
+    }
+
+    /// Until when its tasks must wait, if they must, because its budget or one above is used up.
+    pub(crate) fn exhausted_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.pools().filter_map(|pool| pool.exhausted_until(now)).max()
+    }
+
+    /// When a CPU that runs a task of it must look again.
+    pub(crate) fn cpu_horizon(&self, now: Timestamp) -> Timestamp {
+        self.pools().map(|pool| pool.horizon(now)).min().unwrap_or(Timestamp::MAX)
     }
 
     pub(crate) fn note_denial(&self) {

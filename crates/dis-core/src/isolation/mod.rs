@@ -23,13 +23,15 @@
 //! The design is that of capability systems with a hierarchy of jobs: Zircon's jobs and their policies (rights of a child job are
 //! those of the parent or fewer), the attenuation of rights in seL4, the hierarchy of cgroup v2 for quotas.
 
+mod bandwidth;
 mod denial;
 mod domain;
 mod rights;
 mod subject;
 
+pub use bandwidth::Bandwidth;
 pub(crate) use denial::Denials;
 pub use denial::{Act, Denial};
-pub use domain::{Ceiling, Domain, DomainId, DomainSpec, DomainUsage, MAX_DEPTH, Quota};
+pub use domain::{Ceiling, Domain, DomainId, DomainSpec, DomainUsage, MAX_DEPTH, Quota, Sweep};
 pub use rights::{Right, Rights};
 pub use subject::Subject;

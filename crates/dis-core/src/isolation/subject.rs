@@ -3,7 +3,7 @@
 use lock_api::RawMutex;
 
 use super::denial::{Act, Denial};
-use super::domain::{Domain, DomainId, DomainSpec};
+use super::domain::{Domain, DomainId, DomainSpec, Sweep};
 use super::rights::Right;
 use crate::api::{CpuMask, SchedError, SchedResult, Task, TaskId, TaskSpec, Timestamp};
 use crate::executor::{Kill, Wake};
@@ -109,6 +109,25 @@ impl<C: Copy, R: RawMutex> Subject<'_, C, R> {
         let parent = parent.cloned();
         self.check_place(now, &parent)?;
         self.tasks.create_domain(parent.as_ref().or(self.domain.as_ref()), spec)
+    }
+
+    /// As [`TaskManager::destroy_domain`], of a domain below the subject's own; needs [`Right::Kill`].
+    ///
+    /// # Errors
+    /// [`SchedError::PermissionDenied`], and as [`TaskManager::destroy_domain`].
+    pub fn destroy_domain(
+        &self,
+        now: Timestamp,
+        domain: &Domain,
+        sweep: &mut Sweep,
+        most: usize,
+        told: impl FnMut(TaskId, Option<Kill>),
+    ) -> SchedResult<bool> {
+        self.check(now, Right::Kill)?;
+        if self.domain.as_ref().is_some_and(|own| own == domain || !domain.is_within(own)) {
+            return Err(self.deny(now, Right::Kill, TaskId::INVALID));
+        }
+        self.tasks.destroy_domain(now, domain, sweep, most, told)
     }
 
     fn check_place(&self, now: Timestamp, place: &Option<Domain>) -> SchedResult<()> {

@@ -31,7 +31,17 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// [`SchedError::TaskNotFound`].
     pub fn inherit(&self, now: Timestamp, id: TaskId, lent: Option<Urgency>) -> SchedResult<Wake> {
         let (mut state, key) = self.lock_home(id)?;
-        state.task(key).sched.inherited = lent;
+        let task = state.task(key);
+        task.sched.inherited = lent;
+        if lent.is_some() && task.is_throttled() && task.domain().is_some() {
+            // Who works for another does not wait for the budget of its domain.
+            task.sched.throttled = false;
+            state.clear_timer(key);
+            state.recount_stealable(key);
+            self.admit_to_queue(&mut state, key, Arrival::Migrate, now);
+            let wake = self.assess(&mut state, key, Placement::Bound, now);
+            return Ok(self.settle(&mut state, key, wake));
+        }
         state.recount_stealable(key);
         Ok(self.reapply(&mut state, key, now))
     }

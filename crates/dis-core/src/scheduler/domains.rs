@@ -7,7 +7,7 @@ use lock_api::{Mutex, RawMutex};
 use super::TaskManager;
 use super::state::CpuState;
 use crate::api::{SchedError, SchedResult, Task, TaskId, TaskSpec};
-use crate::intent::Intent;
+use crate::intent::{Intent, QueueType};
 use crate::isolation::{Denial, Denials, Domain, DomainId, DomainSpec};
 use crate::policy::TaskKey;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
@@ -15,7 +15,7 @@ use crate::sync::{AtomicBool, AtomicU32, Ordering};
 /// What a machine knows of its domains.
 pub(super) struct Domains<R> {
     /// All that have been made and not destroyed. Tasks name theirs without a look in here.
-    all: Mutex<R, Vec<Domain>>,
+    pub(super) all: Mutex<R, Vec<Domain>>,
     denials: Mutex<R, Denials>,
     /// How many have ever been made.
     made: AtomicU32,
@@ -133,6 +133,12 @@ impl<C> CpuState<C> {
 /// Whether a task with this intent may be in `domain`. Answers the priority it then has: at most the ceiling's.
 pub(super) fn under_ceiling(domain: Option<&Domain>, intent: &Intent) -> SchedResult<u8> {
     let (class, priority) = (intent.class.queue(), intent.class.to_priority());
+    let reserves = class == QueueType::Realtime || intent.qos.cpu_min > 0;
+    if reserves && domain.is_some_and(Domain::has_cpu_quota) {
+        return Err(SchedError::NotSupported(
+            "a reservation in a domain with a CPU quota, which might be used up when it is due",
+        ));
+    }
     match domain.map(Domain::ceiling) {
         Some(ceiling) if class < ceiling.class => Err(SchedError::PermissionDenied),
         Some(ceiling) if class == ceiling.class => Ok(priority.max(ceiling.priority)),

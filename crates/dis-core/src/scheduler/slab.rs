@@ -29,6 +29,7 @@ impl<C> CpuState<C> {
     pub fn insert(&mut self, mut task: Task<C>) -> TaskKey {
         let key = self.free.pop().unwrap_or(TaskKey(self.slab.len() as u32));
         task.sched.entity.key = key;
+        self.has_domains |= task.sched.domain.is_some();
         if key.index() == self.slab.len() {
             if self.slab.len() >= self.reserved {
                 self.reserve((self.slab.len() + 1).next_power_of_two());

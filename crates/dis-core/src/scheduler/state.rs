@@ -65,6 +65,8 @@ pub(crate) struct CpuState<C> {
     pub standbys: [Option<Standby>; 5],
     /// What each class's policy has replaced, while that one still has tasks.
     pub outgoing: [Option<Outgoing>; 5],
+    /// A task of a domain has been here.
+    pub has_domains: bool,
 }
 
 impl<C> CpuState<C> {
@@ -72,6 +74,7 @@ impl<C> CpuState<C> {
         CpuState {
             cpu,
             seat: cpu,
+            has_domains: false,
             // No task has the first key: see [`WINDOW`].
             slab: Vec::from([None]),
             free: Vec::new(),
@@ -234,7 +237,7 @@ impl<C> CpuState<C> {
         self.charged = now;
         self.counts.total_cpu_time += ran.as_nanos();
         let task = slot(&mut self.slab, key);
-        task.charge(ran, &mut self.classes, &self.limits, now);
+        task.charge(ran, self.cpu, &mut self.classes, &self.limits, now);
         self.arbiter.charge(task.sched.class, ran, now);
     }
 

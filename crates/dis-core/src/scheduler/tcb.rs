@@ -55,7 +55,7 @@ pub(crate) struct SchedState {
     pub killed: bool,
     /// Its class, priority, deadline or affinity changed while it ran.
     pub dirty: bool,
-    /// It has a server, a credit or a reservation by share.
+    /// It has a server, a credit, a reservation by share or a domain.
     pub limited: bool,
     pub entity: Entity,
     pub ready_since: Timestamp,
@@ -100,6 +100,7 @@ impl SchedState {
         self.server = server;
         self.duty = duty;
         self.limited = self.credit.is_some() || self.server.is_some() || self.duty.reservation().is_some();
+        self.limited |= self.domain.is_some();
         self.judge_stealable();
     }
 
@@ -122,9 +123,16 @@ impl<C> Task<C> {
         self.history.record(Duration::from_nanos(burst), missed);
     }
 
-    /// The task has run for `ran`, up to `now`.
+    /// The task has run on `cpu` for `ran`, up to `now`.
     #[inline(always)]
-    pub(crate) fn charge(&mut self, ran: Duration, classes: &mut [ClassQueue; 5], limits: &Limits, now: Timestamp) {
+    pub(crate) fn charge(
+        &mut self,
+        ran: Duration,
+        cpu: usize,
+        classes: &mut [ClassQueue; 5],
+        limits: &Limits,
+        now: Timestamp,
+    ) {
         self.stats.cpu_time += ran.as_nanos();
         self.stats.time_slice = self.stats.time_slice.saturating_sub(ran.as_nanos());
         classes[self.sched.class.rank()].policy.on_tick(&mut self.sched.entity, ran, now);
@@ -133,6 +141,9 @@ impl<C> Task<C> {
         }
         if let Some(server) = &mut self.sched.server {
             server.charge(ran);
+        }
+        if let Some(domain) = &self.sched.domain {
+            domain.charge_cpu(cpu, ran, now);
         }
         if let Some(credit) = &mut self.sched.credit {
             credit.charge(ran, limits.interactive_share, limits.interactive_burst, now);
@@ -232,6 +243,9 @@ impl<C> Task<C> {
         if self.sched.limited {
             if let Some(server) = &self.sched.server {
                 horizon = horizon.min(now + server.remaining());
+            }
+            if let Some(domain) = self.sched.domain.as_ref().filter(|_| self.sched.inherited.is_none()) {
+                horizon = horizon.min(domain.cpu_horizon(now));
             }
             if let Some(reservation) = self.sched.duty.reservation() {
                 horizon = horizon.min(self.reservation_horizon(reservation, ready, now));

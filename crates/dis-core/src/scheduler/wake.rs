@@ -198,6 +198,11 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                 return;
             }
         }
+        if let Some(at) = task.out_of_quota(now) {
+            task.sched.throttled = true;
+            state.set_timer(key, at);
+            return;
+        }
         let mut window_end = None;
         if task.sched.limited
             && let Some(reservation) = task.sched.duty.reservation_mut()
