@@ -6,7 +6,7 @@ pub(super) fn wrong(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0x7f, b'E', b'L', b'F', 2, 1, ..] if cfg!(target_endian = "little") => broken(bytes),
         [0x7f, b'E', b'L', b'F', ..] => Some("an ELF file of another word size or byte order"),
-        [0, b'a', b's', b'm', ..] => Some("WebAssembly, which this program was built without"),
+        [0, b'a', b's', b'm', ..] => Some("WebAssembly, which is not supported"),
         [] => Some("an empty file"),
         [b'!', b'<', b'a', b'r', ..] => Some("a static library"),
         _ => Some("no ELF file"),
