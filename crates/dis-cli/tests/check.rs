@@ -251,3 +251,23 @@ fn what_is_promised_holds_in_the_simulator() {
     }
     assert!((15..75).contains(&promised), "{promised}");
 }
+
+/// A CPU that is full to the last thousandth: admission has the proof, and no bound is found with the work allowed. That is no reason to
+/// doubt it.
+#[test]
+fn a_full_cpu_is_sure_without_bounds() {
+    let folder = Folder::new();
+    let task = |n: u64| {
+        let period = 10_000_000 + 7 * n * n;
+        format!(
+            "[[task]]\nname = \"t{n}\"\nintent = \"realtime\"\nperiod = \"{period}us\"\nwcet = \"{}us\"\n",
+            period * 9_398 / 500_000
+        )
+    };
+    let text = format!("duration = \"1s\"\ncpus = 1\n{}", (1..=50).map(task).collect::<String>());
+    let (code, report) = json(&[&folder.file("full.toml", &text), "--host", "sim"]);
+    let tasks = report["tasks"].as_array().unwrap();
+    assert!(tasks.iter().all(|task| task["verdict"] == "schedulable"), "{report}");
+    assert!(tasks.iter().any(|task| task["response_bound_ns"].is_null()), "all bounds are known: not the case meant");
+    assert_eq!(code, 0);
+}

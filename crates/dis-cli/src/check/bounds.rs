@@ -12,6 +12,9 @@ use super::locks::Locks;
 const EXACT_TASKS: usize = 40;
 /// Some milliseconds.
 const EXACT_WORK: u64 = 1_000_000;
+/// The same for the faster bounds. Beyond, a CPU that is full to the last thousandth has none, and its tasks are sure of their deadlines
+/// all the same, as admission has proven them in another way.
+const QUICK_WORK: u64 = 100_000;
 
 /// The answers for one CPU.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub struct CpuBounds {
     pub granted: u16,
     /// For each task or piece: how long it takes if System uses that, and if it uses nothing.
     pub responses: HashMap<TaskId, (Response, Response)>,
+    /// Tasks of this CPU share locks, of which admission knows nothing.
+    pub has_locks: bool,
     /// Lower classes share locks with tasks of this CPU, and may run between their jobs in the cap's remainder: not covered.
     pub capped_locks: bool,
 }
@@ -32,7 +37,8 @@ impl CpuBounds {
         let granted = admission.system_share(cpu);
         let floor = admission.system_floor();
         let analysis = Analysis { admission, cpu, locks };
-        let system = analysis.most_for_system(floor, granted);
+        let has_locks = analysis.has_locks(floor);
+        let system = if has_locks { analysis.most_for_system(floor, granted) } else { granted };
         let (worst, idle) = (analysis.tasks(system), analysis.tasks(0));
         let bounds = bounds(&worst).into_iter().zip(bounds(&idle));
         let capped = worst.supply.rate().0 + limits.window.mul_div(system.into(), 1000) < limits.window;
@@ -40,6 +46,7 @@ impl CpuBounds {
             system,
             granted,
             responses: worst.owners.iter().copied().zip(bounds).collect(),
+            has_locks,
             capped_locks: capped && locks.lower.contains_key(&cpu),
         }
     }
@@ -66,16 +73,14 @@ impl Analysis<'_> {
         on
     }
 
-    /// As the scheduler grants it, unless locks leave less.
+    fn has_locks(&self, floor: u16) -> bool {
+        let on = || self.admission.cpu_tasks(self.cpu, floor, Duration::ZERO);
+        let shares = |on: CpuTasks| on.owners.iter().any(|owner| self.locks.sections.contains_key(owner));
+        self.locks.lower.contains_key(&self.cpu) || on().is_some_and(shares)
+    }
+
+    /// The most up to `granted` with which deadlines hold beside the locks.
     fn most_for_system(&self, floor: u16, granted: u16) -> u16 {
-        let has_locks = self.locks.lower.contains_key(&self.cpu)
-            || self
-                .admission
-                .cpu_tasks(self.cpu, floor, Duration::ZERO)
-                .is_some_and(|on| on.owners.iter().any(|owner| self.locks.sections.contains_key(owner)));
-        if !has_locks {
-            return granted;
-        }
         let (mut holds, mut most) = (floor, granted);
         while holds < most {
             let share = holds.midpoint(most + 1);
@@ -96,13 +101,14 @@ fn set(on: &CpuTasks) -> TaskSet<'_> {
 /// The least bounds where they are found soon, else others.
 fn bounds(on: &CpuTasks) -> Vec<Response> {
     let set = set(on);
+    let quick = || response::quick(&set.with_work(QUICK_WORK));
     if on.tasks.len() > EXACT_TASKS {
-        return response::quick(&set);
+        return quick();
     }
     let exact = response::exact(&set.with_work(EXACT_WORK));
     if !exact.iter().any(|bound| matches!(bound, Response::Undecided(_))) {
         return exact;
     }
     let known = |(exact, quick)| if matches!(exact, Response::Undecided(_)) { quick } else { exact };
-    exact.into_iter().zip(response::quick(&set)).map(known).collect()
+    exact.into_iter().zip(quick()).map(known).collect()
 }

@@ -194,21 +194,21 @@ impl Judge<'_> {
             );
         }
         let offset = row.pieces.last().map_or(0, |piece| piece.offset_ns);
-        let late = row.pieces.iter().any(|piece| self.response(candidate, piece.cpu).0.within().is_none());
         let (worst, idle) = self.response(candidate, last);
         let of_job = |response: Response| Some(response.within()?.as_nanos() + offset);
-        row.response_bound_without_system_ns = of_job(idle);
-        match worst {
-            Response::Within(_) if !late => {
-                row.response_bound_ns = of_job(worst);
-                row.slack_ns = row.response_bound_ns.map(|bound| row.deadline_ns.saturating_sub(bound));
-            }
-            _ => {
-                row.verdict = Answer::NotSchedulable;
-                row.reason = Some("what it waits for while others hold locks may make it late".into());
-                row.response_bound_without_system_ns = None;
-            }
+        let is_open = |&cpu: &usize| {
+            matches!(self.response(candidate, cpu).0, Response::Undecided(_)) && !self.cpus[cpu].has_locks
+        };
+        let holds = |cpu: &usize| self.response(candidate, *cpu).0.within().is_some() || is_open(cpu);
+        if !row.cpus.iter().all(holds) {
+            row.verdict = Answer::NotSchedulable;
+            row.reason = Some("what it waits for while others hold locks may make it late".into());
+            return;
         }
+        // Without locks, what is admitted holds, whether a bound has been found or not.
+        row.response_bound_ns = of_job(worst);
+        row.slack_ns = row.response_bound_ns.map(|bound| row.deadline_ns.saturating_sub(bound));
+        row.response_bound_without_system_ns = of_job(idle);
     }
 
     fn response(&self, candidate: &Candidate<'_>, cpu: usize) -> (Response, Response) {
