@@ -181,7 +181,7 @@ fn destruction_ends_everything_and_gives_everything_back() {
     assert_eq!(ended, 300);
     assert_eq!((above.usage().tasks, above.usage().memory), (before.0 - 2 + 1, 0), "the bystander is left");
     assert_eq!(m.executor.task_ids().len(), before.1 + 2);
-    assert_eq!(m.executor.domains(), [above.clone()]);
+    assert_eq!(m.executor.domains(), std::slice::from_ref(&above));
     let again = m.executor.destroy_domain(at(m.now), &doomed, &mut Sweep::default(), 32, |_, _| ());
     assert_eq!(again, Err(SchedError::InvalidState));
     assert_eq!(inner.charge_memory(1), Err(SchedError::InvalidState));
