@@ -3,7 +3,7 @@
 mod common;
 
 use common::library;
-use dis_core::api::{BlockReason, TaskId, TaskSpec, TaskState, Timestamp};
+use dis_core::api::{BlockReason, Duration, TaskId, TaskSpec, TaskState, Timestamp};
 use dis_core::executor::{Executor, Leave};
 use dis_core::intent::{Intent, QueueType};
 use dis_core::modules::SchedulerRegistry;
@@ -38,7 +38,7 @@ fn swaps(hostile: &[&str], events: u64) -> u64 {
     let mut handover = None;
     let (mut swapped, mut moved) = (0, 0);
     for _ in 0..events {
-        now = now + dis_core::api::Duration::from_nanos(random.below(300_000));
+        now += Duration::from_nanos(random.below(300_000));
         let cpu = random.below(2) as usize;
         let task = tasks[random.below(300) as usize];
         match random.below(10) {
@@ -66,13 +66,12 @@ fn swaps(hostile: &[&str], events: u64) -> u64 {
                 handover = Some(x.prepare_handover(QueueType::Batch, &modules).in_steps_of(most));
             }
             None => {}
-            Some(under_way) => {
-                if !x.advance_handover(under_way, now) {
-                    swapped += 1;
-                    moved += under_way.summary().moved;
-                    handover = None;
-                }
+            Some(under_way) if !x.advance_handover(under_way, now) => {
+                swapped += 1;
+                moved += under_way.summary().moved;
+                handover = None;
             }
+            Some(_) => {}
         }
     }
     while handover.as_mut().is_some_and(|handover| x.advance_handover(handover, now)) {}
@@ -86,7 +85,7 @@ fn swaps(hostile: &[&str], events: u64) -> u64 {
             }
         }
         for cpu in 0..2 {
-            now = now + dis_core::api::Duration::from_millis(1);
+            now += Duration::from_millis(1);
             let _ = x.schedule(cpu, now, Leave::Exit(0)).or_else(|_| x.schedule(cpu, now, Leave::Ask));
             x.switched(cpu);
         }
