@@ -83,7 +83,12 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         task.stats.time_slice = 0;
         if limited && task.sched.credit.is_some() {
             task.deadline = Some(now + task.sched.target);
-            task.keep_up(&mut *queue.policy, now);
+            if task.sched.inherited.is_none() {
+                // The short way to the same.
+                task.sched.entity.deadline = task.urgency().deadline;
+            } else {
+                task.keep_up(&mut *queue.policy, now);
+            }
         }
         queue.admit(&mut task.sched, now);
         let selected = queue.policy.exchange(&mut task.sched.entity, Arrival::Yield, now);

@@ -54,7 +54,9 @@ impl Account {
         }
         let owed = left.min(0);
         let periods = (start.saturating_sub(self.start) / self.period).max(1) as i64;
-        let most = (owed + periods * part).clamp(owed, part);
+        // A debt may use up whole parts that begin at once.
+        let begun = if self.in_parts { self.budget } else { part };
+        let most = (owed + periods * begun).clamp(owed, part);
         assert!(
             (owed..=most).contains(&remaining),
             "task {task} begins with {remaining} ns left, not {owed} to {most}: {self:?} {server:?}"
