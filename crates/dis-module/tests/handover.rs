@@ -59,19 +59,17 @@ fn swaps(hostile: &[&str], events: u64) -> u64 {
             }
         }
         x.switched(cpu);
-        match &mut handover {
-            None if random.below(20) == 0 => {
-                modules.set_active(QueueType::Batch, names[random.below(names.len() as u64) as usize]).unwrap();
-                let most = 1 + random.below(60) as u32;
-                handover = Some(x.prepare_handover(QueueType::Batch, &modules).in_steps_of(most));
-            }
-            None => {}
-            Some(under_way) if !x.advance_handover(under_way, now) => {
+        if let Some(mut under_way) = handover.take() {
+            if x.advance_handover(&mut under_way, now) {
+                handover = Some(under_way);
+            } else {
                 swapped += 1;
                 moved += under_way.summary().moved;
-                handover = None;
             }
-            Some(_) => {}
+        } else if random.below(20) == 0 {
+            modules.set_active(QueueType::Batch, names[random.below(names.len() as u64) as usize]).unwrap();
+            let most = 1 + random.below(60) as u32;
+            handover = Some(x.prepare_handover(QueueType::Batch, &modules).in_steps_of(most));
         }
     }
     while handover.as_mut().is_some_and(|handover| x.advance_handover(handover, now)) {}

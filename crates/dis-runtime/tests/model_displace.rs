@@ -736,7 +736,6 @@ fn one_thread_has_the_role_and_nothing_is_lost() {
 
 /// The model tells a protocol that works from one that does not. The first three have been seen to be noticed; the others take longer.
 #[test]
-#[ignore = "takes minutes, and has not been seen to its end"]
 fn every_step_is_needed() {
     let faults = [
         Fault::LookBeforeContest,
