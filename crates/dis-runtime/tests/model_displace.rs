@@ -734,7 +734,8 @@ fn one_thread_has_the_role_and_nothing_is_lost() {
     check_random(|| scenario(Fault::None), 5_000);
 }
 
-/// The model tells a protocol that works from one that does not. The first three have been seen to be noticed; the others take longer.
+/// The model tells a protocol that works from one that does not. (The number of the contest is not among the steps: without it, the
+/// model found nothing in 50,000 runs, so that rests on the argument in `displace.rs`.)
 #[test]
 fn every_step_is_needed() {
     let faults = [

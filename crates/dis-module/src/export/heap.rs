@@ -10,7 +10,7 @@ use crate::abi::Memory;
 pub const LIMIT: u64 = 256 << 20;
 
 /// The system's allocator with a limit of [`LIMIT`] bytes. What goes beyond it fails, and unless the module can do without
-/// (`try_reserve`), Rust then ends the process, after a line on standard error that says which library it was.
+/// (`try_reserve`), Rust then ends the process; its message names the size, not the library.
 #[derive(Debug, Default)]
 pub struct Heap;
 
