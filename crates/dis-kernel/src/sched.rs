@@ -1,7 +1,7 @@
 //! The host's side of the core: what a CPU does with decisions.
 //!
-//! A CPU asks ([`leave`], [`interrupt`]), obeys ([`commit`], on the CPU's own stack, where the registers of the task that ran
-//! are saved in any case), and goes on with [`restore`](crate::arch::entry::restore). Interrupts are off from the question to
+//! A CPU asks (`leave`, `interrupt`), obeys (`commit`, on the CPU's own stack, where the registers of the task that ran
+//! are saved in any case), and goes on with `entry::restore`. Interrupts are off from the question to
 //! the end. Nothing here ticks: the timer is armed for the instant that the core names, or not at all.
 
 use alloc::boxed::Box;

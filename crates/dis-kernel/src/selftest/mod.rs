@@ -1,7 +1,7 @@
 //! Tests that need the machine: `test=NAME` on the command line runs one, and the exit code tells how it went.
 //!
 //! Time is no assertion: in an emulator a CPU may stand still for as long as it likes. What must happen is waited for
-//! ([`eventually`]), with a bound that only decides between slow and never.
+//! (`eventually`), with a bound that only decides between slow and never.
 
 mod api;
 mod basics;

@@ -1,7 +1,7 @@
 //! Runs the workload that came as boot module, as tasks of this kernel.
 //!
 //! The steps are executed by `dis-workload`'s interpreter, the one that runs them in processes of Linux; here are the
-//! [`host`] that it needs, the [`mutex`] of its steps, and the [`trace`]. What was measured goes out as it is, in
+//! `host` that it needs, the `mutex` of its steps, and the `trace`. What was measured goes out as it is, in
 //! [messages](dis_workload::boot::Message); who reads the console makes the report.
 
 mod host;
