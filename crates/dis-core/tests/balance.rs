@@ -6,8 +6,10 @@ mod common;
 
 use common::machine::{Machine, Op::*};
 use common::{ms, us};
-use dis_core::api::CpuMask;
+use dis_core::api::{CpuMask, Duration, TaskSpec, Timestamp};
+use dis_core::executor::{Executor, Leave};
 use dis_core::intent::{Intent, QueueType};
+use dis_core::scheduler::Config;
 
 const SECONDS: u64 = 8;
 const SPAN: u64 = ms(1_000) * SECONDS;
@@ -218,4 +220,36 @@ fn an_idle_cpu_keeps_its_only_task() {
     m.reconcile();
     assert_eq!([low, task].map(|task| m.task(task, |t| t.stats.migrations)), [0, 0]);
     assert_eq!([low, task].map(|task| m.actors[task].ran_between(ms(30), ms(40))), [ms(10), ms(10)]);
+}
+
+/// CPUs of which only one decides at a time, for a while, see clocks that are far apart. A task that one of them gives away runs
+/// before it has been handed on more than once.
+#[test]
+fn a_task_is_not_handed_on_without_end() {
+    for turn in [5, 20, 40, 100] {
+        let x: Executor<(), common::lock::Lock> = Executor::new(Config::new(4)).unwrap();
+        let tasks: Vec<_> = (0..5)
+            .map(|_| x.spawn(Timestamp::ZERO, None, TaskSpec::new("hog", Intent::batch(), ())).unwrap().0)
+            .collect();
+        let mut now = Timestamp::ZERO;
+        let mut ran = [0; 5];
+        let mut longest = 0;
+        for n in 0..4_000 {
+            let cpu = n % 4;
+            for _ in 0..turn {
+                now = now + Duration::from_millis(1);
+                x.schedule(cpu, now, Leave::Ask).unwrap();
+                x.switched(cpu);
+            }
+            let current = x.current(cpu);
+            for (task, &id) in tasks.iter().enumerate() {
+                if id == current {
+                    ran[task] = n;
+                }
+                longest = longest.max(n - ran[task]);
+            }
+        }
+        // Without that rule it is thousands for turns of 40 ms and more.
+        assert!(longest <= 40, "{longest} turns of {turn} ms without running");
+    }
 }

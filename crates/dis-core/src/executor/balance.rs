@@ -103,11 +103,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         }
         let mut any = false;
         for class in QueueType::ALL {
-            let Some(key) = self.movable(&from, class, other) else { continue };
+            let Some(key) = self.movable(&from, class, other, true) else { continue };
             any = true;
             if !behind(&mut from, &mut to, class, key, last) {
                 continue;
             }
+            let task = from.task(key);
+            task.note_gift();
             let wake = self.move_task(&mut from, &mut to, key, now).ok()?;
             self.publish(&mut from);
             self.publish(&mut to);
@@ -133,14 +135,17 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         turn.filter(busy).or_else(|| (1..cpus).map(next).filter(busy).min_by_key(|&other| self.load(other).tasks()))
     }
 
-    /// A task of `class` that waits here and may move to `other`.
-    fn movable(&self, from: &CpuState<C>, class: QueueType, other: usize) -> Option<TaskKey> {
+    /// A task of `class` that waits here and may move to `other`. `settled`: not one that has been given away twice and has not run
+    /// since.
+    fn movable(&self, from: &CpuState<C>, class: QueueType, other: usize, settled: bool) -> Option<TaskKey> {
         if !from.stealable.contains(class) {
             return None;
         }
         let (mut found, mut left) = (None, MOST_VISITED);
         from.classes[class.rank()].policy.visit(&mut |key| {
-            let may_move = |task: &&Task<C>| task.may_be_stolen() && task.affinity.contains(other);
+            let may_move = |task: &&Task<C>| {
+                task.may_be_stolen() && task.affinity.contains(other) && (!settled || task.may_be_given())
+            };
             let task = from.get(key).filter(may_move);
             found = task.filter(|task| !self.is_unsaved(from.cpu, task.id)).map(|_| key);
             left -= 1;
@@ -161,7 +166,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             return None;
         }
         let (mut from, mut to) = self.lock_two(busiest, idlest);
-        let key = QueueType::ALL.into_iter().find_map(|class| self.movable(&from, class, to.seat))?;
+        let key = QueueType::ALL.into_iter().find_map(|class| self.movable(&from, class, to.seat, false))?;
         let _ = self.move_task(&mut from, &mut to, key, now).ok()?;
         self.publish(&mut from);
         self.publish(&mut to);

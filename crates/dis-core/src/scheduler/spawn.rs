@@ -223,6 +223,7 @@ fn new_task<C>(
             class,
             own_class: class,
             limited: false,
+            given_at: u8::MAX >> 1,
             target: Duration::ZERO,
             block_reason: None,
             ended: Ended::No,

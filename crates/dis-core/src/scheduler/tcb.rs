@@ -57,6 +57,9 @@ pub(crate) struct SchedState {
     pub dirty: bool,
     /// It has a server, a credit, a reservation by share or a domain.
     pub limited: bool,
+    /// How often it had been switched to, modulo 128, when a CPU that was ahead gave it away; 128 more if one did so again before it
+    /// had run.
+    pub given_at: u8,
     pub entity: Entity,
     pub ready_since: Timestamp,
     /// The task's CPU time at its last wake-up, for the history.
@@ -116,7 +119,23 @@ impl SchedState {
     }
 }
 
+/// See [`SchedState::given_at`].
+const AGAIN: u8 = 128;
+
 impl<C> Task<C> {
+    /// A CPU gives it to another that is behind.
+    pub(crate) fn note_gift(&mut self) {
+        let now = self.stats.context_switches as u8 & !AGAIN;
+        let again = if self.sched.given_at & !AGAIN == now { AGAIN } else { 0 };
+        self.sched.given_at = now | again;
+    }
+
+    /// Whether it may be given away: twice before it runs. Without a limit, CPUs whose clocks drift apart, as some are kept from deciding
+    /// for long, hand a task on and on.
+    pub(crate) fn may_be_given(&self) -> bool {
+        self.sched.given_at != self.stats.context_switches as u8 | AGAIN
+    }
+
     /// An execution has come to its end.
     pub(crate) fn end_burst(&mut self, missed: bool) {
         let burst = self.stats.cpu_time - core::mem::replace(&mut self.sched.burst_start, self.stats.cpu_time);
