@@ -237,7 +237,7 @@ fn a_task_is_not_handed_on_without_end() {
         for n in 0..4_000 {
             let cpu = n % 4;
             for _ in 0..turn {
-                now = now + Duration::from_millis(1);
+                now += Duration::from_millis(1);
                 x.schedule(cpu, now, Leave::Ask).unwrap();
                 x.switched(cpu);
             }
