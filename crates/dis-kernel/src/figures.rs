@@ -155,7 +155,8 @@ fn preempts(ready: usize) -> Result<u64, String> {
                     record(now.saturating_sub(LAST.load(Ordering::Relaxed)));
                 }
             }
-            LAST.store(clock::tsc(), Ordering::Relaxed);
+            // Not a plain store: who is preempted between reading the clock and that would put the past there when it goes on.
+            LAST.fetch_max(clock::tsc(), Ordering::Relaxed);
         }
         // Its end is no preemption.
         OWNER.store(0, Ordering::Relaxed);
