@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
@@ -11,8 +12,9 @@ use dis_core::intent::{Intent, QueueType};
 
 use crate::future::OWN;
 use crate::future::join::JoinHandle;
-use crate::future::meta::Meta;
+use crate::future::meta::{FutureId, Meta};
 use crate::future::spawn::current_meta;
+use crate::runtime::Inner;
 use crate::spawn::SpawnError;
 
 impl<T> JoinHandle<T> {
@@ -39,7 +41,7 @@ fn set(meta: &Meta, intent: &Intent) -> Result<(), SpawnError> {
         return crate::join::redeclare(&meta.rt, own.task(), intent).map_err(SpawnError::Refused);
     }
     let kind = lane_kind(meta, intent)?;
-    meta.kind.store(kind, Ordering::Relaxed);
+    meta.kind.store(kind, Ordering::Release);
     Ok(())
 }
 
@@ -55,12 +57,12 @@ fn lane_kind(meta: &Meta, intent: &Intent) -> Result<u8, SpawnError> {
 /// As for [`set_intent`]; `future` is dropped then.
 pub async fn with_intent<F: Future>(intent: Intent, future: F) -> Result<F::Output, SpawnError> {
     let meta = current_meta().ok_or(SpawnError::OutsideTask)?;
-    let before = Before { kind: meta.kind.load(Ordering::Relaxed) };
+    let before = Before { rt: meta.rt.clone(), id: meta.id.get(), kind: meta.kind.load(Ordering::Acquire) };
     if before.kind == OWN {
         let why = "with_intent: a future with a scheduler task of its own keeps its intent until set_intent";
         return Err(SpawnError::Refused(SchedError::NotSupported(why)));
     }
-    meta.kind.store(lane_kind(meta, &intent)?, Ordering::Relaxed);
+    meta.kind.store(lane_kind(meta, &intent)?, Ordering::Release);
     crate::future::yield_now().await;
     let output = future.await;
     drop(before);
@@ -68,15 +70,18 @@ pub async fn with_intent<F: Future>(intent: Intent, future: F) -> Result<F::Outp
     Ok(output)
 }
 
-/// Restores the kind even if the future is dropped in the middle.
+/// Restores the kind even if the future is dropped in the middle; not if it is dropped elsewhere, where the kind means nothing.
 struct Before {
+    rt: Arc<Inner>,
+    id: FutureId,
     kind: u8,
 }
 
 impl Drop for Before {
     fn drop(&mut self) {
-        if let Some(meta) = current_meta() {
-            meta.kind.store(self.kind, Ordering::Relaxed);
+        let same = |meta: &&Meta| Arc::ptr_eq(&meta.rt, &self.rt) && meta.id.get() == self.id;
+        if let Some(meta) = current_meta().filter(same) {
+            meta.kind.store(self.kind, Ordering::Release);
         }
     }
 }

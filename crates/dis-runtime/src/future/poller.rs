@@ -404,7 +404,7 @@ impl Poller {
                 kind.share(rt, lane);
             }
             let meta = meta(task);
-            let wanted = meta.kind.load(Ordering::Relaxed);
+            let wanted = meta.kind.load(Ordering::Acquire);
             if wanted != kind.index {
                 // Its intent has changed since it became ready.
                 rt.futures.kind(wanted).push(klt, task, false);

@@ -48,7 +48,7 @@ where
     F::Output: Send + 'static,
 {
     let location = Location::caller();
-    with_runtime(|rt| match current_meta().map(|meta| meta.kind.load(std::sync::atomic::Ordering::Relaxed)) {
+    with_runtime(|rt| match current_meta().map(|meta| meta.kind.load(std::sync::atomic::Ordering::Acquire)) {
         Some(kind) if kind != OWN => place(rt, kind, None, future, location),
         _ => {
             let intent = crate::api::here().and_then(|(klt, me)| intent_of(klt.rt(), me));
@@ -164,7 +164,7 @@ fn schedule(runnable: Runnable<Meta>, info: ScheduleInfo) {
 #[inline]
 fn enqueue(runnable: Runnable<Meta>, next: bool) {
     let meta = runnable.metadata();
-    let kind = meta.kind.load(std::sync::atomic::Ordering::Relaxed);
+    let kind = meta.kind.load(std::sync::atomic::Ordering::Acquire);
     if kind == OWN {
         return own::schedule(runnable);
     }

@@ -146,7 +146,7 @@ impl Futures {
     }
 
     fn stats_of(&self, meta: &Meta) -> FutureStats {
-        let kind = meta.kind.load(Ordering::Relaxed);
+        let kind = meta.kind.load(Ordering::Acquire);
         FutureStats {
             id: meta.id.get(),
             location: meta.location,
