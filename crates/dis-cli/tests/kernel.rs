@@ -118,8 +118,7 @@ fn same_order(pair: &Pair, tasks: &[&str], bound: f64) -> f64 {
 }
 
 fn misses(pair: &Pair, task: &str) -> u64 {
-    let tasks = pair.report["tasks"].as_array().unwrap();
-    tasks.iter().find(|row| row["name"] == task).unwrap()["deadline_misses"].as_u64().unwrap()
+    common::task(&pair.report, task)["deadline_misses"].as_u64().unwrap()
 }
 
 #[test]
