@@ -98,6 +98,12 @@ pub const STEPS: &[Step] = &[
         ],
     )
     .needs(&[Need::File { folder: "crates/dis-core/tests", prefix: "model_", suffix: ".rs" }]),
+    Step::cargo(
+        "counts",
+        "no operation of the core takes more instructions than accepted",
+        &["bench", "--package", "dis-core", "--bench", "counts"],
+    )
+    .needs(&[Need::Package { name: "valgrind", provides: "/usr/bin/valgrind" }]),
     Step::function(
         "simso",
         "schedules are those of SimSo, an independent simulator, for random task sets",
