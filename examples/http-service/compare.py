@@ -39,7 +39,7 @@ def result(process):
 def metrics(base):
     with urllib.request.urlopen(base + "/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()
-    return {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
 
 def measure(program, host, args, rounds):
@@ -65,8 +65,8 @@ def measure(program, host, args, rounds):
         **{f"idle {p}": idle[p] for p in ("p50", "p99", "p999")},
         **{f"load {p}": load[p] for p in ("p50", "p99", "p999")},
         "heavy/s": heavy["requests"] / heavy["seconds"],
-        "beats late": after["beats_late_total"] - before["beats_late_total"],
-        "beat worst": after["beat_latest_microseconds"],
+        "beats late": sum(after[name] - before[name] for name in ("beats_late_total", "beats_skipped_total")),
+        "beat worst": after["beat_latest_seconds"] * 1e6,
         "requests": load["requests"],
     }
 

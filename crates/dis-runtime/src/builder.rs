@@ -40,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) klts: usize,
     pub(crate) poll_stack_size: usize,
     pub(crate) on_overrun: Option<Listener>,
+    pub(crate) measure_waits: bool,
     pub(crate) nodes: Nodes,
 }
 
@@ -130,6 +131,7 @@ pub struct Builder {
     stack_size: usize,
     poll_stack_size: usize,
     on_overrun: Option<Listener>,
+    measure_waits: bool,
     max_tasks: u32,
     modules: SchedulerRegistry,
     policies: Vec<(QueueType, String)>,
@@ -161,6 +163,7 @@ impl Builder {
             stack_size: StackConfig::default().size,
             poll_stack_size: 2 << 20,
             on_overrun: None,
+            measure_waits: false,
             max_tasks: 131_072,
             modules: SchedulerRegistry::with_builtins(),
             policies: Vec::new(),
@@ -213,6 +216,14 @@ impl Builder {
     /// told.
     pub fn on_overrun(mut self, listener: impl Fn(&Overrun) + Send + Sync + 'static) -> Self {
         self.on_overrun = Some(std::sync::Arc::new(listener));
+        self
+    }
+
+    /// Measures for how long each future is ready before it is polled, and idle ([`FutureTimes`](crate::future::FutureTimes),
+    /// [`WaitHistogram`](crate::future::WaitHistogram)): a reading of the clock for each wake-up, and an allocation for each future.
+    /// Default: no.
+    pub fn measure_waits(mut self, measure: bool) -> Self {
+        self.measure_waits = measure;
         self
     }
 
@@ -363,6 +374,7 @@ impl Builder {
             klts: self.klts,
             poll_stack_size: self.poll_stack_size,
             on_overrun: self.on_overrun,
+            measure_waits: self.measure_waits,
         };
         let reactor = Reactor::new(self.reactor, &settings.name, fifo_granted)?;
         let inner = Inner::new(settings, exec, self.modules, stacks.map_err(BuildError::Stacks)?, reactor);

@@ -64,6 +64,7 @@ mod keeper;
 mod klt;
 mod life;
 mod lock;
+pub mod metrics;
 mod modules;
 mod numa;
 mod overflow;

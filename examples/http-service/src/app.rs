@@ -1,15 +1,17 @@
 //! The service itself: the same on every host.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get};
 
 use crate::work::crunch;
+use dis_runtime::metrics;
 
 /// The periodic job's period.
 pub const PERIOD: Duration = Duration::from_millis(10);
@@ -22,10 +24,11 @@ pub struct Shared {
     pub rounds: u64,
     light: AtomicU64,
     heavy: AtomicU64,
-    /// Turns of the periodic job, and how late the latest of them began, µs.
+    /// Turns of the periodic job; how many of them began late, or never; how late the latest one, µs.
     beats: AtomicU64,
-    latest_us: AtomicU64,
     late: AtomicU64,
+    skipped: AtomicU64,
+    latest_us: AtomicU64,
     maintained: AtomicU64,
 }
 
@@ -64,10 +67,11 @@ pub fn router(app: App, heavy: MethodRouter<App>) -> Router {
     Router::new().route("/light", get(light)).route("/heavy", heavy).route("/metrics", get(metrics)).with_state(app)
 }
 
-/// One turn of the periodic job, which began so late.
-pub fn beat(app: &Shared, late: Duration) {
+/// One turn of the periodic job, which began so long after it was due; so many before it were skipped.
+pub fn beat(app: &Shared, late: Duration, skipped: u64) {
     let late_us = late.as_micros() as u64;
     app.beats.fetch_add(1, Ordering::Relaxed);
+    app.skipped.fetch_add(skipped, Ordering::Relaxed);
     app.latest_us.fetch_max(late_us, Ordering::Relaxed);
     if late >= PERIOD {
         app.late.fetch_add(1, Ordering::Relaxed);
@@ -82,22 +86,20 @@ pub fn maintain(app: &Shared) {
     app.maintained.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Counters in Prometheus's text format.
-async fn metrics(State(app): State<App>) -> String {
-    let mut text = String::new();
-    for (name, what, value) in [
+/// Counters in Prometheus's text format: on DIS the runtime's, and everywhere the service's own.
+async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    let mut text = metrics::here().unwrap_or_default();
+    for (name, help, value) in [
         ("light_requests_total", "Light requests.", &app.light),
         ("heavy_requests_total", "Heavy requests.", &app.heavy),
         ("beats_total", "Turns of the periodic job.", &app.beats),
-        ("beats_late_total", "Turns that began a period or more late.", &app.late),
+        ("beats_late_total", "Turns that began a period or more after they were due.", &app.late),
+        ("beats_skipped_total", "Turns left out, as the one before them was late.", &app.skipped),
         ("maintenance_total", "Turns of maintenance.", &app.maintained),
     ] {
-        let value = value.load(Ordering::Relaxed);
-        let _ = writeln!(text, "# HELP {name} {what}\n# TYPE {name} counter\n{name} {value}");
+        text.counter(name, help).sample(&[], value.load(Ordering::Relaxed));
     }
-    let worst = app.latest_us.load(Ordering::Relaxed);
-    let _ =
-        writeln!(text, "# HELP beat_latest_microseconds The worst lateness.\n# TYPE beat_latest_microseconds gauge");
-    let _ = writeln!(text, "beat_latest_microseconds {worst}");
-    text
+    let latest = Duration::from_micros(app.latest_us.load(Ordering::Relaxed));
+    text.gauge("beat_latest_seconds", "How late the latest turn began.").sample(&[], latest);
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text.finish())
 }

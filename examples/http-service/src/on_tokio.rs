@@ -1,9 +1,9 @@
 //! The service on tokio's multi-threaded runtime.
 
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
 
 use crate::app::{self, App, NIGHT, PERIOD};
 
@@ -30,11 +30,16 @@ pub fn serve(listen: SocketAddr, workers: usize, rounds: u64, blocking: bool) ->
 }
 
 async fn beats(app: App) {
-    let mut due = tokio::time::interval(PERIOD);
-    let begun = Instant::now();
-    for n in 0u32.. {
-        due.tick().await;
-        app::beat(&app, begun.elapsed().saturating_sub(PERIOD * n));
+    let mut ticks = tokio::time::interval(PERIOD);
+    // As on DIS: turns that were missed are not made up for, and each counts from when it was due.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut last = ticks.tick().await;
+    loop {
+        let due = ticks.tick().await;
+        // The interval keeps to its grid.
+        let periods = ((due - last).as_millis() / PERIOD.as_millis()) as u64;
+        app::beat(&app, due.elapsed(), periods.saturating_sub(1));
+        last = due;
     }
 }
 

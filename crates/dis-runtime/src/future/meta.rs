@@ -15,6 +15,7 @@ use async_task::Runnable;
 use crate::JoinError;
 use crate::future::own::Own;
 use crate::future::ring::Raw;
+use crate::future::waits::Times;
 use crate::gate::inside;
 use crate::klt::{self, Klt};
 use crate::lock::Locked;
@@ -52,6 +53,8 @@ pub(crate) struct Meta {
     pub(crate) polls: AtomicU64,
     pub(crate) busy: AtomicU64,
     pub(crate) longest: AtomicU64,
+    /// What is measured if the runtime measures waits.
+    pub(crate) times: Option<Box<Times>>,
     /// Under the list's lock: neighbours, and a waker while it is in the list.
     links: UnsafeCell<Links>,
 }
@@ -72,6 +75,7 @@ impl Meta {
     pub(crate) fn new(rt: Arc<Inner>, kind: u8, own: Option<Arc<Own>>, location: &'static Location<'static>) -> Meta {
         let here = klt::this().filter(|klt| ptr::eq(klt.rt, &*rt)).and_then(|klt| klt.carried_worker());
         let shard = here.map_or(0, |worker| worker.cpu as u16);
+        let times = rt.config.measure_waits.then(|| Box::new(Times::new(rt.now())));
         Meta {
             rt,
             location,
@@ -84,6 +88,7 @@ impl Meta {
             polls: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             longest: AtomicU64::new(0),
+            times,
             links: UnsafeCell::new(Links { previous: ptr::null(), next: ptr::null(), waker: None }),
         }
     }
@@ -339,6 +344,9 @@ impl<'a> Polling<'a> {
             if klt.poller().is_none() {
                 began = meta.rt.now().as_nanos();
             }
+            if let Some(times) = &meta.times {
+                begin_measured(times, klt, began);
+            }
         }
         Polling { meta, within, began }
     }
@@ -348,13 +356,25 @@ impl<'a> Polling<'a> {
         let Some((klt, me)) = self.within else { return };
         me.future.set(ptr::null());
         let now = self.meta.rt.now();
-        match klt.poller() {
+        let held = match klt.poller() {
             Some(poller) => {
                 poller.ended.set(now);
-                self.meta.count(poller.held(now.as_nanos()));
+                poller.held(now.as_nanos())
             }
-            None => self.meta.count(now.as_nanos().saturating_sub(self.began)),
+            None => now.as_nanos().saturating_sub(self.began),
+        };
+        self.meta.count(held);
+        if let Some(times) = &self.meta.times {
+            times.end(now.as_nanos(), held);
         }
+    }
+}
+
+#[cold]
+fn begin_measured(times: &Times, klt: &'static Klt, began: u64) {
+    match klt.poller() {
+        Some(poller) => poller.lane().stats.waits.count(times.begin(poller.began())),
+        None => _ = times.begin(began),
     }
 }
 

@@ -38,6 +38,7 @@ mod spawn;
 mod stats;
 mod time;
 mod timers;
+mod waits;
 pub(crate) mod watch;
 mod yielding;
 
@@ -58,6 +59,7 @@ pub use set::JoinSet;
 pub use spawn::{current, spawn, spawn_child};
 pub use stats::{FutureStats, LaneStats, Overrun};
 pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, timeout};
+pub use waits::{FutureTimes, WAIT_BOUNDS, WaitHistogram};
 pub use yielding::{YieldNow, yield_now};
 
 pub(crate) use block_on::{Entered, enter_runtime};

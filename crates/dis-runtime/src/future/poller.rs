@@ -170,6 +170,12 @@ impl Poller {
         self.row.get() < LAST_IN_A_ROW && self.began.load(Ordering::Relaxed) != 0
     }
 
+    /// When the present poll began, ns; 0: none is under way.
+    #[inline]
+    pub(crate) fn began(&self) -> u64 {
+        self.began.load(Ordering::Relaxed)
+    }
+
     /// Until when the present poll may hold the worker; `None`: no poll is under way.
     #[inline]
     pub(crate) fn due(&self) -> Option<u64> {

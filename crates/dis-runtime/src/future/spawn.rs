@@ -165,6 +165,9 @@ fn schedule(runnable: Runnable<Meta>, info: ScheduleInfo) {
 fn enqueue(runnable: Runnable<Meta>, next: bool) {
     let meta = runnable.metadata();
     let kind = meta.kind.load(std::sync::atomic::Ordering::Acquire);
+    if let Some(times) = &meta.times {
+        times.ready(meta.rt.now());
+    }
     if kind == OWN {
         return own::schedule(runnable);
     }

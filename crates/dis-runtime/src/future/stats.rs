@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use dis_core::intent::IntentClass;
 
+use crate::future::lane::Lane;
 use crate::future::meta::{FutureId, Meta, Registry};
+use crate::future::waits::{FutureTimes, WaitHistogram, Waits};
 use crate::future::{Futures, OWN};
 use crate::gate::inside;
 use crate::host::Runtime;
@@ -29,6 +31,8 @@ pub struct FutureStats {
     pub busy: Duration,
     /// The longest of them.
     pub longest: Duration,
+    /// Since when it is there, and what it has done beside that; `None` unless [`Builder::measure_waits`](crate::Builder::measure_waits).
+    pub times: Option<FutureTimes>,
 }
 
 /// The counters of one lane: the futures of a kind on one worker.
@@ -52,6 +56,8 @@ pub struct LaneStats {
     pub displaced: u64,
     /// For how long such polls have held CPUs, those that have ended.
     pub displaced_busy: Duration,
+    /// From wake-up to poll, of each poll; `None` unless [`Builder::measure_waits`](crate::Builder::measure_waits).
+    pub waits: Option<WaitHistogram>,
 }
 
 /// A poll that has lost its lane to others that waited.
@@ -93,6 +99,7 @@ pub(crate) struct LaneCounters {
     stolen: AtomicU64,
     displaced: AtomicU64,
     displaced_busy: AtomicU64,
+    pub(crate) waits: Waits,
 }
 
 fn add(counter: &AtomicU64, n: u64) {
@@ -154,7 +161,30 @@ impl Futures {
             polls: meta.polls.load(Ordering::Relaxed),
             busy: time(&meta.busy),
             longest: time(&meta.longest),
+            times: meta.times.as_ref().map(|times| times.read(meta.rt.now(), meta.busy.load(Ordering::Relaxed))),
         }
+    }
+}
+
+impl Futures {
+    /// The counters of all lanes, those of a kind side by side.
+    pub(crate) fn lane_stats(&self, waits: bool) -> Vec<LaneStats> {
+        let of = |lane: &Lane, class| {
+            let counters = &lane.stats;
+            LaneStats {
+                class,
+                worker: lane.cpu,
+                ready: lane.ring.len(),
+                polls: counters.polls.load(Ordering::Relaxed),
+                busy: time(&counters.busy),
+                longest: time(&counters.longest),
+                stolen: counters.stolen.load(Ordering::Relaxed),
+                displaced: counters.displaced.load(Ordering::Relaxed),
+                displaced_busy: time(&counters.displaced_busy),
+                waits: waits.then(|| counters.waits.read()),
+            }
+        };
+        self.kinds().flat_map(|kind| kind.lanes.iter().map(move |lane| of(lane, kind.intent.class))).collect()
     }
 }
 
@@ -183,24 +213,7 @@ impl Runtime {
 
     /// The counters of all lanes.
     pub fn lane_stats(&self) -> Vec<LaneStats> {
-        let mut all = Vec::new();
-        for kind in self.inner.futures.kinds() {
-            all.extend(kind.lanes.iter().map(|lane| {
-                let counters = &lane.stats;
-                LaneStats {
-                    class: kind.intent.class,
-                    worker: lane.cpu,
-                    ready: lane.ring.len(),
-                    polls: counters.polls.load(Ordering::Relaxed),
-                    busy: time(&counters.busy),
-                    longest: time(&counters.longest),
-                    stolen: counters.stolen.load(Ordering::Relaxed),
-                    displaced: counters.displaced.load(Ordering::Relaxed),
-                    displaced_busy: time(&counters.displaced_busy),
-                }
-            }));
-        }
-        all
+        self.inner.futures.lane_stats(self.inner.config.measure_waits)
     }
 
     /// Polls that took so long that others went on without them: the last 64 that are over, and those that are not. Who hogs the CPU?
