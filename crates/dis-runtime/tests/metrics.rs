@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use dis_runtime::{Intent, Runtime, future, metrics};
 
-/// A family's type, and its samples: name, labels (sorted), value.
-type Families = BTreeMap<String, (String, Vec<(String, Vec<(String, String)>, f64)>)>;
+/// Name, labels, value.
+type Sample = (String, Vec<(String, String)>, f64);
+
+/// Each family's type, and its samples, labels sorted.
+type Families = BTreeMap<String, (String, Vec<Sample>)>;
 
 /// Reads a text strictly: HELP, then TYPE, then samples, each family once, each series once.
 fn read(text: &str) -> Families {
@@ -40,7 +43,7 @@ fn read(text: &str) -> Families {
 }
 
 /// `name{label="value",…} number`, labels with escapes.
-fn sample(line: &str) -> (String, Vec<(String, String)>, f64) {
+fn sample(line: &str) -> Sample {
     let name_ends = line.find(['{', ' ']).unwrap();
     let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
     let (name, mut rest) = line.split_at(name_ends);
@@ -71,7 +74,7 @@ fn sample(line: &str) -> (String, Vec<(String, String)>, f64) {
     (name.into(), labels, number.replace("Inf", "inf").parse().unwrap())
 }
 
-fn of<'a>(families: &'a Families, name: &str) -> &'a [(String, Vec<(String, String)>, f64)] {
+fn of<'a>(families: &'a Families, name: &str) -> &'a [Sample] {
     &families.get(name).unwrap_or_else(|| panic!("{name} is missing")).1
 }
 
