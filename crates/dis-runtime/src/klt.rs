@@ -108,11 +108,9 @@ pub(crate) struct Klt {
 }
 
 // SAFETY: the cells are used by the thread itself only (`base`, `handoff`, `dead`, `garbage`, `stack`,
-// `asked`, `timer`, `mark`), by the poster
-// and the thread in turns (`order`, ordered by `mail`), or under the lock of the spares (`next_spare`). Whoever has taken
+// `asked`, `timer`, `mark`), by the poster and the thread in turns (`order`, ordered by `mail`), or under the lock of the spares
+// (`next_spare`). Whoever has taken
 // the role away reads `timer` and `stray_timer` too, which do not change while the KLT has tasks.
-// `asked`, `timer`, `mark`), by the poster
-// and the thread in turns (`order`, ordered by `mail`), or under the lock of the spares (`next_spare`).
 unsafe impl Sync for Klt {}
 // SAFETY: as above; `rt` outlives all KLTs.
 unsafe impl Send for Klt {}

@@ -101,6 +101,8 @@ pub(crate) struct Header {
     pub(crate) timers: Cell<*const Timers>,
     /// The spawned future that it polls now.
     pub(crate) future: Cell<*const Meta>,
+    /// The data of the waker by which it polls now, if that is the runtime's own.
+    pub(crate) waker: Cell<*const ()>,
     /// The futures that live in a call of `block_on_local` in which it is.
     pub(crate) local: Cell<*const Local>,
     /// It serves futures: their end, not an abort, ends it.
@@ -109,7 +111,7 @@ pub(crate) struct Header {
 }
 
 // SAFETY: cells are used by one thread at a time: `next_waiter`, `lent`, `contended`, `waits_for`, `orphaned` under the locks named,
-// `mutexes`, `timers`, `future`, `local`, `context` and `stack` by the KLT that runs the task.
+// `mutexes`, `timers`, `future`, `waker`, `local`, `context` and `stack` by the KLT that runs the task.
 unsafe impl Sync for Header {}
 // SAFETY: as above.
 unsafe impl Send for Header {}
@@ -152,6 +154,7 @@ impl Header {
             orphaned: Cell::new(false),
             timers: Cell::new(ptr::null()),
             future: Cell::new(ptr::null()),
+            waker: Cell::new(ptr::null()),
             local: Cell::new(ptr::null()),
             internal,
             name,
@@ -328,8 +331,12 @@ impl<F: FnOnce() -> T + Send + 'static, T: Send + 'static> Cell2<F, T> {
 /// Drops a value of the user's; a panic in its destructor ends there.
 pub(crate) fn drop_quietly<V>(value: V) {
     let value = ManuallyDrop::new(value);
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(ManuallyDrop::into_inner(value))));
-    if let Err(payload) = result {
+    quietly(|| drop(ManuallyDrop::into_inner(value)));
+}
+
+/// Runs code of the user's whose panic concerns nobody; it ends there.
+pub(crate) fn quietly(code: impl FnOnce()) {
+    if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(code)) {
         // Its own destructor might panic again.
         std::mem::forget(payload);
     }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,6 @@ use dis_core::executor::Leave;
 
 use crate::future::Timers;
 use crate::gate::{self, check_abort, inside};
-use crate::klt::Klt;
 use crate::runtime::Inner;
 use crate::task::Header;
 
@@ -23,6 +22,8 @@ thread_local! {
     static ENTERED: RefCell<Vec<Arc<Inner>>> = const { RefCell::new(Vec::new()) };
     /// The timers of the `block_on` that an ordinary thread is in.
     static TIMERS: Cell<*const Timers> = const { Cell::new(ptr::null()) };
+    /// The data of its waker.
+    static WAKER: Cell<*const ()> = const { Cell::new(ptr::null()) };
 }
 
 /// The runtime that the calling thread has entered.
@@ -60,27 +61,75 @@ pub(crate) fn timers() -> Option<Arc<Timers>> {
     })
 }
 
-/// Futures that are polled in this task, or on this thread, use these timers.
+/// Whether whoever polls here and now does so by that waker, which is the runtime's own: it does not panic.
+pub(crate) fn polls_by(waker: &Waker) -> bool {
+    let own = match crate::api::here() {
+        Some((_, me)) => me.waker.get(),
+        None => WAKER.get(),
+    };
+    ptr::eq(own, waker.data())
+}
+
+/// Futures that are polled in this task, or on this thread, use these timers, and this waker if it is the same for all of them.
 pub(crate) struct Entered<'a> {
     task: Option<&'a Header>,
-    before: *const Timers,
+    timers: *const Timers,
+    waker: *const (),
 }
 
 impl<'a> Entered<'a> {
-    pub(crate) fn task(me: &'a Header, timers: &'a Arc<Timers>) -> Self {
-        Entered { task: Some(me), before: me.timers.replace(Arc::as_ptr(timers)) }
-    }
-
-    fn thread(timers: &'a Arc<Timers>) -> Self {
-        Entered { task: None, before: TIMERS.replace(Arc::as_ptr(timers)) }
+    pub(crate) fn new(task: Option<&'a Header>, timers: &'a Arc<Timers>, waker: Option<&'a Waker>) -> Self {
+        let timers = Arc::as_ptr(timers);
+        let waker = waker.map_or(ptr::null(), Waker::data);
+        let (timers, waker) = match task {
+            Some(me) => (me.timers.replace(timers), me.waker.replace(waker)),
+            None => (TIMERS.replace(timers), WAKER.replace(waker)),
+        };
+        Entered { task, timers, waker }
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         match self.task {
-            Some(me) => me.timers.set(self.before),
-            None => TIMERS.set(self.before),
+            Some(me) => {
+                me.timers.set(self.timers);
+                me.waker.set(self.waker);
+            }
+            None => {
+                TIMERS.set(self.timers);
+                WAKER.set(self.waker);
+            }
+        }
+    }
+}
+
+/// Who waits in a `block_on`.
+enum Waiter {
+    Task(TaskId),
+    Thread(Thread),
+}
+
+struct Signal {
+    /// The task's; for a thread, the one that it has entered.
+    rt: Option<Arc<Inner>>,
+    waiter: Waiter,
+    woken: AtomicBool,
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.woken.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        match (&self.waiter, &self.rt) {
+            (Waiter::Task(id), Some(rt)) => inside(|| rt.unpark(*id)),
+            (Waiter::Task(_), None) => {}
+            (Waiter::Thread(thread), _) => thread.unpark(),
         }
     }
 }
@@ -88,88 +137,34 @@ impl Drop for Entered<'_> {
 /// Runs a future until it ends. A task that calls this lets others run while the future waits; an ordinary thread blocks. A
 /// spawned future may call it as well: its worker goes on with others meanwhile.
 pub fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let here = crate::api::here();
+    let (rt, waiter) = match here {
+        Some((klt, me)) => (Some(klt.rt().handle()), Waiter::Task(me.id())),
+        None => (entered(), Waiter::Thread(thread::current())),
+    };
     let timers = Arc::new(Timers::new());
-    let future = pin!(future);
-    match crate::api::here() {
-        Some((klt, me)) => in_task(klt, me, &timers, future),
-        None => in_thread(&timers, future),
-    }
-}
-
-struct TaskSignal {
-    rt: Arc<Inner>,
-    task: TaskId,
-    woken: AtomicBool,
-}
-
-impl Wake for TaskSignal {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.woken.swap(true, Ordering::SeqCst) {
-            inside(|| self.rt.unpark(self.task));
-        }
-    }
-}
-
-fn in_task<F: Future>(klt: &'static Klt, me: &Header, timers: &Arc<Timers>, mut future: Pin<&mut F>) -> F::Output {
-    let signal = Arc::new(TaskSignal { rt: klt.rt().handle(), task: me.id(), woken: AtomicBool::new(false) });
+    let signal = Arc::new(Signal { rt, waiter, woken: AtomicBool::new(false) });
     let waker = Waker::from(signal.clone());
-    let _entered = Entered::task(me, timers);
+    let _entered = Entered::new(here.map(|(_, me)| me), &timers, Some(&waker));
     loop {
         check_abort();
         signal.woken.store(false, Ordering::SeqCst);
-        // Not in the context of a reactor over the wait: the task may share its thread.
+        // Not in the context of a reactor over the wait: a task may share its thread.
         let polled = {
-            let _context = klt.rt().reactor.enter();
+            let _context = signal.rt.as_ref().and_then(|rt| rt.reactor.enter());
             future.as_mut().poll(&mut Context::from_waker(&waker))
         };
         if let Poll::Ready(value) = polled {
             return value;
         }
         while !signal.woken.load(Ordering::SeqCst) {
-            gate::wait(klt, Leave::Block(BlockReason::Event, timers.next()));
-            check_abort();
-            timers.fire_due(klt.rt().now());
-        }
-    }
-}
-
-struct ThreadSignal {
-    thread: Thread,
-    woken: AtomicBool,
-}
-
-impl Wake for ThreadSignal {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.woken.swap(true, Ordering::SeqCst) {
-            self.thread.unpark();
-        }
-    }
-}
-
-fn in_thread<F: Future>(timers: &Arc<Timers>, mut future: Pin<&mut F>) -> F::Output {
-    let signal = Arc::new(ThreadSignal { thread: thread::current(), woken: AtomicBool::new(false) });
-    let waker = Waker::from(signal.clone());
-    let _entered = Entered::thread(timers);
-    let rt = entered();
-    let _context = rt.as_ref().and_then(|rt| rt.reactor.enter());
-    loop {
-        signal.woken.store(false, Ordering::SeqCst);
-        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return value;
-        }
-        while !signal.woken.load(Ordering::SeqCst) {
-            match timers.next() {
-                Some(at) => thread::park_timeout(at.since(crate::now()).into()),
-                None => thread::park(),
+            match (here, timers.next()) {
+                (Some((klt, _)), next) => gate::wait(klt, Leave::Block(BlockReason::Event, next)),
+                (None, Some(at)) => thread::park_timeout(at.since(crate::now()).into()),
+                (None, None) => thread::park(),
             }
+            check_abort();
             timers.fire_due(crate::now());
         }
     }

@@ -10,7 +10,8 @@ use async_task::FallibleTask;
 
 use crate::JoinError;
 use crate::future::block_on;
-use crate::future::meta::{FutureId, Meta, Outcome};
+use crate::future::guarded::{Outcome, poll_quietly};
+use crate::future::meta::{FutureId, Meta};
 
 /// Waits for a spawned future. Dropping it detaches the future, which goes on; its result is dropped when it ends.
 #[must_use = "dropping it detaches the task; `drop(…)` says that this is meant"]
@@ -69,11 +70,10 @@ impl<T> JoinHandle<T> {
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
-    /// # Panics
-    /// If it is polled after it was ready.
+    /// Answers [`JoinError::Aborted`] if it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(task) = self.task.as_mut() else { return Poll::Ready(Err(JoinError::Aborted)) };
-        Pin::new(task).poll(cx).map(|outcome| outcome.map_or(Err(JoinError::Aborted), Outcome::take))
+        poll_quietly(task, cx).map(|outcome| outcome.map_or(Err(JoinError::Aborted), Outcome::take))
     }
 }
 

@@ -132,7 +132,7 @@ impl Kind {
         self.inject.push(&moved[..=count]);
     }
 
-    /// Makes a task ready from a foreign thread.
+    /// Makes a task ready from a foreign thread, or from a task of another runtime, inside that.
     pub(crate) fn push_foreign(&self, rt: &Inner, task: Raw) {
         self.inject.push(&[task]);
         fence(Ordering::SeqCst);

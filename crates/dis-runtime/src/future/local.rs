@@ -5,18 +5,17 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::ptr;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use async_task::{FallibleTask, Runnable};
 
 use crate::future::block_on;
+use crate::future::guarded::{Guarded, Outcome, poll_quietly};
 use crate::spawn::SpawnError;
-use crate::task::Abort;
 use crate::{JoinError, api};
 
 /// How many are polled before the outer future is polled again.
@@ -29,14 +28,45 @@ thread_local! {
 
 /// What wakers, on any thread, and the set share.
 #[derive(Default)]
+struct Shared {
+    ready: Mutex<Ready>,
+    /// Something has come while the set is dropped.
+    came: Condvar,
+}
+
+#[derive(Default)]
 struct Ready {
     queue: VecDeque<Runnable>,
     waker: Option<Waker>,
 }
 
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Ready> {
+        self.ready.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn push(&self, runnable: Runnable) {
+        let mut ready = self.lock();
+        ready.queue.push_back(runnable);
+        let waker = ready.waker.take();
+        self.came.notify_one();
+        drop(ready);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// What was woken first; waits for it.
+    fn wait(&self) -> Option<Runnable> {
+        let ready = self.lock();
+        let ready = self.came.wait_while(ready, |ready| ready.queue.is_empty());
+        ready.unwrap_or_else(|e| e.into_inner()).queue.pop_front()
+    }
+}
+
 /// The futures of one call of [`block_on_local`].
 pub(crate) struct Local {
-    ready: Arc<Mutex<Ready>>,
+    shared: Arc<Shared>,
     /// A waker of each that has not ended.
     alive: Rc<RefCell<HashMap<u64, Waker>>>,
     spawned: Cell<u64>,
@@ -44,12 +74,8 @@ pub(crate) struct Local {
 
 impl Local {
     fn pop(&self) -> Option<Runnable> {
-        lock(&self.ready).queue.pop_front()
+        self.shared.lock().queue.pop_front()
     }
-}
-
-fn lock(ready: &Mutex<Ready>) -> std::sync::MutexGuard<'_, Ready> {
-    ready.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 impl Drop for Local {
@@ -58,14 +84,10 @@ impl Drop for Local {
         while !self.alive.borrow().is_empty() {
             let wakers: Vec<Waker> = self.alive.borrow().values().cloned().collect();
             wakers.into_iter().for_each(Waker::wake);
-            let mut dropped = false;
+            // All of them are in the queue, or about to be: another thread may have woken one just before.
+            drop(self.shared.wait());
             while let Some(runnable) = self.pop() {
                 drop(runnable);
-                dropped = true;
-            }
-            if !dropped {
-                // Another thread has woken it, and is about to enter it into the queue.
-                std::thread::yield_now();
             }
         }
     }
@@ -90,11 +112,11 @@ pub fn block_on_local<F: Future>(future: F) -> F::Output {
             place().set(self.1);
         }
     }
-    let local = Local { ready: Arc::default(), alive: Rc::default(), spawned: Cell::new(0) };
+    let local = Local { shared: Arc::default(), alive: Rc::default(), spawned: Cell::new(0) };
     let _entered = Entered(&local, place().replace(&local));
     let mut future = pin!(future);
     block_on(poll_fn(|cx| {
-        lock(&local.ready).waker = Some(cx.waker().clone());
+        local.shared.lock().waker = Some(cx.waker().clone());
         if let Poll::Ready(value) = future.as_mut().poll(cx) {
             return Poll::Ready(value);
         }
@@ -123,27 +145,12 @@ where
     let number = local.spawned.get();
     local.spawned.set(number + 1);
     let gone = Gone(local.alive.clone(), number);
-    let ready = local.ready.clone();
-    let schedule = move |runnable| {
-        let mut ready = lock(&ready);
-        ready.queue.push_back(runnable);
-        let waker = ready.waker.take();
-        drop(ready);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    };
+    let shared = local.shared.clone();
+    let schedule = move |runnable| shared.push(runnable);
+    let future = Guarded::new(future);
     let future = async move {
         let _gone = gone;
-        let mut future = pin!(future);
-        poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(match payload.downcast::<Abort>() {
-                Ok(_) => JoinError::Aborted,
-                Err(payload) => JoinError::Panic(payload),
-            })),
-        })
-        .await
+        Outcome::new(future.await)
     };
     // SAFETY: the future is polled and dropped on this thread only: by `block_on_local`, which does not end before it is dropped, or by
     // `Local::drop`. The handle stays here as well. The schedule function is Send, Sync and 'static.
@@ -166,7 +173,7 @@ impl Drop for Gone {
 /// Waits for a future of [`spawn_local`]. Dropping it detaches the future.
 #[must_use = "dropping it detaches the task; `let _ =` says that this is meant"]
 pub struct LocalHandle<T> {
-    task: Option<FallibleTask<Result<T, JoinError>>>,
+    task: Option<FallibleTask<Outcome<T>>>,
     /// Not to be sent.
     here: PhantomData<Rc<()>>,
 }
@@ -180,7 +187,8 @@ impl<T> LocalHandle<T> {
     /// Ends the future, and waits until it has been dropped.
     pub async fn cancel(mut self) {
         if let Some(task) = self.task.take() {
-            drop(task.cancel().await);
+            let mut cancel = pin!(task.cancel());
+            drop(poll_fn(|cx| poll_quietly(&mut cancel, cx)).await);
         }
     }
 }
@@ -190,7 +198,7 @@ impl<T> Future for LocalHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(task) = self.task.as_mut() else { return Poll::Ready(Err(JoinError::Aborted)) };
-        Pin::new(task).poll(cx).map(|result| result.unwrap_or(Err(JoinError::Aborted)))
+        poll_quietly(task, cx).map(|outcome| outcome.map_or(Err(JoinError::Aborted), Outcome::take))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use async_task::Runnable;
 
 use crate::JoinError;
+use crate::future::guarded::{Guarded, Outcome};
 use crate::future::own::Own;
 use crate::future::ring::Raw;
 use crate::future::waits::Times;
@@ -20,7 +21,6 @@ use crate::gate::inside;
 use crate::klt::{self, Klt};
 use crate::lock::Locked;
 use crate::runtime::Inner;
-use crate::task::{Abort, drop_quietly};
 use crate::{api, task::Header};
 
 /// A number that names a spawned future, unique in its runtime.
@@ -261,9 +261,7 @@ impl Registry {
 /// What the runtime polls: the future and what is to be seen to around it.
 pub(crate) struct Wrapped<F> {
     meta: *const Meta,
-    /// Empty once it has ended.
-    future: ManuallyDrop<F>,
-    ended: bool,
+    future: Guarded<F>,
 }
 
 // SAFETY: `meta` outlives it, and is Sync.
@@ -271,13 +269,11 @@ unsafe impl<F: Send> Send for Wrapped<F> {}
 
 impl<F> Wrapped<F> {
     pub(crate) fn new(meta: &Meta, future: F) -> Wrapped<F> {
-        Wrapped { meta, future: ManuallyDrop::new(future), ended: false }
+        Wrapped { meta, future: Guarded::new(future) }
     }
 
     fn end(&mut self) {
-        if !std::mem::replace(&mut self.ended, true) {
-            // SAFETY: once, as `ended` says; where it was pinned.
-            quietly(|| unsafe { ManuallyDrop::drop(&mut self.future) });
+        if self.future.end() {
             // SAFETY: the metadata lies before the future in the same allocation.
             let meta = unsafe { &*self.meta };
             meta.unregister();
@@ -285,13 +281,6 @@ impl<F> Wrapped<F> {
                 own.end(&meta.rt);
             }
         }
-    }
-}
-
-/// Runs destructors of the user's; a panic in them ends there.
-fn quietly(drop: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(drop)) {
-        std::mem::forget(payload);
     }
 }
 
@@ -306,22 +295,18 @@ impl<F: Future> Future for Wrapped<F> {
         let result = if meta.aborted.load(Ordering::Relaxed) {
             Err(JoinError::Aborted)
         } else {
-            // SAFETY: pinned with `self`; not dropped, as a future that has ended is not polled again.
-            let future = unsafe { Pin::new_unchecked(&mut *this.future) };
-            let polled = Polling::begin(meta);
-            let result = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+            // SAFETY: pinned with `self`; a future that has ended is not polled again.
+            let future = unsafe { Pin::new_unchecked(&mut this.future) };
+            let polled = Polling::begin(meta, cx.waker());
+            let poll = future.poll(cx);
             polled.end();
-            match result {
-                Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(value)) => Ok(value),
-                Err(payload) => Err(match payload.downcast::<Abort>() {
-                    Ok(_) => JoinError::Aborted,
-                    Err(payload) => JoinError::Panic(payload),
-                }),
+            match poll {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(result) => result,
             }
         };
         this.end();
-        Poll::Ready(Outcome(Some(result)))
+        Poll::Ready(Outcome::new(result))
     }
 }
 
@@ -336,11 +321,12 @@ struct Polling<'a> {
 
 impl<'a> Polling<'a> {
     #[inline]
-    fn begin(meta: &'a Meta) -> Self {
+    fn begin(meta: &'a Meta, waker: &Waker) -> Self {
         let within = api::here();
         let mut began = 0;
         if let Some((klt, me)) = within {
             me.future.set(meta);
+            me.waker.set(waker.data());
             if klt.poller().is_none() {
                 began = meta.rt.now().as_nanos();
             }
@@ -355,6 +341,7 @@ impl<'a> Polling<'a> {
     fn end(self) {
         let Some((klt, me)) = self.within else { return };
         me.future.set(ptr::null());
+        me.waker.set(ptr::null());
         let now = self.meta.rt.now();
         let held = match klt.poller() {
             Some(poller) => {
@@ -381,23 +368,6 @@ fn begin_measured(times: &Times, klt: &'static Klt, began: u64) {
 impl<F> Drop for Wrapped<F> {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// How a future ended. A panic of the value's destructor, where nobody collects it, ends there.
-pub(crate) struct Outcome<T>(Option<Result<T, JoinError>>);
-
-impl<T> Outcome<T> {
-    pub(crate) fn take(mut self) -> Result<T, JoinError> {
-        self.0.take().unwrap_or(Err(JoinError::Aborted))
-    }
-}
-
-impl<T> Drop for Outcome<T> {
-    fn drop(&mut self) {
-        if let Some(result) = self.0.take() {
-            drop_quietly(result);
-        }
     }
 }
 

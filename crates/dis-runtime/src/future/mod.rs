@@ -23,6 +23,7 @@
 
 mod block_on;
 mod executor;
+mod guarded;
 mod idle;
 mod inject;
 mod intent;

@@ -55,7 +55,7 @@ impl Own {
         let Some((klt, me)) = crate::api::here() else { return };
         self.task.store(me.id().0, Ordering::SeqCst);
         let timers = Arc::new(Timers::new());
-        let _entered = Entered::task(me, &timers);
+        let _entered = Entered::new(Some(me), &timers, None);
         let _context = klt.rt().reactor.enter();
         while !self.ended.load(Ordering::SeqCst) {
             if self.wants_period.swap(false, Ordering::Relaxed) {

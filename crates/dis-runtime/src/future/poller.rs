@@ -101,6 +101,15 @@ impl Standbys {
     }
 }
 
+/// The KLT names its poller as long as this lives, however the poller ends.
+struct Named(&'static Klt);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        self.0.poller.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+}
+
 impl Poller {
     fn new(kind: &'static Kind, lane: &'static Lane) -> Poller {
         Poller {
@@ -127,9 +136,10 @@ impl Poller {
         let Some((klt, me)) = crate::api::here() else { return };
         self.task.store(me.id().0, Ordering::Relaxed);
         klt.poller.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
+        let _named = Named(klt);
         let timers = &self.lane().timers;
         timers.poller.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
-        let _entered = Entered::task(me, timers);
+        let _entered = Entered::new(Some(me), timers, None);
         let _context = klt.rt().reactor.enter();
         while self.take_place(klt) {
             while !self.serves() && !klt.rt().futures.have_ended() {
@@ -140,7 +150,6 @@ impl Poller {
                 break;
             }
         }
-        klt.poller.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
     #[inline]

@@ -11,6 +11,7 @@ use crate::JoinError;
 use crate::future::join::JoinHandle;
 use crate::future::{AbortHandle, spawn};
 use crate::spawn::SpawnError;
+use crate::task::{drop_quietly, quietly};
 
 /// Spawned futures whose results come in the order in which they end. Dropping it aborts them.
 #[derive(Debug)]
@@ -36,8 +37,9 @@ impl Drop for Tell {
         ended.numbers.push_back(self.1);
         let waker = ended.waker.take();
         drop(ended);
+        // Who waits may be anybody; a panic of its waker is not this future's.
         if let Some(waker) = waker {
-            waker.wake();
+            quietly(|| waker.wake());
         }
     }
 }
@@ -63,7 +65,15 @@ impl<T: Send + 'static> JoinSet<T> {
         let handle = spawn(intent, async move {
             let _tell = tell;
             future.await
-        })?;
+        });
+        let handle = match handle {
+            Ok(handle) => handle,
+            Err(error) => {
+                // As it was dropped it has told of its end.
+                self.ended.lock().unwrap_or_else(|e| e.into_inner()).numbers.retain(|&ended| ended != number);
+                return Err(error);
+            }
+        };
         let abort = handle.abort_handle();
         self.handles.insert(number, handle);
         Ok(abort)
@@ -81,32 +91,28 @@ impl<T: Send + 'static> JoinSet<T> {
 
     /// The result of the next one that ends; `None` if the set is empty. Nothing is lost if this is dropped before it is ready.
     pub async fn join_next(&mut self) -> Option<Result<T, JoinError>> {
-        loop {
-            if self.handles.is_empty() {
-                return None;
-            }
-            let number = poll_fn(|cx| {
-                let mut ended = self.ended.lock().unwrap_or_else(|e| e.into_inner());
-                match ended.numbers.front() {
-                    Some(&number) => Poll::Ready(number),
-                    None => {
-                        ended.waker = Some(cx.waker().clone());
-                        Poll::Pending
-                    }
-                }
-            })
-            .await;
-            // It has ended but for some instructions. One that was refused has no handle.
-            let result = match self.handles.get_mut(&number) {
-                Some(handle) => Some(handle.await),
-                None => None,
-            };
-            self.ended.lock().unwrap_or_else(|e| e.into_inner()).numbers.pop_front();
-            self.handles.remove(&number);
-            if result.is_some() {
-                return result;
-            }
+        if self.handles.is_empty() {
+            return None;
         }
+        let number = poll_fn(|cx| {
+            let mut ended = self.ended.lock().unwrap_or_else(|e| e.into_inner());
+            match ended.numbers.front() {
+                Some(&number) => Poll::Ready(number),
+                None => {
+                    let before = ended.waker.replace(cx.waker().clone());
+                    drop(ended);
+                    drop_quietly(before);
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
+        // It has ended but for some instructions.
+        let handle = self.handles.get_mut(&number)?;
+        let result = handle.await;
+        self.ended.lock().unwrap_or_else(|e| e.into_inner()).numbers.pop_front();
+        self.handles.remove(&number);
+        Some(result)
     }
 
     /// Aborts all; their results, that they were aborted or what was faster, are still to be waited for.

@@ -178,7 +178,8 @@ fn enqueue(runnable: Runnable<Meta>, next: bool) {
         None => {
             // As soon as it is in the queue, it may end, and with it its reference.
             let rt = meta.rt.clone();
-            rt.futures.kind(kind).push_foreign(&rt, runnable.into_raw().as_ptr());
+            // A task of another runtime must not be preempted while it has this one's locks.
+            inside(|| rt.futures.kind(kind).push_foreign(&rt, runnable.into_raw().as_ptr()));
         }
     }
 }

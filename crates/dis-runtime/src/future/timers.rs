@@ -15,6 +15,7 @@ use dis_core::api::Timestamp;
 use crate::future::poller::Poller;
 use crate::gate::inside;
 use crate::lock::Locked;
+use crate::task::quietly;
 
 /// How many wakers are woken under one lock.
 const STEP: usize = 32;
@@ -189,7 +190,7 @@ impl Timers {
         }
     }
 
-    /// Wakes those that are due. Outside the runtime: wakers may be anybody's.
+    /// Wakes those that are due. Outside the runtime: wakers may be anybody's. One that panics keeps nobody from being woken.
     pub(crate) fn fire(&self, now: Timestamp) {
         loop {
             let mut due = [const { None }; STEP];
@@ -206,7 +207,7 @@ impl Timers {
                 self.first.store(heap.first(), Ordering::SeqCst);
                 count
             });
-            due.into_iter().flatten().for_each(Waker::wake);
+            due.into_iter().flatten().for_each(|waker| quietly(|| waker.wake()));
             if count < STEP {
                 return;
             }
