@@ -226,6 +226,37 @@ fn caps_of_classes_hold() {
 }
 
 #[test]
+fn shares_of_tasks_hold() {
+    let workload = r#"
+        duration = "2s"
+        cpus = 1
+        [[task]]
+        name = "capped"
+        intent = "interactive"
+        latency = "1ms"
+        cpu_max = "20%"
+        loop = [ { run = "1s" } ]
+        [[task]]
+        name = "reserved"
+        intent = "background"
+        cpu_min = "40%"
+        loop = [ { run = "1s" } ]
+        [[task]]
+        name = "crowd"
+        intent = "batch"
+        instances = 5
+        loop = [ { run = "1s" } ]
+    "#;
+    let Some(pair) = both(workload) else { return };
+    for (host, shares) in [("simulator", shares(&pair.sim)), ("kernel", shares(&pair.kernel))] {
+        let (capped, reserved) = (shares["capped"] / 20_000.0, shares["reserved"] / 20_000.0);
+        eprintln!("{host}: capped {capped:.2} %, reserved {reserved:.2} %");
+        assert!((19.0..=20.3).contains(&capped), "{host}: {capped} % of at most 20 %");
+        assert!(reserved >= 39.8, "{host}: {reserved} % of at least 40 %");
+    }
+}
+
+#[test]
 fn affinity_is_kept_and_both_cpus_follow_the_simulator() {
     let workload = r#"
         duration = "200ms"

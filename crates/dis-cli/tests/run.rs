@@ -211,6 +211,19 @@ fn a_reserved_share_is_had_beside_competitors() {
     assert!(with > 3.0, "{with}");
 }
 
+/// A machine that is busy with others can only give less.
+#[test]
+fn a_capped_task_gets_no_more_though_the_cpu_is_idle() {
+    let folder = Folder::new();
+    let tasks = "[[task]]\nname = \"hog\"\nintent = \"batch\"\ncpu_max = \"20%\"\nloop = [ { run = \"10s\" } ]\n";
+    let file = folder.file("capped.toml", &format!("duration = \"1500ms\"\n{tasks}"));
+    let output = dis(&["run", &file, "--cpus", "1", "--json", "-"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report = report(&output);
+    let share = task(&report, "hog")["cpu_ns"].as_u64().unwrap() as f64 / 1.5e9;
+    assert!(share > 0.05 && share <= 0.202, "{share} of 0.2");
+}
+
 const REALTIME: &str = "intent = \"realtime\"\nperiod = \"10ms\"\nwcet = \"1ms\"\n";
 
 fn misses(report: &Value, name: &str) -> (u64, u64) {

@@ -11,6 +11,7 @@ use crate::dispatch::{Step, ask, turn};
 use crate::future::watch;
 use crate::keep;
 use crate::klt::{self, Klt};
+use crate::qos::memory;
 use crate::task::{Abort, Header};
 use crate::usage;
 
@@ -121,6 +122,9 @@ pub(crate) fn check_abort() {
         && task.aborted.load(Ordering::Relaxed)
         && !thread::panicking()
     {
+        if let Some(why) = memory::verdict() {
+            panic!("{why}");
+        }
         std::panic::resume_unwind(Box::new(Abort));
     }
 }

@@ -15,8 +15,9 @@ use dis_core::scheduler::Plan;
 use crate::gate::{self, inside};
 use crate::klt::{self, Klt};
 use crate::planned::Planned;
+use crate::qos;
 use crate::runtime::{Inner, Visit};
-use crate::spawn::{enforceable, home};
+use crate::spawn::home;
 use crate::sys;
 use crate::task::{DETACHED, DONE, ENDED, Failure, Header, NOBODY, THREAD};
 use crate::usage;
@@ -145,6 +146,11 @@ impl<T> JoinHandle<T> {
         inside(|| self.rt.exec.task_stats(self.rt.now(), self.id).ok())
     }
 
+    /// Bytes that the task holds; `None` for one without a memory limit, which is not counted ([`memory`](crate::memory)).
+    pub fn memory_used(&self) -> Option<usize> {
+        Some(self.task().limits.as_ref()?.memory.as_ref()?.used())
+    }
+
     /// Changes the machine's CPUs on which the task may run. A task on a CPU that is forbidden now leaves it at once.
     ///
     /// # Errors
@@ -166,7 +172,9 @@ impl<T> JoinHandle<T> {
     /// Declares the task to be for something else from now on. The kernel thread that it is bound to stays the same.
     ///
     /// # Errors
-    /// As for a spawn; the task keeps its old intent then.
+    /// As for a spawn; the task keeps its old intent then. [`SchedError::NotSupported`] also if the intent has limits of memory,
+    /// bandwidth, or priorities of I/O and network, other than the task was spawned with: those stay for its life, and an intent
+    /// without them leaves them as they are.
     pub fn set_intent(&self, intent: &Intent) -> Result<(), SchedError> {
         redeclare(&self.rt, self.id, intent)
     }
@@ -249,8 +257,9 @@ impl<T> JoinHandle<T> {
 
 /// See [`JoinHandle::set_intent`].
 pub(crate) fn redeclare(rt: &Inner, id: TaskId, intent: &Intent) -> Result<(), SchedError> {
-    enforceable(intent)?;
     let mut intent = intent.clone();
+    let before = inside(|| rt.exec.with_task(id, |task| (task.intent.constraints, task.intent.qos)))?;
+    qos::keep(&mut intent, before)?;
     intent.constraints.cpu_affinity = home(rt, &intent).map_err(|_| SchedError::NoCpu)?;
     let planned = Planned::intent(rt, id, &intent)?;
     change(rt, planned, |now, plan| rt.exec.redeclare(now, id, &intent, plan))

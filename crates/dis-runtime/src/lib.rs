@@ -71,6 +71,7 @@ mod overflow;
 mod planned;
 mod policy;
 pub mod process;
+mod qos;
 #[cfg_attr(not(feature = "tokio"), path = "no_reactor.rs")]
 mod reactor;
 mod runtime;
@@ -93,6 +94,7 @@ pub use builder::{BuildError, Builder, MAX_KLTS, default_limits};
 pub use host::{OsPolicy, Runtime};
 pub use join::{JoinError, JoinHandle};
 pub use modules::{ModuleInfo, Modules};
+pub use qos::{io, memory, net};
 pub use spawn::{SpawnError, TaskBuilder};
 pub use trace::{TraceEvent, TraceKind, TraceReader};
 pub use watcher::BlockingWatch;

@@ -6,13 +6,14 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
 use dis_core::api::{CpuMask, SchedError, TaskSpec, Timestamp};
-use dis_core::intent::{Intent, IoPriority};
+use dis_core::intent::Intent;
 
 use crate::gate::inside;
 use crate::host::Runtime;
 use crate::join::JoinHandle;
 use crate::klt::{self, Klt};
 use crate::planned::Planned;
+use crate::qos::Limits;
 use crate::runtime::Inner;
 use crate::task::{Body, Cell2, Header, Sharing, TaskRef};
 
@@ -139,8 +140,8 @@ impl<'rt> TaskBuilder<'rt> {
         self
     }
 
-    /// Accepts constraints that this host cannot enforce (memory, bandwidths, I/O and network priority, a NUMA node that
-    /// is not there) instead of refusing the task. They are then without effect.
+    /// Accepts constraints that cannot be enforced here (`docs/hosts.md` says which, and where) instead of refusing the task. They are
+    /// then without effect.
     pub fn best_effort(mut self) -> Self {
         self.best_effort = true;
         self
@@ -178,8 +179,9 @@ impl<'rt> TaskBuilder<'rt> {
         if rt.closing.load(Ordering::Acquire) {
             return Err(SpawnError::Closing);
         }
-        if !self.best_effort {
-            enforceable(&self.intent).map_err(SpawnError::Refused)?;
+        let limits = Limits::of(&mut self.intent, self.best_effort).map_err(SpawnError::Refused)?;
+        if limits.as_ref().is_some_and(|limits| limits.need_thread()) {
+            self.sharing = Sharing::Never;
         }
         match home(rt, &self.intent) {
             Ok(workers) => self.intent.constraints.cpu_affinity = workers,
@@ -193,7 +195,7 @@ impl<'rt> TaskBuilder<'rt> {
             self.intent.constraints.cpu_affinity = self.workers;
         }
         let class = self.intent.class.queue();
-        let header = Header::new(&Cell2::<F, T>::VTABLE, rt, class, self.name, self.sharing, self.internal);
+        let header = Header::new(&Cell2::<F, T>::VTABLE, rt, class, self.name, self.sharing, self.internal, limits);
         let cell = Box::into_raw(Box::new(Cell2 { header, body: UnsafeCell::new(Body::<F, T>::Closure(closure)) }));
         // SAFETY: just made; two references: the runtime's and the handle's.
         let task = unsafe { &(*cell).header };
@@ -254,17 +256,6 @@ impl<'rt> TaskBuilder<'rt> {
             }
         }
     }
-}
-
-/// Refuses what a Linux process cannot be held to here.
-pub(crate) fn enforceable(intent: &Intent) -> Result<(), SchedError> {
-    let (c, q) = (&intent.constraints, &intent.qos);
-    let refuse = |bad: bool, why| if bad { Err(SchedError::NotSupported(why)) } else { Ok(()) };
-    refuse(c.max_memory.is_some(), "max_memory: tasks share the memory of the process")?;
-    refuse(c.io_priority != IoPriority::BestEffort, "io_priority: I/O requests are not ordered by task")?;
-    refuse(c.net_priority != 0, "net_priority: packets are not ordered by task")?;
-    refuse(q.mem_bandwidth.is_some(), "mem_bandwidth: memory bandwidth is not measured by task")?;
-    refuse(q.io_bandwidth.is_some(), "io_bandwidth: I/O bandwidth is not measured by task")
 }
 
 /// The workers on which a task of this intent may run, by its affinity and its NUMA node; `None`: all.

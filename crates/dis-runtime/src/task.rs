@@ -17,6 +17,7 @@ use dis_core::scheduler::Urgency;
 use crate::future::{Local, Meta, Timers};
 use crate::keep;
 use crate::klt::Klt;
+use crate::qos::Limits;
 use crate::runtime::{Inner, Visit};
 use crate::shortage::Lack;
 use crate::sync::raw_mutex::Core as MutexCore;
@@ -107,6 +108,8 @@ pub(crate) struct Header {
     pub(crate) local: Cell<*const Local>,
     /// It serves futures: their end, not an abort, ends it.
     pub(crate) internal: bool,
+    /// What it may use beside the CPU.
+    pub(crate) limits: Option<Box<Limits>>,
     pub(crate) name: Box<str>,
 }
 
@@ -124,6 +127,7 @@ impl Header {
         name: Box<str>,
         sharing: Sharing,
         internal: bool,
+        limits: Option<Box<Limits>>,
     ) -> Header {
         Header {
             vtable,
@@ -157,6 +161,7 @@ impl Header {
             waker: Cell::new(ptr::null()),
             local: Cell::new(ptr::null()),
             internal,
+            limits,
             name,
         }
     }
@@ -289,7 +294,10 @@ impl<F: FnOnce() -> T + Send + 'static, T: Send + 'static> Cell2<F, T> {
             Body::Closure(closure) => closure,
             _ => return,
         };
+        // SAFETY: the header outlives the task.
+        let begun = unsafe { (*header).limits.as_deref() }.map(Limits::begin);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(closure));
+        drop(begun);
         let outcome = outcome.map_err(|payload| match payload.downcast::<Abort>() {
             Ok(_) => Failure::Aborted,
             Err(payload) => Failure::Panicked(payload),

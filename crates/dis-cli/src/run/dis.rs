@@ -17,7 +17,7 @@ use super::noise::NoiseMeter;
 use super::outcome::{Outcome, hang_text};
 use super::plan::Plan;
 use super::policies::{Chosen, fault_notes};
-use super::refusal::{explain, give_in};
+use super::refusal::{explain, give_in, pointless};
 use super::watch::Watch;
 use crate::failure::Failure;
 use crate::host::Park;
@@ -154,6 +154,9 @@ impl Tasks {
             let mut intent = spec.intent.clone();
             if let Some(mask) = &mut intent.constraints.cpu_affinity {
                 *mask = plan.real_cpus(mask);
+            }
+            while let Some(why) = pointless(&intent) {
+                give_in(plan, spec, &mut intent, why, notes)?;
             }
             let origin = Timestamp::from_nanos(self.round.run.start() + spec.offset.as_nanos());
             let handle = loop {

@@ -9,6 +9,18 @@ use dis_workload::model::{Constraint, TaskSpec};
 use super::plan::Plan;
 use crate::failure::Failure;
 
+/// The first constraint of an intent that the steps of a workload have nothing to do with, as the runtime names those that it refuses.
+pub fn pointless(intent: &Intent) -> Option<&'static str> {
+    let (constraints, qos) = (&intent.constraints, &intent.qos);
+    if constraints.max_memory.is_some() {
+        return Some("max_memory: the steps of a workload allocate nothing");
+    }
+    if constraints.net_priority != 0 {
+        return Some("net_priority: the steps of a workload open no sockets");
+    }
+    qos.io_bandwidth.is_some().then_some("io_bandwidth: the steps of a workload read and write nothing")
+}
+
 /// Drops the constraint that the runtime cannot enforce, if the task says that it may.
 pub fn give_in(
     plan: &Plan,

@@ -20,6 +20,7 @@ use crate::future::waits::Times;
 use crate::gate::inside;
 use crate::klt::{self, Klt};
 use crate::lock::Locked;
+use crate::qos::memory;
 use crate::runtime::Inner;
 use crate::{api, task::Header};
 
@@ -301,7 +302,10 @@ impl<F: Future> Future for Wrapped<F> {
             let poll = future.poll(cx);
             polled.end();
             match poll {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => match meta.own.as_ref().and_then(|_| memory::verdict()) {
+                    Some(why) => Err(JoinError::Panic(Box::new(why))),
+                    None => return Poll::Pending,
+                },
                 Poll::Ready(result) => result,
             }
         };
