@@ -189,7 +189,8 @@ fn alignment_is_kept() {
     let task = runtime().spawn_fn(limited(1000 * KIB), || {
         let blocks: Vec<Box<Aligned>> = (0..100).map(|n| Box::new(Aligned([n; 256]))).collect();
         blocks.iter().enumerate().all(|(n, block)| {
-            std::ptr::from_ref::<Aligned>(block).addr() % 256 == 0 && block.0.iter().all(|&byte| usize::from(byte) == n)
+            std::ptr::from_ref::<Aligned>(block).addr().is_multiple_of(256)
+                && block.0.iter().all(|&byte| usize::from(byte) == n)
         })
     });
     assert!(task.unwrap().join().unwrap());
