@@ -39,8 +39,8 @@ pub struct PerCpu {
     pub current: Cell<*const Tcb>,
     /// What is to run next, from the decision to the switch.
     pub next: Cell<*const Tcb>,
-    /// When the CPU must ask again, from the decision to the switch.
-    pub until: Cell<Option<Timestamp>>,
+    /// When the CPU must ask again; `Timestamp::MAX`: not by itself.
+    pub due: Cell<Timestamp>,
     /// The task that has ended here and whose stack is still in use.
     pub ended: Cell<*const Tcb>,
     /// The idle task.
@@ -49,7 +49,7 @@ pub struct PerCpu {
     pub segments: Box<Segments>,
     /// Whether a fault is being handled: another one then is the kernel's own.
     pub in_fault: Cell<bool>,
-    /// The instant for which the timer is armed, ns; `u64::MAX`: not armed. Others look at it for lost interrupts.
+    /// The instant for which the timer is armed, ns, [`due`](Self::due) or before; `u64::MAX`: not armed. Others look at it for lost interrupts.
     pub armed: AtomicU64,
     /// Since when an interrupt sent here has not been answered, ns; 0: none is outstanding.
     pub asked_at: AtomicU64,
@@ -107,7 +107,7 @@ impl PerCpu {
             apic_id,
             current: Cell::new(current),
             next: Cell::new(current),
-            until: Cell::new(None),
+            due: Cell::new(Timestamp::MAX),
             ended: Cell::new(ptr::null()),
             idle,
             segments: Segments::new(),

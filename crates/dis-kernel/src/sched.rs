@@ -2,14 +2,15 @@
 //!
 //! A CPU asks (`leave`, `interrupt`), obeys (`commit`, on the CPU's own stack, where the registers of the task that ran
 //! are saved in any case), and goes on with `entry::restore`. Interrupts are off from the question to
-//! the end. Nothing here ticks: the timer is armed for the instant that the core names, or not at all.
+//! the end. Nothing here ticks: the timer is armed for the instant that the core names, or not at all. (If the core names a later one
+//! than before, as with each switch, the timer is left as it is and set anew when it comes.)
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use dis_core::api::{TaskId, Timestamp};
+use dis_core::api::{SchedError, SchedResult, TaskId, Timestamp};
 use dis_core::executor::{Decision, Executor, Leave, Wake};
 use dis_core::scheduler::Config;
 
@@ -71,34 +72,50 @@ pub unsafe fn start() -> ! {
     pc.depth.set(1);
     // An interrupt that came while the CPU could not answer is answered by this question.
     pc.asked_at.store(0, Ordering::SeqCst);
-    let decision = ask(pc, Leave::Ask, clock::now());
-    plan(pc, &decision);
+    let answer = ask(pc, Leave::Ask, clock::now());
+    plan(pc, granted(pc, &answer));
     // SAFETY: a decision is planned, interrupts are off, nothing here is needed any more.
     unsafe { entry::abandon() }
 }
 
 /// Asks the core and does at once what concerns other CPUs.
 #[inline(always)]
-fn ask(pc: &PerCpu, leave: Leave, now: Timestamp) -> Decision<TaskRef> {
+fn ask(pc: &PerCpu, leave: Leave, now: Timestamp) -> SchedResult<Decision<TaskRef>> {
     let answer = scheduler().schedule(pc.cpu, now, leave);
-    let Ok(decision) = answer else { refused(pc.cpu, leave) };
-    if let Some(other) = decision.interrupt {
+    if let Ok(Decision { interrupt: Some(other), .. }) = answer {
         interrupt_cpu(other, now);
     }
     let observer = OBSERVER.load(Ordering::Relaxed);
     if !observer.is_null() {
-        // SAFETY: only `observe` writes it, with a function of this type.
-        let observer: fn(&Observed<'_>) = unsafe { core::mem::transmute(observer) };
-        // SAFETY: the current task's block lives while it is current.
-        let previous = unsafe { (*pc.current.get()).id() };
-        observer(&Observed { cpu: pc.cpu, now, leave, previous, decision: &decision });
+        tell(observer, pc, now, leave, &answer);
     }
-    decision
+    answer
+}
+
+/// The core has answered: what.
+#[inline(always)]
+fn granted<'a>(pc: &PerCpu, answer: &'a SchedResult<Decision<TaskRef>>) -> &'a Decision<TaskRef> {
+    match answer {
+        Ok(decision) => decision,
+        Err(error) => refused(pc.cpu, *error),
+    }
 }
 
 #[cold]
-fn refused(cpu: usize, leave: Leave) -> ! {
-    panic!("the core refused {leave:?} on CPU {cpu}")
+#[inline(never)]
+fn refused(cpu: usize, error: SchedError) -> ! {
+    panic!("the core refuses to answer CPU {cpu}: {error}")
+}
+
+#[cold]
+#[inline(never)]
+fn tell(observer: *mut (), pc: &PerCpu, now: Timestamp, leave: Leave, answer: &SchedResult<Decision<TaskRef>>) {
+    let Ok(decision) = answer else { return };
+    // SAFETY: only `observe` writes it, with a function of this type.
+    let observer: fn(&Observed<'_>) = unsafe { core::mem::transmute(observer) };
+    // SAFETY: the current task's block lives while it is current.
+    let previous = unsafe { (*pc.current.get()).id() };
+    observer(&Observed { cpu: pc.cpu, now, leave, previous, decision });
 }
 
 /// Notes what [`commit`] is to do.
@@ -113,7 +130,7 @@ fn plan(pc: &PerCpu, decision: &Decision<TaskRef>) {
         None => &*pc.idle,
     };
     pc.next.set(next);
-    pc.until.set(decision.until);
+    pc.due.set(decision.until.unwrap_or(Timestamp::MAX));
 }
 
 /// The running task asks, or gives up the CPU. Comes back when it is to go on.
@@ -121,12 +138,13 @@ pub(crate) fn leave(leave: Leave) {
     irq::push();
     let pc = percpu::this();
     debug_assert!(pc.depth.get() == 1, "a task gives up the CPU while it holds a lock");
-    let now = clock::now();
-    let decision = ask(pc, leave, now);
+    let answer = ask(pc, leave, clock::now());
+    let decision = granted(pc, &answer);
     if decision.next.as_ref().is_some_and(|next| !next.switch) {
-        arm(pc, decision.until, now);
+        pc.due.set(decision.until.unwrap_or(Timestamp::MAX));
+        arm(pc);
     } else {
-        plan(pc, &decision);
+        plan(pc, decision);
         // SAFETY: interrupts are off and a decision is planned; the registers are those of the running task.
         unsafe { entry::switch_away((*pc.current.get()).registers.get()) };
     }
@@ -142,27 +160,24 @@ pub(crate) fn end(code: i32) -> ! {
     // SAFETY: a task's block is an `Arc`'s; only tasks call this.
     unsafe { Arc::increment_strong_count(task) };
     pc.ended.set(task);
-    let decision = ask(pc, Leave::Exit(code), clock::now());
-    plan(pc, &decision);
+    let answer = ask(pc, Leave::Exit(code), clock::now());
+    plan(pc, granted(pc, &answer));
     // SAFETY: as in `start`; the task has ended.
     unsafe { entry::abandon() }
 }
 
-/// On the CPU's own stack: the registers of the task that ran are saved. Answers whose registers are loaded.
+/// On the CPU's own stack: the registers of the task that ran are saved. Answers whose registers are loaded. What is rare in it is in
+/// functions of its own, so that this one saves few registers.
 pub(crate) extern "C" fn commit() -> *const Registers {
     let pc = percpu::this();
-    // SAFETY: the block of the task that ran lives until it is buried.
-    let previous = unsafe { &*pc.current.get() };
+    // SAFETY: the block of the task that ran lives until it is buried, below at the earliest.
+    let mut previous = unsafe { &*pc.current.get() };
     if previous.space.is_some() {
-        previous.times.was_system(clock::now().as_nanos());
-        account(previous);
-        // Once the task is off this CPU, its page tables may be given back.
-        load_tables(crate::memory::kernel_cr3());
+        leave_space(previous);
     }
-    loop {
-        // SAFETY: the block of the task that ran lives until it is buried, below at the earliest.
+    let task = loop {
         // An exchange, as who kills it looks at this mark after it has announced itself, and the announcement is looked for below.
-        unsafe { (*pc.current.get()).on_cpu.swap(false, Ordering::SeqCst) };
+        previous.on_cpu.swap(false, Ordering::SeqCst);
         let again = scheduler().switched(pc.cpu);
         let next = pc.next.get();
         pc.current.set(next);
@@ -170,14 +185,11 @@ pub(crate) extern "C" fn commit() -> *const Registers {
         let task = unsafe { &*next };
         task.on_cpu.store(true, Ordering::Relaxed);
         if !again {
-            break;
+            break task;
         }
-        // Something waited for the registers. Nothing of the new task is loaded yet, so it can still give way.
-        let decision = ask(pc, Leave::Ask, clock::now());
-        plan(pc, &decision);
-    }
-    // SAFETY: as above.
-    let task = unsafe { &*pc.current.get() };
+        ask_again(pc);
+        previous = task;
+    };
     let registers = task.registers.get();
     pc.segments.run_task(registers as u64 + FRAME_END as u64, task.stack_top);
     pc.task_stack.set(task.stack_top);
@@ -185,22 +197,54 @@ pub(crate) extern "C" fn commit() -> *const Registers {
     let (left_by_call, cr3) = unsafe { ((*registers).resume != 0, (*registers).cr3) };
     load_tables(cr3);
     if task.space.is_some() {
-        task.times.begin(clock::now().as_nanos());
+        enter_space(task);
     }
     // A task that left by a call turns interrupts on itself.
     pc.depth.set(u32::from(left_by_call));
     pc.resume.set(1);
-    let ended = pc.ended.replace(ptr::null());
-    if !ended.is_null() {
-        bury(TaskRef(ended));
-        // SAFETY: the reference that `end` took.
-        unsafe { Arc::decrement_strong_count(ended) };
+    if !pc.ended.get().is_null() {
+        bury_ended(pc);
     }
     if DOOMED_COUNT.load(Ordering::SeqCst) != 0 {
         bury_doomed();
     }
-    arm(pc, pc.until.get(), clock::now());
+    arm(pc);
     registers
+}
+
+/// The task that ran is a user task, and leaves this CPU.
+#[cold]
+#[inline(never)]
+fn leave_space(previous: &Tcb) {
+    previous.times.was_system(clock::now().as_nanos());
+    account(previous);
+    // Once the task is off this CPU, its page tables may be given back.
+    load_tables(crate::memory::kernel_cr3());
+}
+
+/// A user task is about to run.
+#[cold]
+#[inline(never)]
+fn enter_space(task: &Tcb) {
+    task.times.begin(clock::now().as_nanos());
+}
+
+/// Something waited for the registers. Nothing of the new task is loaded yet, so it can still give way.
+#[cold]
+#[inline(never)]
+fn ask_again(pc: &PerCpu) {
+    let answer = ask(pc, Leave::Ask, clock::now());
+    plan(pc, granted(pc, &answer));
+}
+
+/// The task that called [`end`] is off its stack.
+#[cold]
+#[inline(never)]
+fn bury_ended(pc: &PerCpu) {
+    let ended = pc.ended.replace(ptr::null());
+    bury(TaskRef(ended));
+    // SAFETY: the reference that `end` took.
+    unsafe { Arc::decrement_strong_count(ended) };
 }
 
 /// Tells the core what has been measured of a user task.
@@ -233,13 +277,24 @@ pub(crate) extern "C" fn interrupt(registers: *const Registers, vector: u64) -> 
             apic::acknowledge();
             pc.armed.store(u64::MAX, Ordering::Relaxed);
             pc.counts.timer.fetch_add(1, Ordering::Relaxed);
-            smp::look_after_others(pc, clock::now());
+            let now = clock::now();
+            smp::look_after_others(pc, now);
+            if now < pc.due.get() {
+                // It was armed for an earlier decision.
+                set_timer(pc);
+                pc.depth.set(0);
+                return registers;
+            }
         }
         idt::RESCHEDULE => {
             // Before the question: what is asked for later is answered later.
             pc.asked_at.store(0, Ordering::SeqCst);
             apic::acknowledge();
             pc.counts.ipi.fetch_add(1, Ordering::Relaxed);
+            if pc.armed.load(Ordering::Relaxed) < clock::now().as_nanos() {
+                // If it is not about to come, it was lost.
+                pc.armed.store(u64::MAX, Ordering::Relaxed);
+            }
             if pc.silent.load(Ordering::Relaxed) != 0 {
                 smp::answers_again(pc);
             }
@@ -258,14 +313,16 @@ pub(crate) extern "C" fn interrupt(registers: *const Registers, vector: u64) -> 
         // SAFETY: the current task's block lives.
         unsafe { (*pc.current.get()).times.was_user(now.as_nanos()) };
     }
-    let decision = ask(pc, Leave::Ask, now);
+    let answer = ask(pc, Leave::Ask, now);
+    let decision = granted(pc, &answer);
     // SAFETY: the current task's block lives.
     let same = decision.next.as_ref().map_or_else(
         || ptr::eq(pc.current.get(), &*pc.idle),
         |next| !next.switch && ptr::eq(next.context.0, pc.current.get()),
     );
     if same {
-        arm(pc, decision.until, now);
+        pc.due.set(decision.until.unwrap_or(Timestamp::MAX));
+        arm(pc);
         if from_user {
             // SAFETY: the current task's block lives.
             let task = unsafe { &*pc.current.get() };
@@ -275,14 +332,24 @@ pub(crate) extern "C" fn interrupt(registers: *const Registers, vector: u64) -> 
         pc.depth.set(0);
         return registers;
     }
-    plan(pc, &decision);
+    plan(pc, decision);
     commit()
 }
 
-/// Arms this CPU's timer for `until`, or not at all.
+/// Sees to it that this CPU's timer comes when the CPU must ask, or not at all. It may come earlier, once: with each switch the CPU must
+/// ask later than before, and to set the timer costs more than to be interrupted once a slice.
 #[inline(always)]
-fn arm(pc: &PerCpu, until: Option<Timestamp>, now: Timestamp) {
-    let until = until.unwrap_or(Timestamp::MAX).min(smp::horizon(now));
+fn arm(pc: &PerCpu) {
+    let due = pc.due.get();
+    if pc.armed.load(Ordering::Relaxed) > due.as_nanos() || due == Timestamp::MAX {
+        set_timer(pc);
+    }
+}
+
+#[inline(never)]
+fn set_timer(pc: &PerCpu) {
+    let now = clock::now();
+    let until = pc.due.get().min(smp::horizon(now));
     if pc.armed.load(Ordering::Relaxed) == until.as_nanos() {
         return;
     }

@@ -17,18 +17,27 @@ mod machine {
     }
 
     /// Turns interrupts off, until as many [`pop`]s have been called as `push`es.
+    ///
+    /// A count above 0 means that they are off. Whoever finds 0, and is interrupted and moved to another CPU before they are off,
+    /// finds 0 there too.
     #[inline(always)]
     pub fn push() {
-        let on = enabled();
         // SAFETY: with interrupts off nothing else runs on this CPU, so its counter is ours; GS is the CPU's own data.
         unsafe {
-            asm!("cli", options(nostack));
-            let depth: u32;
-            asm!("mov {:e}, gs:[{}]", out(reg) depth, const offset_of!(PerCpu, depth), options(nostack, readonly));
-            if depth == 0 {
-                asm!("mov byte ptr gs:[{}], {}", const offset_of!(PerCpu, resume), in(reg_byte) u8::from(on), options(nostack));
-            }
-            asm!("inc dword ptr gs:[{}]", const offset_of!(PerCpu, depth), options(nostack));
+            asm!(
+                "cmp dword ptr gs:[{depth}], 0",
+                "jne 2f",
+                "pushfq",
+                "pop rax",
+                "cli",
+                "and ah, 2",
+                "mov byte ptr gs:[{resume}], ah",
+                "2:",
+                "inc dword ptr gs:[{depth}]",
+                depth = const offset_of!(PerCpu, depth),
+                resume = const offset_of!(PerCpu, resume),
+                out("rax") _,
+            );
         }
     }
 
@@ -37,15 +46,17 @@ mod machine {
     pub fn pop() {
         // SAFETY: interrupts are off since `push`.
         unsafe {
-            let (depth, resume): (u32, u8);
-            asm!("dec dword ptr gs:[{}]", const offset_of!(PerCpu, depth), options(nostack));
-            asm!("mov {:e}, gs:[{}]", out(reg) depth, const offset_of!(PerCpu, depth), options(nostack, readonly));
-            if depth == 0 {
-                asm!("mov {}, byte ptr gs:[{}]", out(reg_byte) resume, const offset_of!(PerCpu, resume), options(nostack, readonly));
-                if resume != 0 {
-                    asm!("sti", options(nostack));
-                }
-            }
+            asm!(
+                "dec dword ptr gs:[{depth}]",
+                "jnz 2f",
+                "cmp byte ptr gs:[{resume}], 0",
+                "je 2f",
+                "sti",
+                "2:",
+                depth = const offset_of!(PerCpu, depth),
+                resume = const offset_of!(PerCpu, resume),
+                options(nostack),
+            );
         }
     }
 }
