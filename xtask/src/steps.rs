@@ -59,6 +59,11 @@ pub const STEPS: &[Step] = &[
     ),
     Step::cargo("docs", "the documentation builds without warnings", &["doc", "--workspace", "--no-deps"])
         .env(&[("RUSTDOCFLAGS", "-D warnings")]),
+    Step::cargo(
+        "spans",
+        "tasks have spans of `tracing`, and keep them when they are preempted",
+        &["test", "--package", "dis-runtime", "--features", "tracing", "--test", "spans"],
+    ),
     // Timing and races differ when the code is optimised, and so does what the compiler makes of unsafe code.
     Step::cargo(
         "release-tests",

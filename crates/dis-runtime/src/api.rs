@@ -25,6 +25,7 @@ pub(crate) fn here() -> Option<(&'static Klt, &'static Header)> {
 ///
 /// # Errors
 /// [`SpawnError::OutsideTask`] if the caller is no task; else as for `Runtime::spawn_fn`.
+#[track_caller]
 pub fn spawn_fn<F, T>(intent: Intent, closure: F) -> Result<JoinHandle<T>, SpawnError>
 where
     F: FnOnce() -> T + Send + 'static,
@@ -41,6 +42,7 @@ where
 ///
 /// # Errors
 /// As for [`spawn_fn`].
+#[track_caller]
 pub fn spawn_blocking<F, T>(intent: Intent, closure: F) -> Result<JoinHandle<T>, SpawnError>
 where
     F: FnOnce() -> T + Send + 'static,

@@ -77,6 +77,8 @@ mod reactor;
 mod runtime;
 mod shortage;
 mod signal;
+#[cfg_attr(not(feature = "tracing"), path = "no_span.rs")]
+mod span;
 mod spares;
 mod spawn;
 mod stacks;

@@ -2,6 +2,7 @@
 
 use std::cell::UnsafeCell;
 use std::fmt;
+use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
@@ -15,6 +16,7 @@ use crate::klt::{self, Klt};
 use crate::planned::Planned;
 use crate::qos::Limits;
 use crate::runtime::Inner;
+use crate::span;
 use crate::task::{Body, Cell2, Header, Sharing, TaskRef};
 
 /// Why a task could not be spawned.
@@ -157,11 +159,14 @@ impl<'rt> TaskBuilder<'rt> {
     ///
     /// # Errors
     /// See [`SpawnError`]; the closure is dropped.
+    #[track_caller]
     pub fn spawn<F, T>(self, closure: F) -> Result<JoinHandle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        let alone = self.sharing != Sharing::Always;
+        let closure = span::closure(closure, &self.intent, &self.name, alone, Location::caller());
         match self.rt {
             Some(rt) => self.spawn_on(&rt.inner, closure),
             None => match klt::this().filter(|klt| klt.current().is_some()) {
@@ -275,6 +280,7 @@ impl Runtime {
     ///
     /// # Errors
     /// See [`SpawnError`].
+    #[track_caller]
     pub fn spawn_fn<F, T>(&self, intent: Intent, closure: F) -> Result<JoinHandle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -287,6 +293,7 @@ impl Runtime {
     ///
     /// # Errors
     /// See [`SpawnError`].
+    #[track_caller]
     pub fn spawn_blocking<F, T>(&self, intent: Intent, closure: F) -> Result<JoinHandle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,

@@ -6,7 +6,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use async_task::{Builder, Runnable, ScheduleInfo, WithInfo};
-use dis_core::intent::Intent;
+use dis_core::intent::{Intent, IntentClass};
 
 use crate::future::OWN;
 use crate::future::block_on::entered;
@@ -17,6 +17,7 @@ use crate::gate::inside;
 use crate::host::Runtime;
 use crate::klt;
 use crate::runtime::Inner;
+use crate::span;
 use crate::spawn::SpawnError;
 use crate::task::Header;
 
@@ -49,7 +50,7 @@ where
 {
     let location = Location::caller();
     with_runtime(|rt| match current_meta().map(|meta| meta.kind.load(std::sync::atomic::Ordering::Acquire)) {
-        Some(kind) if kind != OWN => place(rt, kind, None, future, location),
+        Some(kind) if kind != OWN => place(rt, kind, None, None, future, location),
         _ => {
             let intent = crate::api::here().and_then(|(klt, me)| intent_of(klt.rt(), me));
             start(rt, &intent.unwrap_or(Intent::batch()), future, location)
@@ -116,22 +117,23 @@ where
     F::Output: Send + 'static,
 {
     match rt.futures.kind_of(rt, intent)? {
-        Some(kind) => place(rt, kind, None, future, location),
+        Some(kind) => place(rt, kind, None, None, future, location),
         None => {
             crate::future::make_stacks(rt)?;
             let own = Arc::new(Own::new());
-            let handle = place(rt, OWN, Some(own.clone()), future, location)?;
+            let handle = place(rt, OWN, Some(intent.class), Some(own.clone()), future, location)?;
             own::start(rt, intent, own)?;
             Ok(handle)
         }
     }
 }
 
-/// Makes the task and lets it be polled.
+/// Makes the task and lets it be polled. `class`: if it is not the kind's.
 #[inline]
 fn place<F>(
     rt: &Inner,
     kind: u8,
+    class: Option<IntentClass>,
     own: Option<Arc<Own>>,
     future: F,
     location: &'static Location<'static>,
@@ -140,6 +142,8 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    let class = || class.unwrap_or_else(|| rt.futures.kind(kind).intent.class);
+    let (future, span) = span::future(future, class, location);
     let builder = Builder::new().metadata(Meta::new(rt.handle(), kind, own, location));
     // SAFETY: future, result and schedule function are Send and 'static. The metadata lies in the same allocation as the future, so
     // the future may point at it.
@@ -151,6 +155,7 @@ where
         return Err(SpawnError::Closing);
     }
     let handle = JoinHandle::new(task);
+    span.identify(handle.id());
     enqueue(runnable, true);
     Ok(handle)
 }
