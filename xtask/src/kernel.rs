@@ -45,6 +45,8 @@ const OPTIMISED: &[Boot] = &[
     boot_of(2, "api", true),
     boot_of(2, "torture", false),
     boot_of(2, "user", false),
+    boot_of(2, "injection", false),
+    boot_of(2, "injection", true),
     boot_of(2, "leak", false),
     boot_of(1, "many", false),
     Boot { code: KERNEL_FAULT, ..boot_of(1, "kernel-fault", false) },

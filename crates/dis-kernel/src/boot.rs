@@ -18,7 +18,7 @@ use crate::memory::{self, Image, Machine};
 use crate::percpu::{self, PerCpu};
 use crate::pvh::{BootInfo, Physical};
 use crate::smp::{self, Trampoline};
-use crate::{acpi, clock, console, event, println, sched, selftest, task, workload};
+use crate::{acpi, clock, console, event, println, sched, selftest, task, watch, workload};
 
 /// What the first task finds.
 pub struct Booted {
@@ -59,7 +59,6 @@ pub unsafe fn start(start_info: u64, image: &Image, trampoline: &Trampoline, mai
         idt::init();
         set_up_cpu(pc);
     }
-    smp::watch(Duration::from_millis(command.watch_ms));
     if let Some(us) = command.interleave_us {
         pit::beat(us);
     }
@@ -76,6 +75,9 @@ pub unsafe fn start(start_info: u64, image: &Image, trampoline: &Trampoline, mai
     println!("dis-kernel: {cpus} CPUs, {memory} MiB, clock {} kHz, timer {} kHz", tsc / 1000, timer / 1000);
     event!("boot", "\"cpus\":{cpus},\"memory_mib\":{memory},\"tsc_hz\":{tsc},\"timer_hz\":{timer}");
 
+    if command.watch_ms > 0 {
+        watch::watch(Duration::from_millis(command.watch_ms));
+    }
     let booted = Booted { command, text, module, cpus };
     let first = alloc::boxed::Box::new(move || match booted.command.test.clone() {
         Some(name) => exit(selftest::run(&name, &booted)),

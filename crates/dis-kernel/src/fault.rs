@@ -13,7 +13,7 @@ use crate::context::Registers;
 use crate::report::{Escaped, Quoted};
 use crate::sched::scheduler;
 use crate::user::space::Served;
-use crate::{clock, console, event, percpu, sched};
+use crate::{clock, console, event, percpu, sched, watch};
 
 /// Exit code of a task that panicked, as of a process in Rust.
 pub const PANICKED: i32 = 101;
@@ -154,6 +154,18 @@ pub fn panicked(info: &PanicInfo<'_>) -> ! {
     );
     sched::note_failure();
     crate::task::exit(PANICKED)
+}
+
+/// A lock is not given back: ends the machine.
+#[cold]
+pub fn stuck() -> ! {
+    console::write_anyway(format_args!(
+        "kernel fault: CPU {} waits for a lock in vain; CPUs that do not answer: {}\n",
+        percpu::this().cpu,
+        watch::SilentCpus
+    ));
+    console::write_anyway(format_args!("{}{{\"event\":\"kernel-fault\",\"stuck\":true}}\n", console::RECORD));
+    exit(Exit::KernelFault)
 }
 
 /// The general registers as a JSON object of hexadecimal strings.

@@ -32,4 +32,5 @@ pub mod selftest;
 pub mod smp;
 pub mod task;
 pub mod user;
+pub mod watch;
 pub mod workload;

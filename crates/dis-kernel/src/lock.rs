@@ -2,10 +2,34 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use dis_core::api::Duration;
+
 use crate::arch::irq;
+use crate::{clock, fault};
 
 /// A spinlock that an interrupt handler may take too: whoever holds it is not interrupted.
 pub struct RawLock(AtomicBool);
+
+/// How long a CPU spins before it takes the machine for lost. No lock is held for milliseconds; in an emulator whoever holds
+/// one may stand still for some seconds.
+const STUCK: Duration = Duration::from_secs(20);
+
+impl RawLock {
+    /// Until it looks free. Who holds it may have stopped for good, and then nothing else can go on either.
+    #[cold]
+    fn wait(&self) {
+        let begin = clock::now();
+        while clock::now().since(begin) < STUCK {
+            for _ in 0..10_000 {
+                if !self.0.load(Ordering::Relaxed) {
+                    return;
+                }
+                core::hint::spin_loop();
+            }
+        }
+        fault::stuck();
+    }
+}
 
 // SAFETY: `true` in the word is ownership; it is taken by an exchange with acquire and given back with release.
 unsafe impl lock_api::RawMutex for RawLock {
@@ -18,9 +42,7 @@ unsafe impl lock_api::RawMutex for RawLock {
     fn lock(&self) {
         irq::push();
         while self.0.swap(true, Ordering::Acquire) {
-            while self.0.load(Ordering::Relaxed) {
-                core::hint::spin_loop();
-            }
+            self.wait();
         }
     }
 

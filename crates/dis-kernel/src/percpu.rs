@@ -53,8 +53,10 @@ pub struct PerCpu {
     pub armed: AtomicU64,
     /// Since when an interrupt sent here has not been answered, ns; 0: none is outstanding.
     pub asked_at: AtomicU64,
-    /// Whether others have reported this CPU as not answering.
-    pub silent: AtomicU32,
+    /// What [`watch`](crate::watch) has for the next interrupt: its bits.
+    pub attention: AtomicU32,
+    /// When this CPU is to look after the others, if they look after each other.
+    pub looks_at: Cell<Timestamp>,
     /// Counters for reports.
     pub counts: Counts,
 }
@@ -114,7 +116,8 @@ impl PerCpu {
             in_fault: Cell::new(false),
             armed: AtomicU64::new(u64::MAX),
             asked_at: AtomicU64::new(0),
-            silent: AtomicU32::new(0),
+            attention: AtomicU32::new(0),
+            looks_at: Cell::new(Timestamp::ZERO),
             counts: Counts::default(),
         }));
         this.this = this;

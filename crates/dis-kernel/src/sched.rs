@@ -19,8 +19,8 @@ use crate::clock;
 use crate::context::{FRAME_END, Registers, TaskRef, Tcb};
 use crate::lock::{Lock, RawLock};
 use crate::percpu::{self, PerCpu};
-use crate::smp;
 use crate::user::space::Space;
+use crate::watch;
 
 /// The scheduler of this machine.
 pub type Scheduler = Executor<TaskRef, RawLock>;
@@ -278,7 +278,7 @@ pub(crate) extern "C" fn interrupt(registers: *const Registers, vector: u64) -> 
             pc.armed.store(u64::MAX, Ordering::Relaxed);
             pc.counts.timer.fetch_add(1, Ordering::Relaxed);
             let now = clock::now();
-            smp::look_after_others(pc, now);
+            watch::look_after_others(pc, now);
             if now < pc.due.get() {
                 // It was armed for an earlier decision.
                 set_timer(pc);
@@ -295,8 +295,8 @@ pub(crate) extern "C" fn interrupt(registers: *const Registers, vector: u64) -> 
                 // If it is not about to come, it was lost.
                 pc.armed.store(u64::MAX, Ordering::Relaxed);
             }
-            if pc.silent.load(Ordering::Relaxed) != 0 {
-                smp::answers_again(pc);
+            if pc.attention.load(Ordering::Relaxed) != 0 {
+                watch::attend(pc, clock::now());
             }
         }
         // The APIC does not wait for an acknowledgement of this vector, but of all others.
@@ -349,7 +349,7 @@ fn arm(pc: &PerCpu) {
 #[inline(never)]
 fn set_timer(pc: &PerCpu) {
     let now = clock::now();
-    let until = pc.due.get().min(smp::horizon(now));
+    let until = pc.due.get().min(watch::horizon(pc, now));
     if pc.armed.load(Ordering::Relaxed) == until.as_nanos() {
         return;
     }
@@ -368,7 +368,7 @@ pub(crate) fn interrupt_cpu(cpu: usize, now: Timestamp) {
     if other.asked_at.compare_exchange(0, now.as_nanos().max(1), Ordering::SeqCst, Ordering::Relaxed).is_ok() {
         apic::interrupt(other.apic_id, idt::RESCHEDULE);
     } else {
-        smp::check_answer(other, now);
+        watch::check_answer(other, now);
     }
 }
 

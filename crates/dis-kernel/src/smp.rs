@@ -1,18 +1,14 @@
-//! The other CPUs: starting them, checking their clocks, noticing that one does not answer.
+//! The other CPUs: starting them, checking their clocks.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use alloc::vec::Vec;
-
-use dis_core::api::{Duration, Timestamp};
 
 use crate::arch::{apic, idt, pit};
 use crate::clock::{self, Exchange};
 use crate::percpu::{self, PerCpu};
 use crate::{event, memory, println};
 
-/// After how long without an answer to an interrupt a CPU is reported.
-pub const SILENCE: Duration = Duration::from_millis(1000);
 /// Physical address where an application processor begins.
 const TRAMPOLINE: u64 = 0x8000;
 
@@ -145,63 +141,4 @@ unsafe extern "C" fn enter(pc: &'static PerCpu) -> ! {
     idt::load();
     // SAFETY: it is set up.
     unsafe { crate::sched::start() }
-}
-
-/// How late a timer may be before it counts as lost.
-const GRACE: Duration = Duration::from_millis(200);
-/// CPUs look after each other at least so often, ns; 0: not at all.
-static WATCH: AtomicU64 = AtomicU64::new(0);
-
-/// From now on each CPU's timer is armed for at most `period`, and when it comes, the CPU looks whether the others' came.
-pub fn watch(period: Duration) {
-    WATCH.store(period.as_nanos(), Ordering::Relaxed);
-}
-
-/// The latest instant for which a timer may be armed.
-#[inline(always)]
-pub(crate) fn horizon(now: Timestamp) -> Timestamp {
-    match WATCH.load(Ordering::Relaxed) {
-        0 => Timestamp::MAX,
-        period => now + Duration::from_nanos(period),
-    }
-}
-
-/// This CPU's timer has come: did those of the others, and do they answer? O(CPUs).
-pub(crate) fn look_after_others(here: &PerCpu, now: Timestamp) {
-    if WATCH.load(Ordering::Relaxed) == 0 {
-        return;
-    }
-    for other in (0..percpu::count()).filter(|&cpu| cpu != here.cpu).filter_map(percpu::get) {
-        let armed = Timestamp::from_nanos(other.armed.load(Ordering::Relaxed));
-        if other.asked_at.load(Ordering::SeqCst) != 0 {
-            check_answer(other, now);
-        } else if armed < now && now.since(armed) > GRACE {
-            other.counts.lost_timers.fetch_add(1, Ordering::Relaxed);
-            event!("timer-lost", "\"cpu\":{},\"due_ns\":{}", other.cpu, armed.as_nanos());
-            println!("CPU {}: its timer did not come; it is asked to look itself", other.cpu);
-            crate::sched::interrupt_cpu(other.cpu, now);
-        }
-    }
-}
-
-/// Looks whether a CPU has left an interrupt unanswered for too long, and reports it once.
-pub(crate) fn check_answer(other: &PerCpu, now: Timestamp) {
-    let asked = other.asked_at.load(Ordering::SeqCst);
-    if asked == 0 || now.since(Timestamp::from_nanos(asked)) < SILENCE {
-        return;
-    }
-    if other.silent.swap(1, Ordering::AcqRel) == 0 {
-        println!("CPU {} does not answer", other.cpu);
-        event!("cpu-silent", "\"cpu\":{},\"since_ns\":{asked},\"now_ns\":{}", other.cpu, now.as_nanos());
-    }
-    // Perhaps it was lost on the way.
-    apic::interrupt(other.apic_id, idt::RESCHEDULE);
-}
-
-/// A CPU that was reported as silent has answered.
-#[cold]
-pub(crate) fn answers_again(pc: &PerCpu) {
-    pc.silent.store(0, Ordering::Release);
-    println!("CPU {} answers again", pc.cpu);
-    event!("cpu-answers", "\"cpu\":{}", pc.cpu);
 }

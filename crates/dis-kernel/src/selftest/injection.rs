@@ -1,24 +1,31 @@
 //! What happens when the machine misbehaves: timers that do not come, interrupts that nobody asked for, a CPU that stops.
 
 use alloc::format;
-use core::sync::atomic::{AtomicU64, Ordering};
+use alloc::string::String;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use dis_core::api::{CpuMask, Duration, ExitStatus, TaskId};
+use dis_core::api::{CpuMask, Duration, ExitStatus, TaskId, TaskState};
 use dis_core::intent::Intent;
 
 use super::{Outcome, ensure, eventually, refused};
 use crate::arch::{apic, idt, irq};
 use crate::boot::Booted;
 use crate::percpu::{self, PerCpu};
-use crate::{println, smp, task};
+use crate::{println, sched, task, watch};
 
-fn cpu(number: usize) -> Result<&'static PerCpu, alloc::string::String> {
+fn cpu(number: usize) -> Result<&'static PerCpu, String> {
     percpu::get(number).ok_or_else(|| format!("there is no CPU {number}"))
+}
+
+/// A pause costs an emulator much, and none would keep it from the other CPUs.
+fn compute() {
+    (0..1_000).for_each(|turn| _ = core::hint::black_box(turn));
+    core::hint::spin_loop();
 }
 
 fn spin() -> i32 {
     loop {
-        core::hint::spin_loop();
+        compute();
     }
 }
 
@@ -30,12 +37,13 @@ fn end(ids: &[TaskId]) -> Outcome {
     Ok(())
 }
 
-/// All three, on two CPUs at least.
+/// All of them, on two CPUs at least.
 pub fn injection(booted: &Booted) -> Outcome {
     ensure(booted.cpus >= 2, || "this test needs two CPUs".into())?;
-    smp::watch(Duration::from_millis(50));
+    watch::watch(Duration::from_millis(50));
     lost_timer()?;
     spurious()?;
+    pauses(booted.cpus - 1)?;
     stopped(booted.cpus - 1)
 }
 
@@ -91,23 +99,71 @@ fn spurious() -> Outcome {
     end(&ids)
 }
 
-/// A CPU stops for good, in the middle of a task. The others notice, say so, and work on.
-fn stopped(which: usize) -> Outcome {
+fn is_silent(cpu: &PerCpu) -> bool {
+    cpu.attention.load(Ordering::SeqCst) & watch::SILENT != 0
+}
+
+/// Tasks that are bound to a CPU: one that counts its turns, and one that keeps the CPU from answering until `end`.
+fn keep_silent(which: usize, turns: &'static AtomicU64, end: fn() -> bool) -> Result<[TaskId; 2], String> {
     let there = Intent::batch().with_affinity(CpuMask::single(which));
-    let stop = || {
-        irq::push();
+    let bound = task::spawn("bound", there.clone(), || {
         loop {
-            x86_64::instructions::hlt();
+            turns.fetch_add(1, Ordering::Relaxed);
         }
-    };
-    task::spawn("stops its CPU", there, stop).map_err(refused)?;
+    });
+    let bound = bound.map_err(refused)?;
+    eventually("the task that is bound to it runs", || turns.load(Ordering::Relaxed) > 0)?;
+    let silencer = task::spawn("stops its CPU", there, move || {
+        let _off = irq::Off::new();
+        while !end() {
+            compute();
+        }
+        0
+    });
+    Ok([bound, silencer.map_err(refused)?])
+}
+
+fn goes_on(turns: &AtomicU64) -> Outcome {
+    let before = turns.load(Ordering::Relaxed);
+    eventually("the task that was bound to it goes on", || turns.load(Ordering::Relaxed) > before)
+}
+
+/// A CPU does not answer for a while: it is taken offline, and is online again when it answers.
+fn pauses(which: usize) -> Outcome {
+    static TURNS: AtomicU64 = AtomicU64::new(0);
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+    let [bound, silencer] = keep_silent(which, &TURNS, || GO_ON.load(Ordering::Relaxed))?;
     let target = cpu(which)?;
-    eventually("the silence is reported", || target.silent.load(Ordering::Relaxed) != 0)?;
-    let elsewhere: CpuMask = (0..which).collect();
+    let online = || sched::scheduler().is_online(which);
+    eventually("the CPU goes offline", || is_silent(target) && !online())?;
+    goes_on(&TURNS)?;
+    GO_ON.store(true, Ordering::Relaxed);
+    eventually("the CPU is online again", || !is_silent(target) && online())?;
+    ensure(task::join(silencer) == Ok(ExitStatus::Exited(0)), || "the task that kept it silent did not end".into())?;
+    let home = || sched::scheduler().cpu_of(bound) == Ok(which);
+    eventually("the task that is bound to it is back", home)?;
+    goes_on(&TURNS)?;
+    end(&[bound])
+}
+
+/// A CPU stops for good, in the middle of a task. The others notice, say so, take over what it had, and work on.
+fn stopped(which: usize) -> Outcome {
+    static TURNS: AtomicU64 = AtomicU64::new(0);
+    let [bound, lost] = keep_silent(which, &TURNS, || {
+        x86_64::instructions::hlt();
+        false
+    })?;
+    eventually("the CPU goes offline", || !sched::scheduler().is_online(which))?;
+    goes_on(&TURNS)?;
     for number in 0..100 {
-        let intent = Intent::batch().with_affinity(elsewhere);
-        let id = task::spawn("goes on", intent, move || number).map_err(refused)?;
+        let id = task::spawn("goes on", Intent::batch(), move || number).map_err(refused)?;
         ensure(task::join(id) == Ok(ExitStatus::Exited(number)), || format!("task {number} did not end"))?;
     }
-    Ok(())
+    end(&[bound])?;
+    // Its registers are in the CPU that has stopped: nobody else may run it, even if asked to.
+    task::set_affinity(lost, CpuMask::single(0)).map_err(refused)?;
+    task::sleep(Duration::from_millis(20));
+    let place = sched::scheduler().with_task(lost, |task| task.state()).map_err(refused)?;
+    let there = sched::scheduler().cpu_of(lost) == Ok(which) && place == TaskState::Running;
+    ensure(there, || format!("the task that the CPU ran is {place:?} elsewhere"))
 }
