@@ -3,6 +3,7 @@
 use std::ptr;
 use std::sync::atomic::Ordering;
 
+use dis_core::api::TaskId;
 use dis_core::executor::Kill;
 
 use crate::gate::inside;
@@ -73,13 +74,26 @@ impl Inner {
 
     /// Wakes a task that was aborted, so that it sees that; one that has not begun begins, and drops its closure.
     fn remind(&self, task: &Header) {
+        inside(|| self.hurry(task.id()));
+    }
+
+    /// Wakes a task out of any wait, also that for a time or a release. Inside the runtime, or on a foreign thread.
+    fn hurry(&self, id: TaskId) {
+        let now = self.now();
+        match self.exec.wake(now, id) {
+            Ok(wake) => self.after(wake, now),
+            Err(_) => self.unpark(id),
+        }
+    }
+
+    /// The one future that a task serves was aborted: the task is not to wait for a release.
+    pub(crate) fn abort_future_of(&self, id: TaskId) {
         inside(|| {
-            let now = self.now();
-            match self.exec.wake(now, task.id()) {
-                Ok(wake) => self.after(wake, now),
-                Err(_) => self.unpark(task.id()),
-            }
+            let _ = self.exec.with_task(id, |task| task.context.header().ending.store(true, Ordering::SeqCst));
+            self.hurry(id);
         });
+        // It may have been about to wait.
+        self.keeper.see_aborts_through();
     }
 
     /// Tells tasks that were aborted and have not ended yet once more. True if there are any. For the keeper, which runs no
@@ -88,10 +102,15 @@ impl Inner {
         if !all && !self.keeper.take_aborting() {
             return false;
         }
-        let tasks =
-            self.collect(|task| !task.internal && (all || task.aborted.load(Ordering::Relaxed)) && !task.is_done());
+        let ends = |task: &Header| match task.internal {
+            true => task.ending.load(Ordering::Relaxed),
+            false => all || task.aborted.load(Ordering::Relaxed),
+        };
+        let tasks = self.collect(|task| ends(task) && !task.is_done());
         for task in &tasks {
-            task.get().aborted.store(true, Ordering::SeqCst);
+            if !task.get().internal {
+                task.get().aborted.store(true, Ordering::SeqCst);
+            }
             self.remind(task.get());
         }
         !tasks.is_empty() || (all && self.live.load(Ordering::Acquire) > 0)

@@ -81,9 +81,15 @@ pub fn sleep_until(at: Timestamp) {
 }
 
 fn sleep_until_in(klt: &'static Klt, at: Timestamp) {
-    check_abort();
-    gate::wait(klt, Leave::Sleep(at));
-    check_abort();
+    loop {
+        check_abort();
+        gate::wait(klt, Leave::Sleep(at));
+        check_abort();
+        // An abort of the future that is being polled here wakes too.
+        if klt.rt().now() >= at {
+            return;
+        }
+    }
 }
 
 /// The time: nanoseconds of CLOCK_MONOTONIC. About 10 ns where the processor's counter is reliable.
@@ -105,7 +111,7 @@ pub fn current() -> Option<TaskId> {
 pub fn next_period() -> Result<Job, SchedError> {
     let (klt, me) = here().ok_or(SchedError::InvalidState)?;
     check_abort();
-    if me.class != dis_core::intent::QueueType::Realtime {
+    if !me.is_realtime() {
         return Err(SchedError::InvalidState);
     }
     gate::wait(klt, Leave::NextPeriod);

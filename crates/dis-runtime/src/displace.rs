@@ -20,7 +20,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use dis_core::api::{BlockReason, SchedError};
 use dis_core::executor::{Decision, Leave};
-use dis_core::intent::QueueType;
 
 use crate::dispatch::{self, adopt, answered, prepare_question};
 use crate::future::watch;
@@ -159,7 +158,7 @@ pub(crate) fn regain(klt: &'static Klt) {
     if let Some(priority) = rt.fifo_granted() {
         let _ = sys::set_fifo(klt.tid.load(Ordering::Relaxed), priority);
     }
-    if me.class == QueueType::Realtime {
+    if me.is_realtime() {
         usage::resumed(klt, me);
     }
 }

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use dis_core::executor::Leave;
-use dis_core::intent::QueueType;
 
 use crate::dispatch::{Step, ask, turn};
 use crate::future::watch;
@@ -72,7 +71,7 @@ pub(crate) fn give_way(klt: &'static Klt, leave: Leave) {
 pub(crate) fn wait(klt: &'static Klt, leave: Leave) {
     leave_by(klt, leave, keep::before_wait);
     if let Some(me) = klt.current()
-        && me.class == QueueType::Realtime
+        && me.is_realtime()
     {
         usage::resumed(klt, me);
     }

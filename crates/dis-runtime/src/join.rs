@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use dis_core::api::{BlockReason, CpuMask, SchedError, TaskId, TaskStats, Timestamp};
 use dis_core::executor::{Leave, Wake};
-use dis_core::intent::Intent;
+use dis_core::intent::{Intent, QueueType};
 use dis_core::scheduler::Plan;
 
 use crate::gate::{self, inside};
@@ -262,7 +262,15 @@ pub(crate) fn redeclare(rt: &Inner, id: TaskId, intent: &Intent) -> Result<(), S
     qos::keep(&mut intent, before)?;
     intent.constraints.cpu_affinity = home(rt, &intent).map_err(|_| SchedError::NoCpu)?;
     let planned = Planned::intent(rt, id, &intent)?;
-    change(rt, planned, |now, plan| rt.exec.redeclare(now, id, &intent, plan))
+    change(rt, planned, |now, plan| {
+        let wake = rt.exec.redeclare(now, id, &intent, plan)?;
+        // By what the core has now: of two changes at a time either may be the last.
+        let _ = rt.exec.with_task(id, |task| {
+            let realtime = task.intent.class.queue() == QueueType::Realtime;
+            task.context.header().realtime.store(realtime, Ordering::Relaxed);
+        });
+        Ok(wake)
+    })
 }
 
 fn change(

@@ -63,6 +63,8 @@ pub(crate) struct Header {
     pub(crate) sharing: Sharing,
     /// The class it was spawned in; decides about identities only.
     pub(crate) class: QueueType,
+    /// Whether its class is Realtime now: it has jobs, and its budgets are measured.
+    pub(crate) realtime: AtomicBool,
 
     pub(crate) vtable: &'static VTable,
     pub(crate) rt: *const Inner,
@@ -110,6 +112,8 @@ pub(crate) struct Header {
     pub(crate) internal: bool,
     /// What it may use beside the CPU.
     pub(crate) limits: Option<Box<Limits>>,
+    /// The one future that it serves was aborted, so it is not to wait for a release.
+    pub(crate) ending: AtomicBool,
     pub(crate) name: Box<str>,
 }
 
@@ -142,6 +146,7 @@ impl Header {
             kept: AtomicU8::new(keep::MOVABLE),
             sharing,
             class,
+            realtime: AtomicBool::new(class == QueueType::Realtime),
             klt: AtomicPtr::new(ptr::null_mut()),
             context: UnsafeCell::new(Context::empty()),
             stack: UnsafeCell::new(None),
@@ -162,6 +167,7 @@ impl Header {
             local: Cell::new(ptr::null()),
             internal,
             limits,
+            ending: AtomicBool::new(false),
             name,
         }
     }
@@ -194,6 +200,11 @@ impl Header {
         let rt = self.joiner_rt.replace(ptr::null());
         // SAFETY: made by `Visit::into_raw`, and taken once.
         (!rt.is_null()).then(|| unsafe { Visit::from_raw(rt) })
+    }
+
+    #[inline]
+    pub(crate) fn is_realtime(&self) -> bool {
+        self.realtime.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_done(&self) -> bool {

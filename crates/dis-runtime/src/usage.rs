@@ -12,7 +12,6 @@ use std::mem;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use dis_core::api::{Duration, Task, TaskId, TaskStats, Timestamp};
-use dis_core::intent::QueueType;
 
 use crate::gate::inside;
 use crate::klt::{self, Klt};
@@ -144,7 +143,7 @@ fn measured(klt: &Klt, worker: &Worker, total: u64) {
 /// `task` begins on the calling KLT. Inside the runtime, in task context.
 pub(crate) fn begin(klt: &Klt, task: &Header, now: Timestamp) {
     change(klt, task, 1, now);
-    if task.class == QueueType::Realtime {
+    if task.is_realtime() {
         resumed(klt, task);
     }
 }

@@ -13,6 +13,7 @@ use dis_core::api::{BlockReason, TaskId};
 use dis_core::executor::Leave;
 
 use crate::future::Timers;
+use crate::future::spawn::current_meta;
 use crate::gate::{self, check_abort, inside};
 use crate::runtime::Inner;
 use crate::task::Header;
@@ -157,6 +158,10 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         };
         if let Poll::Ready(value) = polled {
             return value;
+        }
+        // What is polled may be a Realtime future that is done with its job.
+        if let Some(((klt, me), own)) = here.zip(current_meta().and_then(|meta| meta.own.as_ref())) {
+            own.await_period(klt, me);
         }
         while !signal.woken.load(Ordering::SeqCst) {
             match (here, timers.next()) {

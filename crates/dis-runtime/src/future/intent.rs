@@ -8,11 +8,12 @@ use std::task::{Context, Poll};
 
 use dis_core::api::SchedError;
 use dis_core::executor::Job;
-use dis_core::intent::{Intent, QueueType};
+use dis_core::intent::Intent;
 
 use crate::future::OWN;
 use crate::future::join::JoinHandle;
 use crate::future::meta::{FutureId, Meta};
+use crate::future::own::Own;
 use crate::future::spawn::current_meta;
 use crate::runtime::Inner;
 use crate::spawn::SpawnError;
@@ -87,32 +88,42 @@ impl Drop for Before {
 }
 
 /// In a spawned Realtime future: its job is done, it waits for the next release. Answers the job that begins then, as
-/// [`next_period`](crate::next_period) does for closures.
+/// [`next_period`](crate::next_period) does for closures. Nothing else of the future goes on meanwhile, whatever else it awaits.
 ///
 /// # Errors
 /// [`SchedError::InvalidState`] elsewhere.
 pub async fn next_period() -> Result<Job, SchedError> {
-    NextPeriod(false).await?;
+    NextPeriod(None).await?;
     crate::job()
 }
 
-struct NextPeriod(bool);
+/// Asked for of whom, and how many waits for a release were over then.
+struct NextPeriod(Option<(Arc<Own>, u64)>);
 
 impl Future for NextPeriod {
     type Output = Result<(), SchedError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let own = current_meta().and_then(|meta| meta.own.as_ref());
-        let Some(own) = own.filter(|_| is_realtime()) else { return Poll::Ready(Err(SchedError::InvalidState)) };
-        if !std::mem::replace(&mut self.0, true) {
-            own.ask_for_period();
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        let realtime = crate::api::here().is_some_and(|(_, me)| me.is_realtime());
+        let Some(own) = own.filter(|_| realtime) else { return Poll::Ready(Err(SchedError::InvalidState)) };
+        match self.0.take().filter(|(asked, _)| Arc::ptr_eq(asked, own)) {
+            Some((own, before)) if own.periods() != before => return Poll::Ready(Ok(())),
+            asked => self.0 = Some(asked.unwrap_or_else(|| (own.clone(), own.periods()))),
         }
-        Poll::Ready(Ok(()))
+        own.ask_for_period(true);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
-fn is_realtime() -> bool {
-    crate::api::here().is_some_and(|(_, me)| me.class == QueueType::Realtime)
+impl Drop for NextPeriod {
+    fn drop(&mut self) {
+        if let Some((own, before)) = &self.0
+            && own.periods() == *before
+        {
+            // Given up. Whoever else waits in the same future asks again, as it has woken itself.
+            own.ask_for_period(false);
+        }
+    }
 }

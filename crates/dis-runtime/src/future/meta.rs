@@ -174,6 +174,9 @@ impl Meta {
             && let Some(waker) = self.waker()
         {
             waker.wake();
+            if let Some(own) = &self.own {
+                own.abort(&self.rt);
+            }
         }
     }
 }
@@ -217,9 +220,9 @@ impl Registry {
     }
 
     /// Aborts those that are there. Outside the runtime.
-    pub(crate) fn abort_all(&self) {
+    pub(crate) fn abort_all(&self, rt: &Inner) {
         loop {
-            let mut wakers = [const { None }; STEP];
+            let mut wakers = [const { (None, None) }; STEP];
             let found = inside(|| {
                 let list = self.list.lock();
                 let (mut next, mut found) = (list.first, 0);
@@ -231,13 +234,20 @@ impl Registry {
                     let links = unsafe { &*meta.links.get() };
                     next = links.next;
                     if !meta.aborted.swap(true, Ordering::SeqCst) {
-                        wakers[found] = links.waker.clone();
+                        wakers[found] = (links.waker.clone(), meta.own.clone());
                         found += 1;
                     }
                 }
                 found
             });
-            wakers.into_iter().flatten().for_each(Waker::wake);
+            for (waker, own) in wakers {
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+                if let Some(own) = own {
+                    own.abort(rt);
+                }
+            }
             if found < STEP {
                 return;
             }

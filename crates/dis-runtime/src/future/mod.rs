@@ -230,7 +230,7 @@ impl Futures {
         // First the registries, so that whoever sees `closing` and no future knows that none will come.
         self.registries.iter().for_each(Registry::shut);
         self.closing.store(true, Ordering::SeqCst);
-        self.registries.iter().for_each(Registry::abort_all);
+        self.registries.iter().for_each(|registry| registry.abort_all(rt));
         inside(|| self.rouse_all(rt));
     }
 

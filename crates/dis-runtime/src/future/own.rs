@@ -13,8 +13,10 @@ use crate::future::Entered;
 use crate::future::Timers;
 use crate::future::meta::Meta;
 use crate::gate::{self, inside};
+use crate::klt::Klt;
 use crate::runtime::Inner;
 use crate::spawn::{SpawnError, TaskBuilder};
+use crate::task::Header;
 
 /// What the future and its core task share.
 pub(crate) struct Own {
@@ -24,6 +26,8 @@ pub(crate) struct Own {
     ended: AtomicBool,
     /// The future waits for the next release.
     wants_period: AtomicBool,
+    /// How many such waits are over.
+    periods: AtomicU64,
 }
 
 impl Own {
@@ -33,6 +37,7 @@ impl Own {
             ready: AtomicPtr::new(ptr::null_mut()),
             ended: AtomicBool::new(false),
             wants_period: AtomicBool::new(false),
+            periods: AtomicU64::new(0),
         }
     }
 
@@ -46,9 +51,29 @@ impl Own {
         TaskId(self.task.load(Ordering::SeqCst))
     }
 
-    /// After the poll that is under way the core task waits for its next release.
-    pub(crate) fn ask_for_period(&self) {
-        self.wants_period.store(true, Ordering::Relaxed);
+    /// Its future was aborted.
+    pub(crate) fn abort(&self, rt: &Inner) {
+        rt.abort_future_of(self.task());
+    }
+
+    /// After the poll that is under way the core task waits for its next release; or no longer.
+    pub(crate) fn ask_for_period(&self, ask: bool) {
+        self.wants_period.store(ask, Ordering::Relaxed);
+    }
+
+    /// How many waits for a release are over.
+    pub(crate) fn periods(&self) -> u64 {
+        self.periods.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the next release if the future does. For its core task, after a poll, even of a `block_on` within the future.
+    pub(crate) fn await_period(&self, klt: &'static Klt, me: &Header) {
+        if self.wants_period.swap(false, Ordering::Relaxed) {
+            if !me.ending.load(Ordering::SeqCst) {
+                gate::wait(klt, Leave::NextPeriod);
+            }
+            self.periods.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn run(&self) {
@@ -58,9 +83,7 @@ impl Own {
         let _entered = Entered::new(Some(me), &timers, None);
         let _context = klt.rt().reactor.enter();
         while !self.ended.load(Ordering::SeqCst) {
-            if self.wants_period.swap(false, Ordering::Relaxed) {
-                gate::wait(klt, Leave::NextPeriod);
-            }
+            self.await_period(klt, me);
             timers.fire_due(klt.rt().now());
             match NonNull::new(self.ready.swap(ptr::null_mut(), Ordering::SeqCst)) {
                 // SAFETY: put there by `schedule`, and taken once.
