@@ -1,7 +1,7 @@
 //! The `dis` command.
 //!
 //! * [`cli`] is what can be said on the command line; every command has a module with a `run`.
-//! * [`run`](mod@run), [`sim`](mod@sim), [`boot`](mod@boot), [`check`](mod@check), [`module`](mod@module), [`bench`](mod@bench) and [`sweep`](mod@sweep) are the commands.
+//! * [`run`](mod@run), [`sim`](mod@sim), [`boot`](mod@boot), [`check`](mod@check), [`ctl`](mod@ctl), [`module`](mod@module), [`bench`](mod@bench) and [`sweep`](mod@sweep) are the commands.
 //! * The tasks of a workload are executed on a [`host`]: under DIS, or as plain threads.
 //! * [`work`] measures the machine's speed, [`trace`] records what happened, [`output`] shows it.
 
@@ -9,6 +9,7 @@ mod bench;
 mod boot;
 mod check;
 mod cli;
+mod ctl;
 mod failure;
 mod host;
 mod module;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Sim(args) => sim::run(&args),
         Command::Boot(args) => boot::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Ctl(args) => ctl::run(&args),
         Command::Module(args) => module::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Sweep(args) => sweep::run(&args),

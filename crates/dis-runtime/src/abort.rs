@@ -72,6 +72,19 @@ impl Inner {
         });
     }
 
+    /// As [`abort`](Self::abort) for who knows no more than the task's id. On a foreign thread.
+    #[cfg(feature = "control")]
+    pub(crate) fn abort_by_id(&self, id: TaskId) -> dis_core::api::SchedResult<()> {
+        let task = self.exec.with_task(id, |task| {
+            let task = task.context.header();
+            // What the core knows has not been reaped, and cannot be while the core is locked.
+            task.leak();
+            Counted(task)
+        })?;
+        self.abort(task.get());
+        Ok(())
+    }
+
     /// Wakes a task that was aborted, so that it sees that; one that has not begun begins, and drops its closure.
     fn remind(&self, task: &Header) {
         inside(|| self.hurry(task.id()));

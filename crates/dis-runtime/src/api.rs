@@ -56,6 +56,13 @@ pub fn task(intent: Intent) -> TaskBuilder<'static> {
     TaskBuilder::new(None, intent)
 }
 
+/// Ends the running task if it has been aborted, by unwinding; else does nothing, and does not wait. For loops that compute for long
+/// without calling the runtime: an abort of [`JoinHandle`] or `dis ctl kill` waits for such a call.
+#[inline]
+pub fn checkpoint() {
+    check_abort();
+}
+
 /// Lets other tasks of the caller's urgency go first. Outside a task: [`std::thread::yield_now`].
 #[inline]
 pub fn yield_now() {

@@ -13,6 +13,7 @@ use dis_core::modules::SchedulerRegistry;
 use dis_core::optimizer::Limits;
 use dis_core::scheduler::{Config, ConfigError};
 
+use crate::control::Service;
 use crate::future::{Listener, Overrun};
 use crate::host::Runtime;
 use crate::numa::{self, Nodes};
@@ -69,6 +70,9 @@ pub enum BuildError {
     SignalTaken(i32),
     /// Not a signal that can be used for preemption.
     BadSignal(i32),
+    /// The control socket cannot be made.
+    #[cfg(feature = "control")]
+    Control(dis_control::SocketError),
     /// A kernel thread cannot be had.
     Thread(String),
     /// A system call failed.
@@ -99,6 +103,8 @@ impl fmt::Display for BuildError {
             BuildError::Stacks(e) => e.fmt(f),
             BuildError::SignalTaken(n) => write!(f, "signal {n} has a handler already; choose another signal"),
             BuildError::BadSignal(n) => write!(f, "signal {n} cannot be used for preemption"),
+            #[cfg(feature = "control")]
+            BuildError::Control(error) => write!(f, "control socket: {error}"),
             BuildError::Thread(why) => write!(f, "cannot make a kernel thread: {why}"),
             BuildError::System { call, error } => write!(f, "{call} failed: {error}"),
         }
@@ -142,6 +148,7 @@ pub struct Builder {
     trace: usize,
     watch: bool,
     reactor: Choice,
+    control: Option<PathBuf>,
     /// Where the kernel describes NUMA nodes.
     pub(crate) sysfs: PathBuf,
     /// Most KLTs.
@@ -174,6 +181,7 @@ impl Builder {
             trace: 0,
             watch: true,
             reactor: Choice::default(),
+            control: None,
             klts: MAX_KLTS,
             sysfs: numa::SYSFS.into(),
         }
@@ -316,6 +324,15 @@ impl Builder {
         self
     }
 
+    /// Lets the user of this process, and root, observe and control the runtime by a UNIX socket (`dis ctl`, `dis top`;
+    /// `docs/control.md`). It is made with mode 0600, in place of one that a process has left behind, and removed at the end. What
+    /// comes by it is done with the host's rights. Costs two threads, which sleep until they are asked.
+    #[cfg(feature = "control")]
+    pub fn control_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.control = Some(path.into());
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
@@ -380,7 +397,10 @@ impl Builder {
         let inner = Inner::new(settings, exec, self.modules, stacks.map_err(BuildError::Stacks)?, reactor);
         overflow::remember(&inner.stacks).map_err(|error| BuildError::Thread(error.to_string()))?;
         runtime::start(&inner)?;
-        Ok(Runtime { inner: Arc::clone(&inner) })
+        let runtime = Runtime { inner: Arc::clone(&inner), control: Service::default() };
+        // If it fails, dropping the runtime ends the threads.
+        runtime.control.start(self.control.as_deref(), &inner)?;
+        Ok(runtime)
     }
 }
 

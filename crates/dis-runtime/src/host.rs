@@ -11,6 +11,7 @@ use dis_core::intent::Intent;
 use dis_core::stats::SchedulerStats;
 
 use crate::builder::Builder;
+use crate::control::Service;
 use crate::gate::inside;
 use crate::klt;
 use crate::runtime::Inner;
@@ -35,6 +36,7 @@ pub enum OsPolicy {
 /// Dropping it aborts its tasks and waits a moment for them; see [`shutdown`](Self::shutdown).
 pub struct Runtime {
     pub(crate) inner: Arc<Inner>,
+    pub(crate) control: Service,
 }
 
 impl Runtime {
@@ -105,7 +107,7 @@ impl Runtime {
     /// The events since `reader` was used last, of all CPUs in order of time; none unless the runtime was built with
     /// [`Builder::trace`]. The very last event of each CPU comes with the next call.
     pub fn trace(&self, reader: &mut TraceReader) -> Vec<TraceEvent> {
-        reader.read(&self.inner.rings)
+        reader.read(self.inner.rings.get().map_or(&[], |rings| rings))
     }
 
     /// How many preemption signals have reached running tasks so far.
@@ -133,6 +135,12 @@ impl Runtime {
         self.inner.config.cpus.iter().copied().collect()
     }
 
+    /// What modules that were loaded by the control socket have done wrong; it stays known until the runtime ends.
+    #[cfg(feature = "control")]
+    pub fn module_faults(&self) -> Vec<dis_module::Faults> {
+        self.control.faults()
+    }
+
     /// Aborts all tasks, waits until they have ended, at most `timeout`, and ends the threads. True if all have ended.
     ///
     /// A task that never calls the runtime cannot be ended. If one is left at the end of the timeout, the threads go on,
@@ -144,6 +152,7 @@ impl Runtime {
 
     fn close(&self, timeout: std::time::Duration) -> bool {
         let inner = &self.inner;
+        self.control.end();
         inner.closing.store(true, Ordering::SeqCst);
         inner.keeper.abort_all();
         inner.futures.close(inner);

@@ -156,9 +156,7 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// [`SchedError::TaskNotFound`] once it has ended; [`SchedError::NoCpu`] if the mask names no CPU of the runtime.
     pub fn set_affinity(&self, cpus: CpuMask) -> Result<(), SchedError> {
-        let mask = self.rt.worker_mask(&cpus).ok_or(SchedError::NoCpu)?;
-        let planned = Planned::affinity(&self.rt, self.id, mask)?;
-        change(&self.rt, planned, |now, plan| self.rt.exec.set_mask(now, self.id, mask, Some(plan)))
+        set_affinity(&self.rt, self.id, cpus)
     }
 
     /// Changes the priority within the class, lower first.
@@ -166,7 +164,7 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// [`SchedError::TaskNotFound`] once it has ended.
     pub fn set_priority(&self, priority: u8) -> Result<(), SchedError> {
-        change(&self.rt, Planned::nothing(), |now, _| self.rt.exec.set_priority(now, self.id, priority))
+        set_priority(&self.rt, self.id, priority)
     }
 
     /// Declares the task to be for something else from now on. The kernel thread that it is bound to stays the same.
@@ -253,6 +251,18 @@ impl<T> JoinHandle<T> {
             sys::futex_wait(&task.state, state, None);
         }
     }
+}
+
+/// See [`JoinHandle::set_affinity`].
+pub(crate) fn set_affinity(rt: &Inner, id: TaskId, cpus: CpuMask) -> Result<(), SchedError> {
+    let mask = rt.worker_mask(&cpus).ok_or(SchedError::NoCpu)?;
+    let planned = Planned::affinity(rt, id, mask)?;
+    change(rt, planned, |now, plan| rt.exec.set_mask(now, id, mask, Some(plan)))
+}
+
+/// See [`JoinHandle::set_priority`].
+pub(crate) fn set_priority(rt: &Inner, id: TaskId, priority: u8) -> Result<(), SchedError> {
+    change(rt, Planned::nothing(), |now, _| rt.exec.set_priority(now, id, priority))
 }
 
 /// See [`JoinHandle::set_intent`].

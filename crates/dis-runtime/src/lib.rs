@@ -51,6 +51,8 @@ mod atomics {
 mod binding;
 mod builder;
 mod clock;
+#[cfg_attr(not(feature = "control"), path = "no_control.rs")]
+mod control;
 mod dispatch;
 mod displace;
 pub mod future;
@@ -91,11 +93,13 @@ mod usage;
 mod watcher;
 mod worker;
 
-pub use api::{current, job, next_period, now, park, sleep, sleep_until, spawn_blocking, spawn_fn, task, yield_now};
+pub use api::{
+    checkpoint, current, job, next_period, now, park, sleep, sleep_until, spawn_blocking, spawn_fn, task, yield_now,
+};
 pub use builder::{BuildError, Builder, MAX_KLTS, default_limits};
 pub use host::{OsPolicy, Runtime};
 pub use join::{JoinError, JoinHandle};
-pub use modules::{ModuleInfo, Modules};
+pub use modules::{ModuleChange, ModuleInfo, Modules};
 pub use qos::{io, memory, net};
 pub use spawn::{SpawnError, TaskBuilder};
 pub use trace::{TraceEvent, TraceKind, TraceReader};

@@ -1,21 +1,29 @@
 //! The modules of a runtime that runs: what policies there are, and which class has which.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use dis_core::api::{SchedError, SchedResult};
+use dis_core::api::{SchedError, SchedResult, Timestamp};
 use dis_core::intent::QueueType;
 use dis_core::modules::{SchedulerModule, SchedulerRegistry, Version};
 use dis_core::scheduler::HandoverSummary;
 
 use crate::host::Runtime;
+use crate::runtime::Inner;
 
 /// The modules of a runtime. Made by [`Runtime::modules`].
 ///
 /// One call at a time; the others wait. Replacing a policy disturbs tasks for some tens of microseconds at a time (see
 /// `docs/modules.md`).
-#[derive(Debug, Clone, Copy)]
-pub struct Modules<'a>(&'a Runtime);
+#[derive(Clone, Copy)]
+pub struct Modules<'a>(&'a Inner);
+
+impl fmt::Debug for Modules<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.list()).finish()
+    }
+}
 
 /// A module that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,16 +36,46 @@ pub struct ModuleInfo {
     pub active: Vec<QueueType>,
 }
 
+/// A policy that was replaced while the runtime ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModuleChange {
+    /// When it was asked for, on the runtime's clock.
+    pub at: Timestamp,
+    /// Whose policy.
+    pub class: QueueType,
+    /// The module that was active before; nothing: the built-in policy without a name of its own.
+    pub from: Option<&'static str>,
+    /// The module that was asked for.
+    pub to: &'static str,
+    /// Tasks that were handed over.
+    pub moved: u64,
+    /// Whether it answered wrongly before all had gone over, so that the class has its built-in policy.
+    pub reverted: bool,
+}
+
+/// The last changes.
+pub(crate) type ModuleLog = Mutex<Vec<ModuleChange>>;
+
+/// Changes that are kept.
+const MOST_CHANGES: usize = 1_000;
+
 impl Runtime {
     /// The modules that policies come from, which can be changed while tasks run.
     pub fn modules(&self) -> Modules<'_> {
-        Modules(self)
+        Modules(&self.inner)
+    }
+}
+
+impl<'a> Modules<'a> {
+    #[cfg(feature = "control")]
+    pub(crate) fn of(inner: &'a Inner) -> Modules<'a> {
+        Modules(inner)
     }
 }
 
 impl Modules<'_> {
     fn registry(&self) -> MutexGuard<'_, SchedulerRegistry> {
-        self.0.inner.modules.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.modules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The modules in alphabetical order.
@@ -75,8 +113,13 @@ impl Modules<'_> {
     /// all tasks had gone over. Then the class has its built-in policy on every worker, and nobody has been lost either.
     pub fn activate(&self, class: QueueType, name: &str) -> SchedResult<HandoverSummary> {
         let mut registry = self.registry();
+        let (at, from) = (self.0.now(), registry.get_for_class(class).map(|module| module.name()));
         registry.set_active(class, name)?;
         let summary = self.hand_over(class, &registry);
+        if let Some(to) = registry.get(name).map(|module| module.name()) {
+            let reverted = !summary.reverted.is_empty();
+            self.note(ModuleChange { at, class, from, to, moved: summary.moved, reverted });
+        }
         if summary.reverted.is_empty() {
             return Ok(summary);
         }
@@ -89,9 +132,22 @@ impl Modules<'_> {
         Err(SchedError::InvalidState)
     }
 
+    /// The policies that were replaced so far, the newest thousand.
+    pub fn changes(&self) -> Vec<ModuleChange> {
+        self.0.module_log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, change: ModuleChange) {
+        let mut log = self.0.module_log.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.len() >= MOST_CHANGES {
+            log.remove(0);
+        }
+        log.push(change);
+    }
+
     /// On a thread of its own: no signal preempts it while it holds a CPU's lock, and it may allocate between.
     fn hand_over(&self, class: QueueType, registry: &SchedulerRegistry) -> HandoverSummary {
-        let inner = &self.0.inner;
+        let inner = self.0;
         let work = || inner.exec.set_policy(class, registry, || inner.now());
         thread::scope(|scope| match scope.spawn(work).join() {
             Ok(summary) => summary,

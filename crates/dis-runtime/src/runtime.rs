@@ -21,6 +21,7 @@ use crate::gate::inside;
 use crate::keeper::Keeper;
 use crate::klt::{self, Klt, Order};
 use crate::lock::{FutexLock, Locked};
+use crate::modules::ModuleLog;
 use crate::overflow;
 use crate::reactor::Reactor;
 use crate::spares::Spares;
@@ -64,8 +65,12 @@ pub(crate) struct Inner {
     visits: AtomicUsize,
     pub(crate) futures: Futures,
     pub(crate) reactor: Reactor,
-    /// One per worker if events are recorded, else none.
-    pub(crate) rings: Box<[Ring]>,
+    /// Whether events are recorded now; then the rings are there.
+    pub(crate) recording: AtomicBool,
+    /// One per worker, made when events are recorded for the first time.
+    pub(crate) rings: OnceLock<Box<[Ring]>>,
+    /// What has been done to the modules.
+    pub(crate) module_log: ModuleLog,
 }
 
 impl Inner {
@@ -78,9 +83,8 @@ impl Inner {
     ) -> Arc<Inner> {
         let workers = config.cpus.iter().enumerate().map(|(cpu, &os_cpu)| Worker::new(cpu, os_cpu)).collect();
         let futures = Futures::new(config.cpus.len());
-        let rings = config.cpus.iter().take(if config.trace > 0 { usize::MAX } else { 0 });
-        let rings = rings.map(|_| Ring::new(config.trace)).collect();
-        Arc::new(Inner {
+        let trace = config.trace;
+        let inner = Arc::new(Inner {
             exec,
             modules: Mutex::new(modules),
             workers,
@@ -105,8 +109,20 @@ impl Inner {
             visits: AtomicUsize::new(0),
             futures,
             reactor,
-            rings,
-        })
+            recording: AtomicBool::new(false),
+            rings: OnceLock::new(),
+            module_log: ModuleLog::default(),
+        });
+        if trace > 0 {
+            inner.record(trace);
+        }
+        inner
+    }
+
+    /// Records events from now on, in rings of `events` if there are none yet.
+    pub(crate) fn record(&self, events: usize) {
+        self.rings.get_or_init(|| self.workers.iter().map(|_| Ring::new(events)).collect());
+        self.recording.store(true, Ordering::Release);
     }
 
     /// One more counted reference.

@@ -53,6 +53,8 @@ pub struct TraceEvent {
     pub lost: Option<QueueType>,
     /// How long the task had been ready, ns, for [`TraceKind::Run`]: `at - waited` is when it became ready.
     pub waited: u64,
+    /// When the task is woken at the latest, for [`TraceKind::Block`] and [`TraceKind::Sleep`], if that is known.
+    pub until: Option<Timestamp>,
 }
 
 const WORDS: usize = 4;
@@ -110,20 +112,22 @@ impl Ring {
 fn encode(at: Timestamp, kind: TraceKind, task: TaskId, decision: Option<&Decision<TaskRef>>) -> [u64; WORDS] {
     let class = |class: Option<QueueType>| class.map_or(0, |class| class as u64 + 1);
     let next = decision.and_then(|d| d.next.as_ref());
-    let reason = decision.map_or(0, |d| REASONS.iter().position(|r| *r == d.reason).map_or(0, |i| i as u64 + 1));
+    let reason = decision.map_or(0, |d| d.reason as u64 + 1);
     let lost = class(decision.and_then(|d| d.lost));
     let packed = kind as u64 | class(next.map(|n| n.class)) << 8 | reason << 16 | lost << 24;
     [at.as_nanos(), task.0, packed, next.map_or(0, |n| n.waited.as_nanos())]
 }
 
-const REASONS: [Reason; 6] =
-    [Reason::Idle, Reason::Continue, Reason::ClassOrder, Reason::WaitBound, Reason::Cap, Reason::Stolen];
+/// As [`encode`] for a task that waits.
+fn encode_wait(at: Timestamp, kind: TraceKind, task: TaskId, until: Option<Timestamp>) -> [u64; WORDS] {
+    [at.as_nanos(), task.0, kind as u64, until.unwrap_or(Timestamp::MAX).as_nanos()]
+}
 
-fn decode(cpu: usize, [at, task, packed, waited]: [u64; WORDS]) -> Option<TraceEvent> {
+fn decode(cpu: usize, [at, task, packed, time]: [u64; WORDS]) -> Option<TraceEvent> {
     use TraceKind::*;
     let kind = *[Run, Preempt, Block, Sleep, Yield, Exit, Idle, Declined].get((packed & 0xff) as usize)?;
     let class = |byte: u64| QueueType::ALL.get((byte as usize & 0xff).wrapping_sub(1)).copied();
-    let reason = REASONS.get(((packed >> 16) as usize & 0xff).wrapping_sub(1)).copied();
+    let reason = Reason::ALL.get(((packed >> 16) as usize & 0xff).wrapping_sub(1)).copied();
     Some(TraceEvent {
         at: Timestamp::from_nanos(at),
         cpu,
@@ -132,20 +136,24 @@ fn decode(cpu: usize, [at, task, packed, waited]: [u64; WORDS]) -> Option<TraceE
         class: class(packed >> 8),
         reason,
         lost: class(packed >> 24),
-        waited,
+        waited: if kind == Run { time } else { 0 },
+        until: (matches!(kind, Block | Sleep) && time != Timestamp::MAX.as_nanos())
+            .then_some(Timestamp::from_nanos(time)),
     })
 }
 
 /// Notes a decision. Called by the carrier, inside the runtime.
 #[inline]
 pub(crate) fn decision(rt: &Inner, cpu: usize, now: Timestamp, leave: Leave, decision: &Decision<TaskRef>) {
-    if let Some(ring) = rt.rings.get(cpu) {
-        note(ring, now, leave, decision);
+    if rt.recording.load(Ordering::Relaxed)
+        && let Some(ring) = rt.rings.get().and_then(|rings| rings.get(cpu))
+    {
+        note(rt, ring, now, leave, decision);
     }
 }
 
 #[cold]
-fn note(ring: &Ring, now: Timestamp, leave: Leave, decision: &Decision<TaskRef>) {
+fn note(rt: &Inner, ring: &Ring, now: Timestamp, leave: Leave, decision: &Decision<TaskRef>) {
     let before = TaskId(ring.running.load(Ordering::Relaxed));
     let next = decision.next.as_ref().map_or(TaskId::INVALID, |next| next.id);
     if before != TaskId::INVALID {
@@ -158,7 +166,16 @@ fn note(ring: &Ring, now: Timestamp, leave: Leave, decision: &Decision<TaskRef>)
             Leave::Exit(_) => TraceKind::Exit,
             Leave::Declined => TraceKind::Declined,
         };
-        ring.push(encode(now, kind, before, None));
+        let until = match leave {
+            Leave::Sleep(until) => Some(until),
+            Leave::Block(_, until) => until,
+            Leave::NextPeriod => rt.exec.wake_time(before),
+            _ => None,
+        };
+        ring.push(match kind {
+            TraceKind::Block | TraceKind::Sleep => encode_wait(now, kind, before, until),
+            _ => encode(now, kind, before, None),
+        });
     } else if next == TaskId::INVALID && leave == Leave::Ask {
         return;
     }

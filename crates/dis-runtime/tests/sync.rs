@@ -133,7 +133,7 @@ fn a_channel_carries_everything_once_in_order() {
         .collect();
     drop(sender);
     senders.into_iter().chain(receivers).for_each(|task| task.join().unwrap());
-    assert_eq!(sum.load(Ordering::Relaxed), (0..9000).sum());
+    assert_eq!(sum.load(Ordering::Relaxed), (0..9000).sum::<u64>());
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn plan(cpus: &[usize]) -> Plan {
         limits: dis_runtime::default_limits(),
         seed: 0,
         fifo: false,
+        control: None,
         notes: Vec::new(),
     }
 }

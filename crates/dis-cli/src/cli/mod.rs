@@ -16,6 +16,7 @@ Exit codes:
 
 mod boot;
 mod check;
+mod ctl;
 mod module;
 mod sim;
 mod sweep;
@@ -28,6 +29,7 @@ use dis_core::api::{Duration, MAX_CPUS};
 
 pub use boot::{BootArgs, MOST_CPUS as MOST_BOOT_CPUS};
 pub use check::{CheckArgs, HostKind};
+pub use ctl::{CtlAction, CtlArgs, CtlModuleAction};
 pub use module::{CheckModuleArgs, ModuleAction, ModuleArgs, NewArgs};
 pub use sim::SimArgs;
 pub use sweep::SweepArgs;
@@ -57,6 +59,9 @@ pub enum Command {
     /// Find out before a run whether all deadlines hold, whatever happens
     #[command(long_about = check::ABOUT)]
     Check(CheckArgs),
+    /// Observe and control a process that runs tasks: its tasks, its policies
+    #[command(long_about = ctl::ABOUT)]
+    Ctl(CtlArgs),
     /// Begin a scheduling policy in a file of its own, or find out whether one is right
     #[command(long_about = module::ABOUT)]
     Module(ModuleArgs),
@@ -129,6 +134,11 @@ pub struct RunArgs {
     /// and whether Linux will throttle them
     #[arg(long)]
     pub fifo: bool,
+
+    /// Where `dis ctl` and `dis top` find this run: a UNIX socket, made with mode 0600; `none`: nowhere (default:
+    /// dis-PID.sock in $XDG_RUNTIME_DIR, nowhere if the system has no such folder)
+    #[arg(long, value_name = "PATH|none")]
+    pub control: Option<PathBuf>,
 
     /// Show no progress line
     #[arg(long)]

@@ -8,6 +8,7 @@ use dis_runtime::{JoinHandle, sync};
 use dis_workload::report::Counters;
 
 use super::{Host, Lock, NextJob, Park};
+use crate::work::Speed;
 
 /// A task of DIS as it sees itself.
 #[derive(Debug, Clone)]
@@ -67,6 +68,13 @@ impl Host for Dis {
         }
         let job = dis_runtime::next_period().ok()?;
         Some(NextJob { release: job.release.as_nanos(), skipped: job.skipped })
+    }
+
+    fn burn(&self, speed: Speed, ns: u64, mut go_on: impl FnMut() -> bool) -> u64 {
+        speed.burn(ns, || {
+            dis_runtime::checkpoint();
+            go_on()
+        })
     }
 
     fn cpu_time(&self) -> Option<u64> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dis_core::api::{SchedError, TaskId, Timestamp};
 use dis_core::intent::{Intent, IntentClass, QueueType};
 use dis_module::Faults;
-use dis_runtime::{JoinError, JoinHandle, Runtime, SpawnError};
+use dis_runtime::{BuildError, JoinError, JoinHandle, Runtime, SpawnError};
 use dis_workload::model::{Release, TaskSpec};
 use dis_workload::report::{Counters, SchedulerReport};
 
@@ -16,7 +16,7 @@ use super::fifo;
 use super::noise::NoiseMeter;
 use super::outcome::{Outcome, hang_text};
 use super::plan::Plan;
-use super::policies::{Chosen, fault_notes};
+use super::policies::{Chosen, change_notes, fault_notes};
 use super::refusal::{explain, give_in, pointless};
 use super::watch::Watch;
 use crate::failure::Failure;
@@ -109,7 +109,9 @@ impl DisRound<'_> {
             feed.finish(&runtime, &round, trace, start.saturating_add(duration_ns));
         }
         tasks.collect(plan, ended, &stats, &mut outcome);
-        outcome.notes.extend(fault_notes(&faults));
+        let changes = runtime.modules().changes();
+        outcome.notes.extend(change_notes(&changes, start));
+        outcome.notes.extend(fault_notes(faults.iter().chain(&runtime.module_faults())));
         if !runtime.shutdown(PATIENCE) {
             outcome.notes.push("the runtime did not end in time; its threads end with this process".into());
         }
@@ -133,8 +135,14 @@ impl DisRound<'_> {
         if self.trace.is_some() {
             builder = builder.trace(KEPT);
         }
+        if let Some(path) = &plan.control {
+            builder = builder.control_socket(path);
+        }
         let runtime = builder.build();
-        let runtime = runtime.map_err(|error| Failure::failed(format!("the runtime cannot be started: {error}")))?;
+        let runtime = runtime.map_err(|error| match error {
+            BuildError::Control(error) => Failure::bad_input(format!("--control {error}")),
+            error => Failure::failed(format!("the runtime cannot be started: {error}")),
+        })?;
         Ok((runtime, faults))
     }
 }

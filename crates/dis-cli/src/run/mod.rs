@@ -234,6 +234,7 @@ mod tests {
             limits: dis_runtime::default_limits(),
             seed: 0,
             fifo: false,
+            control: None,
             notes: Vec::new(),
         };
         for contenders in [vec![Contender::Dis], vec![Contender::Dis, Contender::Linux(Baseline::Eevdf)]] {

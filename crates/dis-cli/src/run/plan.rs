@@ -11,6 +11,7 @@ use dis_workload::model::{Machine, Repeat, TaskSpec};
 
 use super::policies::Chosen;
 use crate::cli::{PolicyChoice, RunArgs};
+use crate::ctl::connect::usual_folder;
 use crate::failure::Failure;
 use crate::sys;
 
@@ -41,6 +42,8 @@ pub struct Plan {
     pub seed: u64,
     /// Ask for SCHED_FIFO.
     pub fifo: bool,
+    /// The control socket.
+    pub control: Option<PathBuf>,
     /// What to tell the person before the run.
     pub notes: Vec<String>,
 }
@@ -89,6 +92,7 @@ impl Plan {
             limits,
             seed,
             fifo: args.fifo,
+            control: control_socket(args.control.as_deref()),
             notes,
         })
     }
@@ -101,6 +105,15 @@ impl Plan {
     /// The beginning of a message about a task: file, line, name.
     pub fn place(&self, task: &TaskSpec) -> String {
         place(&self.file, task)
+    }
+}
+
+/// Where the run can be controlled.
+fn control_socket(chosen: Option<&Path>) -> Option<PathBuf> {
+    match chosen {
+        Some(path) if path.as_os_str() == "none" => None,
+        Some(path) => Some(path.into()),
+        None => Some(usual_folder()?.join(format!("dis-{}.sock", std::process::id()))),
     }
 }
 

@@ -6,10 +6,14 @@ use dis_core::api::SchedError;
 use dis_core::intent::QueueType;
 use dis_core::modules::SchedulerRegistry;
 use dis_module::Faults;
+use dis_runtime::ModuleChange;
 use dis_sim::study::Study;
 
 use crate::cli::{PolicyChoice, list};
 use crate::failure::Failure;
+
+/// Replacements that are told one by one.
+const MOST_CHANGES: usize = 20;
 
 /// The modules of a run.
 #[derive(Debug)]
@@ -100,9 +104,22 @@ impl Chosen {
 }
 
 /// What loaded modules have done wrong.
-pub fn fault_notes(faults: &[Faults]) -> impl Iterator<Item = String> {
+pub fn fault_notes<'a>(faults: impl IntoIterator<Item = &'a Faults>) -> impl Iterator<Item = String> {
     let told = |faults: &&Faults| faults.count() > 0;
-    faults.iter().filter(told).map(|faults| format!("the policy '{}' {}", faults.name(), faults.message()))
+    faults.into_iter().filter(told).map(|faults| format!("the policy '{}' {}", faults.name(), faults.message()))
+}
+
+/// Policies that were replaced during a run that began at `start`, ns.
+pub fn change_notes(changes: &[ModuleChange], start: u64) -> impl Iterator<Item = String> {
+    let told = changes.iter().take(MOST_CHANGES).map(move |change| {
+        let ModuleChange { at, class, from, to, moved, reverted } = *change;
+        let at = at.as_nanos().saturating_sub(start) as f64 / 1e9;
+        let end = if reverted { "; it answered wrongly, so the class has its built-in policy" } else { "" };
+        let from = from.unwrap_or("the built-in policy");
+        format!("{class}: {from} was replaced by {to} at {at:.3} s, {moved} tasks were handed over{end}")
+    });
+    let more = changes.len().saturating_sub(MOST_CHANGES);
+    told.chain((more > 0).then(|| format!("policies were replaced {more} more times")))
 }
 
 /// What a class's order promises.

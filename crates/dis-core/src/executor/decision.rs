@@ -76,6 +76,10 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Reason; 6] =
+        [Reason::Idle, Reason::Continue, Reason::ClassOrder, Reason::WaitBound, Reason::Cap, Reason::Stolen];
+
     /// The reason in words, for traces and reports.
     pub const fn as_str(self) -> &'static str {
         match self {

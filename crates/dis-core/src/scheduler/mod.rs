@@ -222,6 +222,12 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         self.with_task(id, Task::lends)
     }
 
+    /// When a task that waits is woken at the latest, if it is known. O(1).
+    pub fn wake_time(&self, id: TaskId) -> Option<Timestamp> {
+        let (state, key) = self.lock_home(id).ok()?;
+        state.timers.wake_time(key)
+    }
+
     /// What a task is owed at `now` by those who compete with it on its CPU and in its class; `None` if it neither waits nor runs, or
     /// its policy has no virtual clock. O(1).
     ///
@@ -279,6 +285,14 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// The counters of one CPU.
     pub fn cpu_stats(&self, cpu: usize) -> Option<SchedulerStats> {
         (cpu < self.cpu_count()).then(|| self.lock(cpu).stats())
+    }
+
+    /// The counters of one CPU up to `now`, as [`stats_at`](Self::stats_at), and the task that it runs.
+    pub fn cpu_stats_at(&self, cpu: usize, now: Timestamp) -> Option<(SchedulerStats, Option<TaskId>)> {
+        let state = self.cpus.get(cpu)?.state.lock();
+        let mut stats = state.stats();
+        stats.record_cpu_time(state.uncharged(now));
+        Some((stats, state.current.and_then(|key| state.get(key)).map(|task| task.id)))
     }
 
     /// How loaded the machine is: CPU time used between two calls gives `cpu_load`; `earlier` holds the busy times

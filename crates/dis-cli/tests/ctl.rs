@@ -1,0 +1,157 @@
+//! A run is observed and controlled from another process.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Folder, MIXED, command, text};
+use serde_json::Value;
+
+/// `dis run` in a process of its own.
+struct Run {
+    child: Child,
+    socket: String,
+}
+
+impl Run {
+    fn start(folder: &Folder, workload: &str, more: &[&str]) -> Run {
+        let (file, socket) = (folder.file("w.toml", workload), folder.path("control"));
+        let mut dis = command();
+        dis.args(["run", &file, "--duration", "60s", "--no-progress", "--control", &socket, "--json", "-"]).args(more);
+        let child = dis.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let run = Run { child, socket };
+        let until = Instant::now() + Duration::from_secs(30);
+        while run.ask(&["tasks"]).status.code() == Some(3) {
+            assert!(Instant::now() < until, "the run does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        run
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Output {
+        command().args(["ctl", "--socket", &self.socket]).args(arguments).output().unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.ask(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The exit code, and what was said.
+    fn refusal(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.ask(arguments);
+        (output.status.code(), text(&output.stderr))
+    }
+
+    fn task(&self, name: &str) -> Value {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let tasks = self.json(&["tasks"]);
+            if let Some(task) = tasks.as_array().unwrap().iter().find(|task| task["name"] == name) {
+                return task.clone();
+            }
+            assert!(Instant::now() < until, "no task {name}: {tasks}");
+        }
+    }
+
+    /// Ends it as Ctrl-C does. The report, and what was said.
+    fn end(self) -> (Value, String) {
+        // SAFETY: a signal to a process of ours.
+        assert_eq!(unsafe { libc::kill(self.child.id() as i32, libc::SIGINT) }, 0);
+        let output = self.child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+        assert!(!Path::new(&self.socket).exists(), "the socket is removed");
+        (serde_json::from_slice(&output.stdout).unwrap(), text(&output.stderr))
+    }
+}
+
+#[test]
+fn a_run_is_observed_and_its_tasks_are_changed() {
+    let folder = Folder::new();
+    let run = Run::start(&folder, MIXED, &[]);
+    let stats = run.json(&["stats"]);
+    assert!(stats["live"].as_u64().unwrap() >= 5 && !stats["cpus"].as_array().unwrap().is_empty(), "{stats}");
+    let index = run.task("index");
+    assert_eq!(index["class"], "background");
+    let id = index["id"].to_string();
+    assert!(run.ask(&["intent", &id, "interactive:5ms"]).status.success());
+    assert!(run.ask(&["priority", &id, "7"]).status.success());
+    let cpu = index["affinity"][0].to_string();
+    assert!(run.ask(&["affinity", &id, &cpu]).status.success());
+    let index = run.task("index");
+    assert_eq!((&index["class"], &index["priority"]), (&"interactive".into(), &7.into()));
+    assert_eq!(index["affinity"].as_array().unwrap().len(), 1);
+    let table = text(&run.ask(&["tasks"]).stdout);
+    assert!(
+        table.contains("NAME") && table.lines().any(|line| line.contains("index") && line.contains(&id)),
+        "{table}"
+    );
+    assert!(text(&run.ask(&["stats"]).stdout).contains("CLASS"));
+
+    let (code, told) = run.refusal(&["intent", &id, "realtime:10ms,9999us"]);
+    assert!(code == Some(1) && told.contains(&format!("task {id}: ")), "{told}");
+    let (code, told) = run.refusal(&["kill", "12345"]);
+    assert_eq!((code, told.as_str()), (Some(1), "error: there is no task 12345; it may have ended\n"));
+    let (code, told) = run.refusal(&["intent", &id, "lazy"]);
+    assert!(code == Some(2) && told.contains("`lazy` is no class"), "{told}");
+
+    assert!(run.ask(&["kill", &id]).status.success());
+    let until = Instant::now() + Duration::from_secs(30);
+    while run.json(&["tasks"]).as_array().unwrap().iter().any(|task| task["name"] == "index") {
+        assert!(Instant::now() < until, "it does not end");
+    }
+    let (report, _) = run.end();
+    assert!(common::task(&report, "ui")["jobs"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn who_cannot_be_asked_is_told_apart() {
+    let folder = Folder::new();
+    let ask = |path: &str| {
+        let output = command().args(["ctl", "tasks", "--socket", path]).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let missing = folder.path("missing");
+    assert_eq!(ask(&missing), (Some(3), format!("error: {missing}: there is no such socket\n")));
+    let stale = folder.path("stale");
+    drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
+    let (code, told) = ask(&stale);
+    assert!(code == Some(3) && told.contains("the process that made this socket is gone"), "{told}");
+    let file = folder.file("file", "");
+    assert_eq!(ask(&file).0, Some(3));
+    let mut nobody = command();
+    let output = nobody.args(["ctl", "tasks"]).env("XDG_RUNTIME_DIR", &folder.0).output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.code() == Some(3) && told.contains("no process answers in"), "{told}");
+    // What is there is not overwritten.
+    let workload = folder.file("w.toml", MIXED);
+    let output = command().args(["run", &workload, "--control", &file]).output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.code() == Some(2) && told.contains("is there and no socket"), "{told}");
+}
+
+#[test]
+fn a_run_is_found_without_a_name() {
+    let folder = Folder::new();
+    let file = folder.file("w.toml", MIXED);
+    let mut dis = command();
+    dis.args(["run", &file, "--duration", "60s", "--no-progress"]).env("XDG_RUNTIME_DIR", &folder.0);
+    let mut child = dis.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    let asked = loop {
+        let output = command().args(["ctl", "stats"]).env("XDG_RUNTIME_DIR", &folder.0).output().unwrap();
+        if output.status.success() || Instant::now() > until {
+            break output;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(asked.status.success(), "{}", text(&asked.stderr));
+    // Killed, it leaves its socket behind, at which nobody answers.
+    let output = command().args(["ctl", "stats"]).env("XDG_RUNTIME_DIR", &folder.0).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+}
