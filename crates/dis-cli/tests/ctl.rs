@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Folder, MIXED, command, text};
+use common::{Folder, MIXED, command, library, text};
 use serde_json::Value;
 
 /// `dis run` in a process of its own.
@@ -154,4 +154,74 @@ fn a_run_is_found_without_a_name() {
     // Killed, it leaves its socket behind, at which nobody answers.
     let output = command().args(["ctl", "stats"]).env("XDG_RUNTIME_DIR", &folder.0).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
+}
+
+/// Tasks that wait and run in the class whose policy is replaced.
+const BUSY: &str = "[[task]]\nname = \"a\"\nintent = \"batch\"\ninstances = 40\n\
+                    loop = [{ run = \"300us\" }, { sleep = \"100us\" }]\n\
+                    [[task]]\nname = \"hog\"\nintent = \"batch\"\nloop = [{ run = \"1ms\" }]\n";
+
+#[test]
+fn a_policy_from_a_file_is_put_in_and_taken_out_under_load() {
+    let folder = Folder::new();
+    let run = Run::start(&folder, BUSY, &[]);
+    let module = |arguments: &[&str]| run.json(&[&["module"], arguments].concat());
+    let active = |name: &str| {
+        let modules = module(&["list"]);
+        let found = modules.as_array().unwrap().iter().find(|module| module["name"] == name).cloned();
+        found.map(|module| (module["version"].clone(), module["active"].clone()))
+    };
+    assert_eq!(active("deadline"), None);
+    module(&["load", &library("deadline")]);
+    assert_eq!(active("deadline"), Some(("2.3.4".into(), Value::Array(vec![]))));
+    let (code, told) = run.refusal(&["module", "load", &library("deadline")]);
+    assert!(code == Some(1) && told.contains("there is a module 'deadline' already"), "{told}");
+    for _ in 0..10 {
+        let done = module(&["activate", "batch", "deadline"]);
+        assert!(done["done"].as_str().unwrap().starts_with("batch has the policy 'deadline' from now on"), "{done}");
+        assert_eq!(active("deadline").unwrap().1, serde_json::json!(["batch"]));
+        let (code, told) = run.refusal(&["module", "unload", "deadline"]);
+        assert!(code == Some(1) && told.contains("is active for a class"), "{told}");
+        module(&["activate", "batch", "fair"]);
+    }
+    module(&["unload", "deadline"]);
+    assert_eq!(active("deadline"), None);
+    let (code, told) = run.refusal(&["module", "activate", "batch", "deadline"]);
+    assert!(code == Some(1) && told.contains("there is no module 'deadline' (modules: edf, fair,"), "{told}");
+    let (code, told) = run.refusal(&["module", "load", &folder.file("x.so", "no ELF")]);
+    assert!(code == Some(1) && told.contains("is no ELF file"), "{told}");
+    // The tasks run on under the policy that is in force at the end.
+    let before = run.task("hog")["cpu-ns"].as_u64().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(run.task("hog")["cpu-ns"].as_u64().unwrap() > before);
+    let (report, told) = run.end();
+    assert_eq!(report["scheduler"]["policy_faults"], 0);
+    let jobs = |task: &Value| task["jobs"].as_u64().unwrap();
+    assert!(report["tasks"].as_array().unwrap().iter().all(|task| jobs(task) > 0), "{report:#}");
+    assert!(told.contains("note: batch: fair was replaced by deadline at "), "{told}");
+    assert!(told.contains("note: batch: deadline was replaced by fair at "), "{told}");
+}
+
+#[test]
+fn a_hostile_policy_that_is_put_in_is_taken_back_and_told() {
+    let folder = Folder::new();
+    let run = Run::start(&folder, BUSY, &[]);
+    for name in ["foreign", "panics", "forgets"] {
+        let (file, policy) = (library(&format!("hostile_{name}")), format!("hostile-{name}"));
+        let faults = run.json(&["stats"])["policy-faults"].as_u64().unwrap();
+        run.json(&["module", "load", &file]);
+        // It behaves at first, so the handover may end before it is found out, or not.
+        let answer = run.ask(&["module", "activate", "batch", &policy]);
+        assert!(matches!(answer.status.code(), Some(0 | 1)), "{name}: {}", text(&answer.stderr));
+        let until = Instant::now() + Duration::from_secs(30);
+        while run.json(&["stats"])["policy-faults"].as_u64().unwrap() == faults {
+            assert!(Instant::now() < until, "{name} is not found out");
+        }
+        run.json(&["module", "activate", "batch", "round-robin"]);
+    }
+    let (report, told) = run.end();
+    assert!(report["scheduler"]["policy_faults"].as_u64().unwrap() >= 3);
+    let jobs = |task: &Value| task["jobs"].as_u64().unwrap();
+    assert!(report["tasks"].as_array().unwrap().iter().all(|task| jobs(task) > 0), "{report:#}");
+    assert!(told.contains("the policy 'hostile-panics' panicked at"), "{told}");
 }

@@ -2,29 +2,10 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
-use common::{Folder, dis, report, text};
+use common::{Folder, dis, library, report, text};
 use serde_json::Value;
-
-/// The library of an example of dis-module.
-fn library(name: &str) -> String {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let folder = BUILT.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_BIN_EXE_dis")).parent().unwrap();
-        let target = folder.parent().unwrap();
-        let name = folder.file_name().unwrap().to_str().unwrap();
-        let name = if name == "debug" { "dev" } else { name };
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../dis-module/Cargo.toml");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--examples", "--profile", name, "--manifest-path", manifest]);
-        assert!(cargo.arg("--target-dir").arg(target).status().unwrap().success());
-        folder.join("examples")
-    });
-    folder.join(format!("lib{name}.so")).display().to_string()
-}
 
 const WORKLOAD: &str = "duration = \"300ms\"\ncpus = 1\n[[task]]\nname = \"a\"\nintent = \"batch\"\ninstances = 3\n\
                         loop = [{ run = \"1ms\" }, { sleep = \"100us\" }]\n";
@@ -123,25 +104,43 @@ fn a_simulation_goes_on_when_its_module_misbehaves() {
 }
 
 #[test]
-fn a_run_goes_on_when_its_module_panics() {
+fn a_run_goes_on_when_its_module_misbehaves() {
     let folder = Folder::new();
     let file = folder.file("w.toml", WORKLOAD);
-    let module = library("hostile_panics");
-    let args = ["run", &file, "--module", &module, "--policy", "batch=hostile-panics", "--json", "-", "--quiet"];
-    let output = dis(&args);
-    assert_eq!(report(&output)["scheduler"]["policy_faults"], 1);
-    let told = text(&output.stderr);
-    assert!(told.contains("the policy 'hostile-panics' panicked at") && told.contains("one too many"), "{told}");
+    for name in ["panics", "foreign", "forgets", "makes_none"] {
+        let (module, policy) =
+            (library(&format!("hostile_{name}")), format!("batch=hostile-{}", name.replace('_', "-")));
+        let output = dis(&["run", &file, "--module", &module, "--policy", &policy, "--json", "-", "--quiet"]);
+        let report = report(&output);
+        assert_eq!(report["scheduler"]["policy_faults"], 1, "{name}");
+        let jobs = |task: &Value| task["jobs"].as_u64().unwrap();
+        assert!(report["tasks"].as_array().unwrap().iter().all(|task| jobs(task) > 0), "{name}: {report:#}");
+        let told = text(&output.stderr);
+        match name {
+            "panics" => assert!(
+                told.contains("the policy 'hostile-panics' panicked at") && told.contains("one too many"),
+                "{told}"
+            ),
+            _ => assert_eq!(told.contains("the policy 'hostile-"), name == "makes_none", "{name}: {told}"),
+        }
+    }
 }
 
-/// Native code that loops cannot be taken out of the scheduler: the process says who it was, and ends.
+/// Native code that loops, or that cannot do without memory, cannot be taken out of the scheduler: the process ends, and if the
+/// code loops, it says who it was.
 #[test]
-fn a_run_ends_when_its_module_loops() {
+fn a_process_ends_when_its_module_loops_or_allocates_without_end() {
     let folder = Folder::new();
     let file = folder.file("w.toml", WORKLOAD);
-    let module = library("hostile_loops");
-    let output = dis(&["run", &file, "--module", &module, "--policy", "batch=hostile-loops"]);
-    assert_eq!(output.status.code(), None, "ended by a signal");
-    let told = text(&output.stderr);
-    assert!(told.contains("the policy 'hostile-loops' has not come back from "), "{told}");
+    for command in ["run", "sim"] {
+        for (name, says) in
+            [("loops", "the policy 'hostile-loops' has not come back from "), ("allocates", "memory allocation of")]
+        {
+            let (module, policy) = (library(&format!("hostile_{name}")), format!("batch=hostile-{name}"));
+            let output = dis(&[command, &file, "--module", &module, "--policy", &policy]);
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), None, "{command} {name}: ended by a signal");
+            assert!(told.contains(says), "{command} {name}: {told}");
+        }
+    }
 }

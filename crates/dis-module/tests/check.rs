@@ -1,10 +1,15 @@
 //! The conformance suite passes what is right, and finds what is not.
 
+#[allow(dead_code)]
+#[path = "../../dis-core/tests/common/modules.rs"]
+mod modules;
+
 use dis_core::api::{Duration, TaskId, Timestamp};
 use dis_core::intent::QueueType;
-use dis_core::modules::{Module, SchedulerModule, SchedulerRegistry, Version};
+use dis_core::modules::SchedulerRegistry;
 use dis_core::policy::{Arrival, Entity, RoundRobinPolicy, ScanAdapter, ScanPolicy, SchedulingPolicy, TaskKey};
 use dis_module::{Check, check};
+use modules::Made;
 
 #[test]
 fn the_built_in_modules_pass() {
@@ -73,26 +78,6 @@ impl SchedulingPolicy for Flawed {
     }
     fn reserve(&mut self, keys: usize) {
         self.1.reserve(keys);
-    }
-}
-
-struct Made<F>(F, &'static [QueueType]);
-
-impl<F: Send + Sync> Module for Made<F> {
-    fn name(&self) -> &'static str {
-        "made"
-    }
-    fn version(&self) -> Version {
-        Version::new(0, 1, 0)
-    }
-}
-
-impl<F: Fn() -> Box<dyn SchedulingPolicy> + Send + Sync> SchedulerModule for Made<F> {
-    fn policy(&self) -> Box<dyn SchedulingPolicy> {
-        (self.0)()
-    }
-    fn supported_intents(&self) -> &[QueueType] {
-        self.1
     }
 }
 

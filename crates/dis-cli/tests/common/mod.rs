@@ -1,8 +1,9 @@
 //! Runs the built command.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
@@ -35,6 +36,23 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// The library of an example of dis-module.
+pub fn library(name: &str) -> String {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let folder = BUILT.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_BIN_EXE_dis")).parent().unwrap();
+        let target = folder.parent().unwrap();
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let name = if name == "debug" { "dev" } else { name };
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../dis-module/Cargo.toml");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--examples", "--profile", name, "--manifest-path", manifest]);
+        assert!(cargo.arg("--target-dir").arg(target).status().unwrap().success());
+        folder.join("examples")
+    });
+    folder.join(format!("lib{name}.so")).display().to_string()
 }
 
 pub fn command() -> Command {

@@ -7,8 +7,8 @@ use dis_core::policy::SchedulingPolicy;
 /// The built-in policies.
 pub const NAMES: [&str; 4] = ["round-robin", "priority", "edf", "fair"];
 
-/// A module that makes policies with a function; it promises nothing.
-struct Made<F>(F);
+/// A module that makes policies with a function, and promises so much.
+pub struct Made<F>(pub F, pub &'static [QueueType]);
 
 impl<F: Send + Sync> Module for Made<F> {
     fn name(&self) -> &'static str {
@@ -24,7 +24,7 @@ impl<F: Fn() -> Box<dyn SchedulingPolicy> + Send + Sync> SchedulerModule for Mad
         (self.0)()
     }
     fn supported_intents(&self) -> &[QueueType] {
-        &[]
+        self.1
     }
 }
 
@@ -34,7 +34,7 @@ pub fn with_made(
     make: impl Fn() -> Box<dyn SchedulingPolicy> + Send + Sync + 'static,
 ) -> SchedulerRegistry {
     let mut modules = SchedulerRegistry::with_builtins();
-    modules.register(Box::new(Made(make))).expect("a new name");
+    modules.register(Box::new(Made(make, &[]))).expect("a new name");
     for &class in classes {
         modules.set_active(class, "made").expect("it is registered");
     }
