@@ -299,6 +299,22 @@ fn cpu_max_holds_for_a_task_that_sleeps_and_wakes() {
     assert!(m.actors[capped].cpu_time >= ms(190), "{}", m.actors[capped].cpu_time);
 }
 
+/// System and Realtime leave 0.6 ms of each window, and the first Interactive task may have 1 ms of it: its budget ends together with
+/// a slice, and is the next one's at once. That is the end of its turn all the same, and the other one goes first then.
+#[test]
+fn the_end_of_a_budget_is_the_end_of_a_turn() {
+    let mut m = one_cpu(|_| {});
+    m.spawn(Intent::system(), &[]);
+    m.spawn(Intent::realtime(10_000, 10_000, 9_300), &[]);
+    let capped = m.spawn(Intent::interactive(3_000).with_cpu_share(0, 100), &[]);
+    let other = m.spawn(Intent::interactive(3_000), &[]);
+    m.run_until(ms(2_000));
+    m.reconcile();
+    let (capped, other) = (m.actors[capped].cpu_time, m.actors[other].cpu_time);
+    assert!(capped + other > ms(90), "{capped} {other}");
+    assert!(3 * other >= capped + other, "{capped} {other}");
+}
+
 #[test]
 fn an_average_wait_is_the_mean_of_the_waits() {
     let mut m = one_cpu(|_| {});

@@ -91,6 +91,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             Arrival::Migrate
         } else if task.sched.server.is_some_and(|server| server.is_exhausted()) || task.out_of_quota(now).is_some() {
             // Requeuing finds the budget empty, and lets it wait for the next, or go on with that.
+            task.renew_target(now);
             task.stats.overruns += u64::from(task.overruns(borrowing, now));
             Arrival::Migrate
         } else if task.changes_class(ready) {

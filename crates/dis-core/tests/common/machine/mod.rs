@@ -56,8 +56,10 @@ struct Cpu {
     busy: u64,
     /// The last instants at which the timer made it ask.
     asked: VecDeque<u64>,
-    /// Since when each class has waited, and when that was last forgotten.
+    /// Since when each class has waited; below, when that was last forgotten.
     waits: [Option<u64>; 5],
+    /// How many had been queued in each class at the last look.
+    enqueued: [u64; 5],
     forgotten: Option<u64>,
     /// Number and class of the task that ran at the last look.
     seen: Option<(usize, QueueType)>,

@@ -173,7 +173,7 @@ impl Machine {
         for (class, stat) in stats.queue_stats.iter() {
             assert_eq!(u64::from(stat.length), stat.enqueued - stat.dequeued, "{class} on {cpu}");
             assert_eq!(stat.length, ready[class.rank()], "{class} on {cpu} queues others than those that are ready");
-            self.check_class_wait(cpu, class, stat.length);
+            self.check_class_wait(cpu, class, stat);
         }
         let running = self.executor.current(cpu);
         let expected = self.cpus[cpu].current.map_or(TaskId::idle(cpu), |(task, _)| self.actors[task].id);

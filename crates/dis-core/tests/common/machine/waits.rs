@@ -1,6 +1,7 @@
 //! Bounds on waiting, for classes and for Interactive tasks.
 
 use dis_core::intent::QueueType;
+use dis_core::stats::QueueStat;
 
 use super::seen::Seen;
 use super::shares::Place;
@@ -95,11 +96,16 @@ impl Machine {
     }
 
     /// A class that has something ready is served within its bound.
-    pub(super) fn check_class_wait(&mut self, cpu: usize, class: QueueType, length: u32) {
+    pub(super) fn check_class_wait(&mut self, cpu: usize, class: QueueType, stat: &QueueStat) {
         let here = &mut self.cpus[cpu];
         let served = here.current.is_some_and(|(_, running)| running == class);
         let since = &mut here.waits[class.rank()];
-        if length == 0 || served {
+        // If all who waited at the last look have left, the queue may have been empty in between.
+        let enqueued = std::mem::replace(&mut here.enqueued[class.rank()], stat.enqueued);
+        if stat.dequeued >= enqueued && since.is_some() {
+            (*since, here.forgotten) = (Some(self.now), Some(self.now));
+        }
+        if stat.length == 0 || served {
             *since = None;
             return;
         }
