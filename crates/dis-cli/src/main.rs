@@ -1,7 +1,8 @@
 //! The `dis` command.
 //!
 //! * [`cli`] is what can be said on the command line; every command has a module with a `run`.
-//! * [`run`](mod@run), [`sim`](mod@sim), [`boot`](mod@boot), [`check`](mod@check), [`ctl`](mod@ctl), [`module`](mod@module), [`bench`](mod@bench) and [`sweep`](mod@sweep) are the commands.
+//! * [`run`](mod@run), [`sim`](mod@sim), [`boot`](mod@boot), [`check`](mod@check), [`ctl`](mod@ctl), [`module`](mod@module),
+//!   [`bench`](mod@bench), [`sweep`](mod@sweep) and [`generate`](mod@generate) are the commands.
 //! * The tasks of a workload are executed on a [`host`]: under DIS, or as plain threads.
 //! * [`work`] measures the machine's speed, [`trace`] records what happened, [`output`] shows it.
 
@@ -11,6 +12,7 @@ mod check;
 mod cli;
 mod ctl;
 mod failure;
+mod generate;
 mod host;
 mod module;
 mod output;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Module(args) => module::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Generate(args) => generate::run(&args),
     };
     result.unwrap_or_else(|failure| {
         let text: String = failure.message.lines().map(|line| format!("error: {line}\n")).collect();

@@ -54,11 +54,11 @@ fn figures_make_sense() {
     let output = small(&["--csv", "-", "--to", "100"]);
     let (names, rows) = csv(&output);
     assert!(text(&output.stderr).contains("Accepted, in percent"));
-    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]);
+    assert_eq!(rows.iter().map(|row| row[1]).collect::<Vec<_>>(), [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]);
     let column = |name: &str| names.iter().position(|known| known == name).unwrap();
     for row in &rows {
-        assert!(row.len() == names.len() && row[1] == 40.0);
-        assert!(row[2..].iter().all(|ratio| (0.0..=1.0).contains(ratio)));
+        assert!(row.len() == names.len() && row[0] == 2.0 && row[2] == 40.0);
+        assert!(row[3..].iter().all(|ratio| (0.0..=1.0).contains(ratio)));
         for (whole, part) in [
             ("global", "gfb"),
             ("global", "bcl"),
@@ -70,7 +70,7 @@ fn figures_make_sense() {
         }
     }
     let (first, last) = (&rows[0], &rows[rows.len() - 1]);
-    assert!((2..names.len()).all(|test| first[test] >= last[test]), "{first:?} {last:?}");
+    assert!((3..names.len()).all(|test| first[test] >= last[test]), "{first:?} {last:?}");
     assert!(first[column("global")] > 0.5 && last[column("gfb")] < 0.1, "{first:?} {last:?}");
     assert!(last[column("c=d")] > last[column("partitioned")] + 0.05, "{last:?}");
 }
@@ -82,18 +82,39 @@ fn a_point_does_not_depend_on_its_neighbours() {
     assert_eq!(one, [all[2].clone()]);
 }
 
+/// Each number of CPUs has the figures that it has alone, and a chart.
+#[test]
+fn machines_of_several_sizes() {
+    let folder = Folder::new();
+    let svg = folder.path("machines.svg");
+    let several = |cpus: &str| {
+        let fewer = ["sweep", "--sets", "20", "--step", "20", "--quiet", "--no-progress", "--csv", "-"];
+        csv(&dis(&[&fewer[..], &["--cpus", cpus, "--svg", &svg]].concat())).1
+    };
+    let rows = several("8,1..2,2");
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), [1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 8.0, 8.0, 8.0]);
+    let drawing = std::fs::read_to_string(&svg).unwrap();
+    for caption in ["1 CPU, 4 tasks", "2 CPUs, 8 tasks", "8 CPUs, 32 tasks"] {
+        assert!(drawing.contains(caption), "{caption}");
+    }
+    assert_eq!([several("1"), several("2"), several("8")].concat(), rows);
+    let table = text(&small(&["--cpus", "2,3", "--step", "50"]).stdout);
+    assert!(table.contains("2 machines") && table.contains("\n3 CPUs, 6 tasks\n"), "{table}");
+}
+
 #[test]
 fn json_says_what_was_done() {
     let options = ["--periods", "automotive", "--deadline-ratio", "0.5..1", "--generator", "uunifast-discard"];
     let output = small(&[&options[..], &["--tests", "gfb,rta", "--json", "-", "--quiet", "--seed", "9"]].concat());
     let document = report(&output);
     assert_eq!(text(&output.stderr), "");
-    assert_eq!(document["schema"], "dis-sweep/1");
+    assert_eq!(document["schema"], "dis-sweep/2");
     assert_eq!(document["tests"], serde_json::json!(["gfb", "rta"]));
     assert_eq!(document["periods"]["kind"], "automotive");
     assert_eq!(document["deadline_ratio"], serde_json::json!([0.5, 1.0]));
     assert_eq!((document["seed"].as_u64(), document["generator"].as_str()), (Some(9), Some("uunifast-discard")));
-    let points = document["points"].as_array().unwrap();
+    assert_eq!((&document["machines"][0]["cpus"], &document["machines"][0]["tasks"]), (&2.into(), &6.into()));
+    let points = document["machines"][0]["points"].as_array().unwrap();
     assert!(points.len() == 6 && points.iter().all(|point| point["accepted"].as_array().unwrap().len() == 2));
 }
 
@@ -107,6 +128,8 @@ fn mistakes_are_explained() {
     assert!(error(&["--deadline-ratio", "2"]).contains("0 to 1"));
     assert!(error(&["--step", "0"]).contains("must be above 0"));
     assert!(error(&["--cpus", "257"]).contains("1..=256"));
+    assert!(error(&["--cpus", "8..2"]).contains("write 2..8"));
+    assert!(error(&["--cpus", "many"]).contains("a list or a range"));
     assert!(error(&["--tasks", "1"]).contains("at 60.0 % utilisation: 1 tasks cannot use 1.2 CPUs"));
     assert!(error(&["--csv", "-", "--json", "-"]).contains("give one of them a file"));
     assert!(error(&["--svg", "/no/such/folder/x.svg"]).contains("its folder does not exist"));

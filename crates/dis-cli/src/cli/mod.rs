@@ -17,7 +17,9 @@ Exit codes:
 mod boot;
 mod check;
 mod ctl;
+mod generate;
 mod module;
+mod sets;
 mod sim;
 mod sweep;
 mod values;
@@ -30,7 +32,9 @@ use dis_core::api::{Duration, MAX_CPUS};
 pub use boot::{BootArgs, MOST_CPUS as MOST_BOOT_CPUS};
 pub use check::{CheckArgs, HostKind};
 pub use ctl::{CtlAction, CtlArgs, CtlModuleAction};
+pub use generate::GenerateArgs;
 pub use module::{CheckModuleArgs, ModuleAction, ModuleArgs, NewArgs};
+pub use sets::{SetArgs, percent};
 pub use sim::SimArgs;
 pub use sweep::SweepArgs;
 pub use values::{Destination, PolicyChoice, list};
@@ -71,6 +75,9 @@ pub enum Command {
     /// Compare schedulability tests on random task sets: how many each accepts, by utilisation
     #[command(long_about = sweep::about())]
     Sweep(SweepArgs),
+    /// Write a random set of Realtime tasks as a workload file
+    #[command(long_about = generate::ABOUT)]
+    Generate(GenerateArgs),
 }
 
 const RUN_EXAMPLES: &str = concat!(

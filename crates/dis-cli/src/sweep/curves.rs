@@ -1,9 +1,9 @@
 //! The figures, and how they are written.
 
-use serde::Serialize;
 use serde_json::json;
 
-use super::experiment::{Experiment, percent};
+use super::experiment::{Experiment, Machine, Point};
+use crate::cli::percent;
 use crate::failure::Failure;
 use dis_sim::generate::Periods;
 
@@ -13,18 +13,24 @@ pub struct Curves {
     points: Vec<Counts>,
 }
 
-/// The figures of one utilisation.
+/// The figures of one point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Counts {
     sets: u32,
     accepted: Vec<u32>,
 }
 
+impl Counts {
+    fn ratio(&self, test: usize) -> f64 {
+        f64::from(self.accepted[test]) / f64::from(self.sets)
+    }
+}
+
 impl Curves {
     /// No sets yet.
     pub fn new(experiment: &Experiment) -> Self {
         let none = Counts { sets: 0, accepted: vec![0; experiment.methods.len()] };
-        Curves { points: vec![none; experiment.points.len()] }
+        Curves { points: vec![none; experiment.points().count()] }
     }
 
     /// One more set at a point, and who accepted it.
@@ -42,24 +48,47 @@ impl Curves {
         }
     }
 
-    /// Acceptance ratio of a test by utilisation (both 0 to 1), where there were sets.
-    pub fn of_test<'a>(&'a self, experiment: &'a Experiment, test: usize) -> impl Iterator<Item = (f64, f64)> + 'a {
-        let points = experiment.points.iter().zip(&self.points).filter(|(_, counts)| counts.sets > 0);
-        points.map(move |(point, counts)| {
-            (point.permille as f64 / 1000.0, f64::from(counts.accepted[test]) / f64::from(counts.sets))
-        })
+    /// The points of a machine at which there were sets.
+    fn of<'a>(
+        &'a self,
+        machine: &'a Machine,
+        experiment: &'a Experiment,
+    ) -> impl Iterator<Item = (&'a Point, &'a Counts)> {
+        let all = experiment.points().zip(&self.points);
+        all.filter(move |((of, _), counts)| of.cpus == machine.cpus && counts.sets > 0)
+            .map(|((_, point), counts)| (point, counts))
+    }
+
+    /// Acceptance ratio of a test on a machine by utilisation (both 0 to 1), where there were sets.
+    pub fn of_test<'a>(
+        &'a self,
+        machine: &'a Machine,
+        experiment: &'a Experiment,
+        test: usize,
+    ) -> impl Iterator<Item = (f64, f64)> + 'a {
+        self.of(machine, experiment).map(move |(point, counts)| (point.permille as f64 / 1000.0, counts.ratio(test)))
     }
 
     /// Σ U · ratio(U) / Σ U.
-    fn weighted(&self, experiment: &Experiment, test: usize) -> f64 {
-        let (sum, weights) =
-            self.of_test(experiment, test).fold((0.0, 0.0), |(s, w), (u, ratio)| (s + u * ratio, w + u));
+    fn weighted(&self, machine: &Machine, experiment: &Experiment, test: usize) -> f64 {
+        let points = self.of_test(machine, experiment, test);
+        let (sum, weights) = points.fold((0.0, 0.0), |(s, w), (u, ratio)| (s + u * ratio, w + u));
         if weights > 0.0 { sum / weights } else { 0.0 }
     }
 
-    /// The table for a person: percentages, in as many blocks as the width needs.
+    /// The tables for a person: percentages, in as many blocks as the width needs.
     pub fn table(&self, experiment: &Experiment, width: usize) -> String {
         let mut text = format!("{}\nAccepted, in percent\n", experiment.describe());
+        for machine in &experiment.machines {
+            if experiment.machines.len() > 1 {
+                text += &format!("\n{}\n", machine.describe());
+            }
+            self.blocks(machine, experiment, width, &mut text);
+        }
+        text
+    }
+
+    fn blocks(&self, machine: &Machine, experiment: &Experiment, width: usize, text: &mut String) {
         let tests: Vec<usize> = (0..experiment.methods.len()).collect();
         let mut rest = &tests[..];
         while !rest.is_empty() {
@@ -70,13 +99,12 @@ impl Curves {
             });
             let (block, later) = rest.split_at(fits.count().max(1));
             text.push('\n');
-            self.block(experiment, block, &mut text);
+            self.block(machine, experiment, block, text);
             rest = later;
         }
-        text
     }
 
-    fn block(&self, experiment: &Experiment, tests: &[usize], text: &mut String) {
+    fn block(&self, machine: &Machine, experiment: &Experiment, tests: &[usize], text: &mut String) {
         let mut row = |label: &str, sets: &str, cells: &mut dyn FnMut(usize) -> String| {
             let mut line = format!("{label:<12}{sets:>8}");
             for &test in tests {
@@ -86,64 +114,61 @@ impl Curves {
             text.push('\n');
         };
         row("utilisation", "sets", &mut |test| experiment.methods[test].name.into());
-        for (point, counts) in experiment.points.iter().zip(&self.points).filter(|(_, counts)| counts.sets > 0) {
-            let ratio = |test: usize| f64::from(counts.accepted[test]) / f64::from(counts.sets);
+        for (point, counts) in self.of(machine, experiment) {
             let label = format!("{:>11}", percent(point.permille));
-            row(&label, &counts.sets.to_string(), &mut |test| format!("{:.1}", 100.0 * ratio(test)));
+            row(&label, &counts.sets.to_string(), &mut |test| format!("{:.1}", 100.0 * counts.ratio(test)));
         }
-        row("weighted", "", &mut |test| format!("{:.1}", 100.0 * self.weighted(experiment, test)));
+        row("weighted", "", &mut |test| format!("{:.1}", 100.0 * self.weighted(machine, experiment, test)));
     }
 
-    /// A line for each utilisation: utilisation, number of sets, and for each test the ratio of accepted ones.
+    /// A line for each point: CPUs, utilisation, number of sets, and for each test the ratio of accepted ones.
     pub fn csv(&self, experiment: &Experiment) -> String {
-        let mut text = String::from("utilisation,sets");
+        let mut text = String::from("cpus,utilisation,sets");
         experiment.methods.iter().for_each(|method| text += &format!(",{}", method.name));
         text.push('\n');
-        for (point, counts) in experiment.points.iter().zip(&self.points).filter(|(_, counts)| counts.sets > 0) {
-            text += &format!("{:.3},{}", point.permille as f64 / 1000.0, counts.sets);
-            for &accepted in &counts.accepted {
-                text += &format!(",{:.6}", f64::from(accepted) / f64::from(counts.sets));
+        for machine in &experiment.machines {
+            for (point, counts) in self.of(machine, experiment) {
+                text += &format!("{},{:.3},{}", machine.cpus, point.permille as f64 / 1000.0, counts.sets);
+                (0..counts.accepted.len()).for_each(|test| text += &format!(",{:.6}", counts.ratio(test)));
+                text.push('\n');
             }
-            text.push('\n');
         }
         text
     }
 
-    /// The document `dis-sweep/1`: the experiment, the tests, and for each utilisation the numbers of accepted sets.
+    /// The document `dis-sweep/2`: the experiment, the tests, and for each machine and utilisation the numbers of accepted sets.
     pub fn json(&self, experiment: &Experiment) -> Result<String, Failure> {
-        #[derive(Serialize)]
-        struct Row<'a> {
-            utilisation: f64,
-            sets: u32,
-            accepted: &'a [u32],
-        }
-        let rows = experiment.points.iter().zip(&self.points).filter(|(_, counts)| counts.sets > 0);
-        let rows: Vec<Row> = rows
-            .map(|(point, counts)| Row {
-                utilisation: point.permille as f64 / 1000.0,
-                sets: counts.sets,
-                accepted: &counts.accepted,
+        let machine = |machine: &Machine| {
+            let points = self.of(machine, experiment).map(|(point, counts)| {
+                json!({
+                    "utilisation": point.permille as f64 / 1000.0,
+                    "sets": counts.sets,
+                    "accepted": counts.accepted,
+                })
+            });
+            let weighted = (0..experiment.methods.len()).map(|test| self.weighted(machine, experiment, test));
+            json!({
+                "cpus": machine.cpus,
+                "tasks": machine.tasks,
+                "points": points.collect::<Vec<_>>(),
+                "weighted": weighted.collect::<Vec<_>>(),
             })
-            .collect();
-        let periods = match experiment.recipe.periods {
+        };
+        let periods = match experiment.kind.periods {
             Periods::LogUniform { min, max } => {
                 json!({"kind": "log-uniform", "min_us": min.as_nanos() / 1_000, "max_us": max.as_nanos() / 1_000})
             }
             Periods::Automotive => json!({"kind": "automotive"}),
         };
-        let weighted: Vec<f64> = (0..experiment.methods.len()).map(|test| self.weighted(experiment, test)).collect();
         let document = json!({
-            "schema": "dis-sweep/1",
-            "cpus": experiment.cpus,
-            "tasks": experiment.recipe.tasks,
-            "generator": experiment.recipe.shares.name(),
+            "schema": "dis-sweep/2",
+            "generator": experiment.kind.shares.name(),
             "periods": periods,
-            "deadline_ratio": [experiment.recipe.deadline_ratio.0, experiment.recipe.deadline_ratio.1],
+            "deadline_ratio": [experiment.kind.deadline_ratio.0, experiment.kind.deadline_ratio.1],
             "sets": experiment.sets,
             "seed": experiment.seed,
             "tests": experiment.methods.iter().map(|method| method.name).collect::<Vec<_>>(),
-            "points": rows,
-            "weighted": weighted,
+            "machines": experiment.machines.iter().map(machine).collect::<Vec<_>>(),
         });
         serde_json::to_string_pretty(&document)
             .map(|text| text + "\n")

@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::curves::Curves;
-use super::experiment::{Experiment, percent};
+use super::experiment::Experiment;
+use crate::cli::percent;
 use crate::failure::Failure;
 use crate::output::progress::{Progress, bar};
 use crate::run::interrupt::Interrupt;
@@ -103,7 +104,8 @@ impl Shared<'_> {
         let total = self.experiment.total();
         let taken = self.next.load(Ordering::Relaxed).min(total - 1);
         let part = taken as f64 / total as f64;
-        let at = percent(self.experiment.points[self.experiment.point_of(taken)].permille);
+        let (machine, point) = self.experiment.place_of(taken);
+        let at = format!("{}, {}", machine.describe(), percent(point.permille));
         let left = elapsed.as_secs_f64() * (1.0 - part) / part.max(1e-9);
         let left = if part > 0.01 { format!("  about {left:.0} s left") } else { String::new() };
         progress.draw(&format!("{}  {taken}/{total} sets, at {at}{left}", bar(part, 24)));
