@@ -127,6 +127,9 @@ impl Machine {
 
     /// Nothing is under way: each CPU runs what it should.
     pub(super) fn check_order(&self) {
+        // The core never asks for an answer at once, but for one a nanosecond later; and a CPU that has more than one other to
+        // name names the next one then.
+        let asks = self.cpus.iter().any(|cpu| cpu.until.is_some_and(|t| t <= self.now + 1));
         for cpu in 0..self.cpus.len() {
             let Some((running, class)) = self.cpus[cpu].current else { continue };
             // It leaves its class at the next decision.
@@ -134,8 +137,6 @@ impl Machine {
             if stays {
                 self.check_first(cpu, running, class);
             }
-            // The core never asks for an answer at once, but for one a nanosecond later.
-            let asks = self.cpus[cpu].until.is_some_and(|t| t <= self.now + 1);
             if self.is_prompt() && !asks {
                 self.check_classes(cpu, class);
             }
