@@ -21,6 +21,8 @@ mod sim;
 mod study;
 mod sweep;
 mod sys;
+#[cfg(feature = "top")]
+mod top;
 mod trace;
 mod work;
 
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         Command::Boot(args) => boot::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Ctl(args) => ctl::run(&args),
+        #[cfg(feature = "top")]
+        Command::Top(args) => top::run(&args),
         Command::Module(args) => module::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Sweep(args) => sweep::run(&args),

@@ -126,6 +126,9 @@ fn who_cannot_be_asked_is_told_apart() {
     let output = nobody.args(["ctl", "tasks"]).env("XDG_RUNTIME_DIR", &folder.0).output().unwrap();
     let told = text(&output.stderr);
     assert!(output.status.code() == Some(3) && told.contains("no process answers in"), "{told}");
+    let output = command().args(["top", "--socket", &missing]).output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.code() == Some(2) && told.contains("needs a terminal; `dis ctl stats`"), "{told}");
     // What is there is not overwritten.
     let workload = folder.file("w.toml", MIXED);
     let output = command().args(["run", &workload, "--control", &file]).output().unwrap();

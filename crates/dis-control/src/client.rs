@@ -93,16 +93,16 @@ impl Client {
     pub fn ask(&mut self, command: &Command) -> Result<Reply, ClientError> {
         let sent = self.stream.write_all(&protocol::encode(command));
         let lost = |why: &str| ClientError::Lost(self.path.clone(), why.into());
+        let ended = "the process has closed the connection: it has ended, or has too many clients";
         let line = match (self.lines.next(&mut self.stream, PATIENCE, PATIENCE), sent) {
             // One that is refused is told so and cannot send any more.
             (Ok(line), _) => line,
-            (Err(_), Err(error)) => return Err(self.lost(&error)),
-            (Err(Stop::Closed), _) => {
-                return Err(lost("the process has closed the connection: it has ended, or has too many clients"));
-            }
+            (Err(Stop::Closed), _) => return Err(lost(ended)),
+            (Err(_), Err(error)) if error.kind() == ErrorKind::BrokenPipe => return Err(lost(ended)),
+            (Err(Stop::Failed(error)), _) if error.kind() == ErrorKind::ConnectionReset => return Err(lost(ended)),
+            (Err(_), Err(error)) | (Err(Stop::Failed(error)), _) => return Err(self.lost(&error)),
             (Err(Stop::TooSlow), _) => return Err(lost("the process does not answer")),
             (Err(Stop::TooLong), _) => return Err(lost("the reply is longer than the protocol allows")),
-            (Err(Stop::Failed(error)), _) => return Err(self.lost(&error)),
         };
         match protocol::decode(&line) {
             Ok(Reply::Error(refusal)) | Err(refusal) => Err(ClientError::Refused(refusal)),

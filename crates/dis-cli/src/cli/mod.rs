@@ -22,6 +22,8 @@ mod module;
 mod sets;
 mod sim;
 mod sweep;
+#[cfg(feature = "top")]
+mod top;
 mod values;
 
 use std::path::PathBuf;
@@ -31,12 +33,16 @@ use dis_core::api::{Duration, MAX_CPUS};
 
 pub use boot::{BootArgs, MOST_CPUS as MOST_BOOT_CPUS};
 pub use check::{CheckArgs, HostKind};
+#[cfg(feature = "top")]
+pub use ctl::class as intent_class;
 pub use ctl::{CtlAction, CtlArgs, CtlModuleAction};
 pub use generate::GenerateArgs;
 pub use module::{CheckModuleArgs, ModuleAction, ModuleArgs, NewArgs};
 pub use sets::{SetArgs, percent};
 pub use sim::SimArgs;
 pub use sweep::SweepArgs;
+#[cfg(feature = "top")]
+pub use top::TopArgs;
 pub use values::{Destination, PolicyChoice, list};
 
 /// Runs workloads on an intent-based scheduler.
@@ -66,6 +72,10 @@ pub enum Command {
     /// Observe and control a process that runs tasks: its tasks, its policies
     #[command(long_about = ctl::ABOUT)]
     Ctl(CtlArgs),
+    /// Watch a process that runs tasks, in a terminal
+    #[cfg(feature = "top")]
+    #[command(long_about = top::ABOUT)]
+    Top(TopArgs),
     /// Begin a scheduling policy in a file of its own, or find out whether one is right
     #[command(long_about = module::ABOUT)]
     Module(ModuleArgs),
