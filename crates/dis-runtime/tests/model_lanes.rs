@@ -2,7 +2,7 @@
 //! servers that are displaced in mid-poll.
 //!
 //! The ring and the book-keeping of parked servers are the runtime's own source, with shuttle's atomics. What the servers do around
-//! them is written down a second time: `Model::serve` and `Model::park` mirror `poller.rs`, `serve` and `find_more_or_park`;
+//! them is written down a second time: `Model::serve` and `Model::park` mirror `serve.rs`, `serve` and `find_more_or_park`;
 //! `Model::push` mirrors `lane.rs`. Each of the [`Fault`]s takes a step away; the model fails then. There are no timers, so whoever misses a
 //! wake-up sleeps for ever, which shuttle reports as a deadlock. Shuttle's atomics are sequentially consistent: it says nothing of weaker
 //! orders. In optimised builds only.

@@ -15,8 +15,9 @@ use dis_core::intent::Intent;
 
 use crate::future::idle::Idle;
 use crate::future::inject::Inject;
-use crate::future::poller::{Poller, Standbys};
+use crate::future::poller::Poller;
 use crate::future::ring::{BATCH, Raw, Ring};
+use crate::future::standby::Standbys;
 use crate::future::stats::LaneCounters;
 use crate::future::timers::Timers;
 use crate::future::watch;

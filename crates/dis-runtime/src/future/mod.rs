@@ -34,8 +34,10 @@ mod meta;
 mod own;
 pub(crate) mod poller;
 mod ring;
+mod serve;
 mod set;
 mod spawn;
+mod standby;
 mod stats;
 mod time;
 mod timers;
@@ -183,7 +185,7 @@ impl Futures {
         // SAFETY: freed with the runtime, see `drop`; one that is not entered is leaked, as its pollers use it.
         let kind: &'static Kind = unsafe { &*Box::into_raw(Box::new(kind)) };
         for lane in &kind.lanes {
-            poller::start(rt, kind, lane)?;
+            standby::start(rt, kind, lane)?;
         }
         self.kinds[usize::from(index)].store(ptr::from_ref(kind).cast_mut(), Ordering::Release);
         Ok(index)

@@ -5,64 +5,52 @@
 //! any task, and knows nothing of futures.
 //!
 //! A server whose poll takes too long is *displaced* (see `watch`): the standby serves from then on, and the old server finishes
-//! its one poll as an ordinary task among others, on any worker. Then it becomes a standby itself, or ends.
+//! its one poll as an ordinary task among others, on any worker. Then it becomes a standby itself, or ends. Here is what a poller says of
+//! itself; `serve` is its work, `standby` who serves.
 
 use std::cell::Cell;
 use std::panic::Location;
 use std::ptr;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
-use async_task::Runnable;
-use dis_core::api::{BlockReason, CpuMask, TaskId, Timestamp};
+use dis_core::api::{BlockReason, TaskId, Timestamp};
 use dis_core::executor::Leave;
 
 use crate::future::Entered;
 use crate::future::lane::{Kind, Lane};
-use crate::future::meta::{FutureId, Meta, meta};
-use crate::future::ring::{BATCH, Raw};
+use crate::future::meta::FutureId;
 use crate::future::stats::Overrun;
-use crate::future::watch;
 use crate::gate::{self, inside};
 use crate::klt::{self, Klt};
-use crate::runtime::Inner;
-use crate::spawn::SpawnError;
-use crate::spawn::TaskBuilder;
-
-/// How many pollers stay beside the server of a lane.
-const STANDBYS: usize = 4;
-
-/// After how many polls a server looks into the shared queue although it has tasks of its own.
-const LOOK_AROUND: u32 = 61;
 
 /// How many times in a row the task that was woken last goes first.
-const LAST_IN_A_ROW: u32 = 3;
+pub(super) const LAST_IN_A_ROW: u32 = 3;
 
 /// See the module. Its address is good as long as the runtime.
 pub(crate) struct Poller {
-    kind: *const Kind,
-    lane: *const Lane,
+    pub(super) kind: *const Kind,
+    pub(super) lane: *const Lane,
     /// The core task.
-    task: AtomicU64,
-    serving: AtomicBool,
+    pub(super) task: AtomicU64,
+    pub(super) serving: AtomicBool,
     /// A poll is under way, which began at that instant, ns; 0: none.
-    began: AtomicU64,
+    pub(super) began: AtomicU64,
     /// For how long the poller has been off the CPU since then, ns.
-    away: AtomicU64,
+    pub(super) away: AtomicU64,
     /// When the poll began to wait in the kernel, ns; 0: it does not.
-    blocked: AtomicU64,
+    pub(super) blocked: AtomicU64,
     /// The task that is polled: what can be told of it even when it has ended.
-    polled: (AtomicU64, AtomicPtr<Location<'static>>),
+    pub(super) polled: (AtomicU64, AtomicPtr<Location<'static>>),
     /// When its last poll was over.
     pub(crate) ended: Cell<Timestamp>,
     /// It has made tasks ready while displaced, and has told nobody yet.
     pub(crate) owes: AtomicBool,
     /// How many times in a row it has preferred the task that was woken last.
-    row: Cell<u32>,
-    polls: Cell<u32>,
-    random: Cell<u64>,
+    pub(super) row: Cell<u32>,
+    pub(super) polls: Cell<u32>,
+    pub(super) random: Cell<u64>,
     /// The next in the list of standbys, or of those that have ended.
-    next: Cell<*const Poller>,
+    pub(super) next: Cell<*const Poller>,
     /// The next of all.
     pub(crate) next_of_all: AtomicPtr<Poller>,
 }
@@ -71,35 +59,6 @@ pub(crate) struct Poller {
 unsafe impl Sync for Poller {}
 // SAFETY: as above.
 unsafe impl Send for Poller {}
-
-/// The pollers of a lane that do not serve it, linked.
-pub(crate) struct Standbys {
-    ready: *const Poller,
-    count: usize,
-    /// Whose tasks have ended.
-    ended: *const Poller,
-    /// One is being made.
-    coming: bool,
-    /// The server waits in the middle of a poll and nobody else was there: the next one takes the lane at once.
-    orphaned: bool,
-}
-
-// SAFETY: the pointers are to pollers, which live as long as the runtime.
-unsafe impl Send for Standbys {}
-
-impl Standbys {
-    pub(crate) fn new() -> Standbys {
-        Standbys { ready: ptr::null(), count: 0, ended: ptr::null(), coming: false, orphaned: false }
-    }
-
-    fn take(&mut self) -> Option<&'static Poller> {
-        // SAFETY: as above.
-        let first = unsafe { self.ready.as_ref()? };
-        self.ready = first.next.replace(ptr::null());
-        self.count -= 1;
-        Some(first)
-    }
-}
 
 /// The KLT names its poller as long as this lives, however the poller ends.
 struct Named(&'static Klt);
@@ -111,7 +70,7 @@ impl Drop for Named {
 }
 
 impl Poller {
-    fn new(kind: &'static Kind, lane: &'static Lane) -> Poller {
+    pub(super) fn new(kind: &'static Kind, lane: &'static Lane) -> Poller {
         Poller {
             kind,
             lane,
@@ -132,7 +91,7 @@ impl Poller {
     }
 
     /// The closure of the core task.
-    fn main(&'static self) {
+    pub(super) fn main(&'static self) {
         let Some((klt, me)) = crate::api::here() else { return };
         self.task.store(me.id().0, Ordering::Relaxed);
         klt.poller.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
@@ -193,7 +152,7 @@ impl Poller {
     }
 
     /// What a poll says of itself that has held a CPU for so long, ns, and has not ended.
-    fn polled(&self, held: u64) -> Option<Overrun> {
+    pub(super) fn polled(&self, held: u64) -> Option<Overrun> {
         // SAFETY: locations are static.
         let location = unsafe { self.polled.1.load(Ordering::Relaxed).as_ref() }?;
         let id = FutureId(self.polled.0.load(Ordering::Relaxed));
@@ -242,285 +201,4 @@ impl Poller {
         let at = self.blocked.swap(0, Ordering::Relaxed);
         (at != 0).then(|| Timestamp::from_nanos(at))
     }
-
-    /// Takes the lane away from this server, which is in the middle of a poll, and gives it to a standby, or to the one that is
-    /// coming. False, and nothing has happened, if it does not serve, or if there is none. Inside the runtime; by whoever has
-    /// the lane's worker. `waits`: the server is about to wait, so a standby that is made later takes the lane at once.
-    pub(crate) fn displace(&self, rt: &Inner, waits: bool) -> bool {
-        let lane = self.lane();
-        let mut standbys = lane.standbys.lock();
-        if !self.serves() {
-            return false;
-        }
-        let next = standbys.take();
-        if next.is_none() && (!standbys.coming || rt.klts_are_all_there()) {
-            standbys.orphaned = waits;
-            return false;
-        }
-        self.serving.store(false, Ordering::SeqCst);
-        let server = next.map_or(ptr::null(), ptr::from_ref);
-        lane.server.store(server.cast_mut(), Ordering::SeqCst);
-        if let Some(next) = next {
-            next.serving.store(true, Ordering::SeqCst);
-        }
-        drop(standbys);
-        lane.stats.displaced();
-        // It may finish its poll wherever there is time for it.
-        let now = rt.now();
-        if let Ok(wake) = rt.exec.set_mask(now, self.task(), CpuMask::ALL, None) {
-            rt.after(wake, now);
-        }
-        if let Some(next) = next {
-            rt.unpark(next.task());
-        }
-        true
-    }
-
-    /// The server has waited in the middle of a poll, and nobody has come to take its lane.
-    pub(crate) fn no_orphan(&self) {
-        if self.serves() {
-            self.lane().standbys.lock().orphaned = false;
-        }
-    }
-
-    /// Becomes the lane's server if it has none, else a standby. False if there are enough: then the poller ends.
-    fn take_place(&'static self, klt: &'static Klt) -> bool {
-        let (rt, lane) = (klt.rt(), self.lane());
-        // Only there it may serve; a standby must be there already when its turn comes.
-        let there = CpuMask::single(lane.cpu);
-        inside(|| {
-            let now = rt.now();
-            if let Ok(wake) = rt.exec.set_mask(now, self.task(), there, None) {
-                rt.after(wake, now);
-            }
-        });
-        while inside(|| klt.worker().cpu) != lane.cpu {
-            gate::give_way(klt, Leave::Yield);
-        }
-        inside(|| {
-            let mut standbys = lane.standbys.lock();
-            standbys.coming = false;
-            // SAFETY: pollers live as long as the runtime.
-            let server = unsafe { lane.server.load(Ordering::SeqCst).as_ref() };
-            if server.is_none() || std::mem::take(&mut standbys.orphaned) {
-                self.serving.store(true, Ordering::SeqCst);
-                lane.server.store(ptr::from_ref(self).cast_mut(), Ordering::SeqCst);
-                if let Some(server) = server {
-                    server.serving.store(false, Ordering::SeqCst);
-                    let _ = rt.exec.set_mask(rt.now(), server.task(), CpuMask::ALL, None);
-                }
-            } else if standbys.count < STANDBYS {
-                self.next.set(standbys.ready);
-                standbys.ready = self;
-                standbys.count += 1;
-            } else {
-                self.next.set(standbys.ended);
-                standbys.ended = self;
-                return false;
-            }
-            true
-        })
-    }
-
-    /// The next task to poll. Inside the runtime, by the server.
-    fn next(&self, rt: &Inner) -> Option<Raw> {
-        let (kind, lane) = (self.kind(), self.lane());
-        let mut one = [ptr::null_mut()];
-        self.polls.set(self.polls.get().wrapping_add(1));
-        if self.polls.get().is_multiple_of(LOOK_AROUND) && kind.inject.take(&mut one) == 1 {
-            return Some(one[0]);
-        }
-        let last = lane.last.load(Ordering::Relaxed);
-        if !last.is_null() && self.row.get() < LAST_IN_A_ROW {
-            lane.last.store(ptr::null_mut(), Ordering::Relaxed);
-            self.row.set(self.row.get() + 1);
-            return Some(last);
-        }
-        if let Some(task) = lane.ring.pop() {
-            self.row.set(0);
-            kind.share(rt, lane);
-            return Some(task);
-        }
-        if !last.is_null() {
-            lane.last.store(ptr::null_mut(), Ordering::Relaxed);
-            self.row.set(0);
-            return Some(last);
-        }
-        self.take_shared(rt)
-    }
-
-    /// From the queue that all workers share: this worker's part.
-    fn take_shared(&self, rt: &Inner) -> Option<Raw> {
-        let (kind, lane) = (self.kind(), self.lane());
-        let there = kind.inject.len();
-        if there == 0 {
-            return None;
-        }
-        let part = (there / kind.lanes.len() + 1).min(BATCH);
-        let mut tasks = [ptr::null_mut(); BATCH];
-        let count = kind.inject.take(&mut tasks[..part]);
-        let (&first, rest) = tasks[..count].split_first()?;
-        // The ring is empty, so there is room.
-        rest.iter().for_each(|&task| lane.ring.push(task).unwrap_or(()));
-        kind.share(rt, lane);
-        Some(first)
-    }
-
-    /// Takes half of what another lane has. Inside the runtime.
-    fn steal(&self) -> bool {
-        let (kind, lane) = (self.kind(), self.lane());
-        let lanes = kind.lanes.len();
-        let mut tasks = [ptr::null_mut(); BATCH];
-        let mut random = self.random.get();
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        self.random.set(random);
-        for at in 0..lanes {
-            let other = &kind.lanes[(random as usize % lanes + at) % lanes];
-            if other.cpu == lane.cpu {
-                continue;
-            }
-            let count = other.ring.take_half(&mut tasks);
-            if count > 0 {
-                tasks[..count].iter().for_each(|&task| lane.ring.push(task).unwrap_or(()));
-                lane.stats.stolen(count as u64);
-                return true;
-            }
-        }
-        kind.inject.len() > 0
-    }
-
-    /// Serves the lane until it is taken away, or the runtime closes.
-    fn serve(&'static self, klt: &'static Klt) {
-        let (rt, kind, lane) = (klt.rt(), self.kind(), self.lane());
-        ensure_standby(rt, kind, lane);
-        klt.enter();
-        let mut now = rt.now();
-        let mut overran = None;
-        while self.serves() {
-            if lane.timers.is_due(now) {
-                gate::leave_runtime(klt);
-                lane.timers.fire(now);
-                klt.enter();
-                continue;
-            }
-            let Some(task) = self.next(rt) else {
-                gate::leave_runtime(klt);
-                if !self.find_more_or_park(klt) {
-                    return;
-                }
-                klt.enter();
-                now = rt.now();
-                continue;
-            };
-            // Found. It must not count as searching while it polls, which may take any time.
-            if kind.idle.was_to_search(lane.cpu) && kind.idle.end_search() {
-                kind.share(rt, lane);
-            }
-            let meta = meta(task);
-            let wanted = meta.kind.load(Ordering::Acquire);
-            if wanted != kind.index {
-                // Its intent has changed since it became ready.
-                rt.futures.kind(wanted).push(klt, task, false);
-                continue;
-            }
-            self.began.store(now.as_nanos(), Ordering::Relaxed);
-            self.away.store(0, Ordering::Relaxed);
-            self.polled.0.store(meta.id.get().0, Ordering::Relaxed);
-            self.polled.1.store(ptr::from_ref(meta.location).cast_mut(), Ordering::Relaxed);
-            klt.arm(Some(now + dis_core::api::Duration::from_nanos(kind.slice)), now);
-            gate::leave_runtime(klt);
-            // SAFETY: it was in a queue, from which one poller has taken it.
-            unsafe { Runnable::<Meta>::from_raw(NonNull::new_unchecked(task)) }.run();
-            klt.enter();
-            now = self.ended.get().max(now);
-            let held = self.held(now.as_nanos());
-            match self.serves() {
-                true => lane.stats.polled(held),
-                // One that has waited is not to blame.
-                false => overran = Some(held).filter(|&held| held >= kind.slice),
-            }
-            self.began.store(0, Ordering::Relaxed);
-        }
-        watch::tell_now(klt, self);
-        gate::leave_runtime(klt);
-        if let Some((held, overrun)) = overran.zip(self.polled(overran.unwrap_or(0))) {
-            lane.stats.overran(held);
-            rt.futures.overran(rt, Overrun { ended: true, ..overrun });
-        }
-    }
-
-    /// Nothing is ready on this lane: steals, or parks. False if the runtime has closed.
-    fn find_more_or_park(&self, klt: &'static Klt) -> bool {
-        let (rt, kind, lane) = (klt.rt(), self.kind(), self.lane());
-        let search = kind.idle.was_to_search(lane.cpu) || kind.idle.begin_search();
-        if search {
-            let found = inside(|| {
-                let found = self.steal();
-                if kind.idle.end_search() && found {
-                    kind.share(rt, lane);
-                }
-                found
-            });
-            if found {
-                return true;
-            }
-        }
-        if rt.futures.have_ended() {
-            return false;
-        }
-        let work = inside(|| {
-            kind.idle.parks(lane.cpu);
-            // Whoever has looked around must not miss what came meanwhile; what comes while others look around they find.
-            let work = lane.has_tasks() || kind.inject.len() > 0 || (search && kind.has_tasks());
-            if work {
-                kind.idle.goes_on(lane.cpu);
-            }
-            work
-        });
-        if !work && !rt.futures.have_ended() {
-            gate::wait(klt, Leave::Block(BlockReason::Event, lane.timers.next()));
-        }
-        kind.idle.goes_on(lane.cpu);
-        true
-    }
-}
-
-/// Sees to it that somebody stands by.
-fn ensure_standby(rt: &Inner, kind: &'static Kind, lane: &'static Lane) {
-    let missing = inside(|| {
-        let mut standbys = lane.standbys.lock();
-        standbys.count == 0 && !std::mem::replace(&mut standbys.coming, true)
-    });
-    if missing {
-        // Without one polls are only preempted by tasks of other lanes; the next server tries again.
-        let _ = start(rt, kind, lane);
-    }
-}
-
-/// Starts a poller for `lane`, which serves it if nobody does. Allocates.
-pub(crate) fn start(rt: &Inner, kind: &'static Kind, lane: &'static Lane) -> Result<(), SpawnError> {
-    let ended = inside(|| {
-        let mut standbys = lane.standbys.lock();
-        // SAFETY: pollers live as long as the runtime.
-        let ended = unsafe { standbys.ended.as_ref() };
-        if let Some(ended) = ended {
-            standbys.ended = ended.next.replace(ptr::null());
-        }
-        ended
-    });
-    let poller = ended.unwrap_or_else(|| rt.futures.new_poller(Poller::new(kind, lane)));
-    let name = format!("futures {} {}", kind.intent.class.queue(), lane.cpu);
-    let task = TaskBuilder::internal(kind.intent.clone(), CpuMask::single(lane.cpu)).name(name);
-    let started = task.spawn_on(rt, move || poller.main());
-    if started.is_err() {
-        inside(|| {
-            let mut standbys = lane.standbys.lock();
-            standbys.coming = false;
-            poller.next.set(standbys.ended);
-            standbys.ended = poller;
-        });
-    }
-    started.map(drop)
 }
