@@ -187,7 +187,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 // This CPU is deciding anyway.
                 return Some(self.notify(now, joiner).filter(|&other| other != cpu));
             }
-            self.lift_mask(task);
+            self.lift_mask(&mut state, key);
+            let task = state.task(key);
             if task.may_run(seat) {
                 // That has changed back meanwhile.
                 let waits = task.state() == crate::api::TaskState::Ready && !task.sched.throttled;

@@ -147,6 +147,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
         task.affinity = mask;
         task.intent.constraints.cpu_affinity = Some(mask);
+        state.recount_stealable(key);
+        let task = state.task(key);
         if let Some(hold) = &mut task.sched.hold {
             if let Some((assignment, entry)) = plan.flatten().and_then(|plan| Some((plan.assignment()?, plan.entry))) {
                 state.charge(now);

@@ -183,7 +183,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             return Err(SchedError::InvalidState);
         }
         let stray = !self.is_any_online(&task.affinity);
-        self.lift_mask(task);
+        self.lift_mask(&mut state, key);
         state.charge(now);
         let entry = plan.map(|plan| plan.entry);
         match plan.and_then(|plan| Some((plan.assignment()?, plan.entry))) {
@@ -213,7 +213,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let home = state.cpu;
         let task = state.task(key);
         let stray = !task.state.has_ended() && !self.is_any_online(&task.affinity);
-        self.lift_mask(task);
+        self.lift_mask(&mut state, key);
+        let task = state.task(key);
         Ok((stray, home == cpu || !task.may_run(home)))
     }
 

@@ -20,8 +20,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             let task = state.task(key);
             let ends = task.state.has_ended() || (task.sched.killed && task.state != TaskState::Running);
             if !ends {
-                self.lift_mask(task);
+                self.lift_mask(&mut state, key);
             }
+            let task = state.task(key);
             if task.may_run(seat) || ends {
                 return Ok(self.settle(&mut state, key, Wake::remembered(home)));
             }
@@ -62,9 +63,11 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 
     /// A task of whose CPUs none is online may run anywhere from now on: see [`hotplug`](super::hotplug).
-    pub(crate) fn lift_mask(&self, task: &mut Task<C>) {
+    pub(crate) fn lift_mask(&self, state: &mut CpuState<C>, key: TaskKey) {
+        let task = state.task(key);
         if !self.is_any_online(&task.affinity) {
             task.affinity = CpuMask::ALL;
+            state.recount_stealable(key);
         }
     }
 

@@ -254,5 +254,6 @@ fn new_task<C>(
     let duty = Duty::of(&task.intent, now);
     let credit = credit.unwrap_or(Credit::full(limits.interactive_burst, now));
     task.sched.declare(&task.intent, server, credit, duty);
+    task.judge_stealable();
     task
 }

@@ -171,7 +171,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         };
         let piece = self.enter_pieces(task, assignment);
         task.sched.hold = assignment.map(|assignment| Hold { cpu: assignment.first_cpu() as u16, piece });
-        task.sched.judge_stealable();
+        task.judge_stealable();
         if let (Some(first), Some(server)) = (first, &mut task.sched.server) {
             server.prepare(first.budget, first.deadline - first.offset, server.start);
         }

@@ -207,7 +207,7 @@ impl<C> CpuState<C> {
         let class = task.sched.class;
         let queue = &mut self.classes[class.rank()];
         queue.stealable -= u32::from(task.may_be_stolen());
-        task.sched.judge_stealable();
+        task.judge_stealable();
         queue.stealable += u32::from(task.may_be_stolen());
         self.recount(class);
     }

@@ -49,7 +49,8 @@ pub(crate) struct SchedState {
     pub own_class: QueueType,
     /// It stands in its class's queue.
     pub queued: bool,
-    /// Other CPUs may take it while it is queued, as far as its affinity allows.
+    /// Other CPUs may take it while it is queued, as far as its affinity allows; never set for one that is bound to one CPU, as whoever
+    /// looks for something to take would look at it in vain.
     pub stealable: bool,
     /// It ends when its CPU asks next.
     pub killed: bool,
@@ -104,7 +105,6 @@ impl SchedState {
         self.duty = duty;
         self.limited = self.credit.is_some() || self.server.is_some() || self.duty.reservation().is_some();
         self.limited |= self.domain.is_some();
-        self.judge_stealable();
     }
 
     /// Whether its jobs have deadlines of their own.
@@ -112,17 +112,19 @@ impl SchedState {
     pub fn is_realtime(&self) -> bool {
         self.own_class == QueueType::Realtime
     }
-
-    /// Reckons [`stealable`](Self::stealable) anew.
-    pub fn judge_stealable(&mut self) {
-        self.stealable = self.movable && self.hold.is_none() && self.inherited.is_none();
-    }
 }
 
 /// See [`SchedState::given_at`].
 const AGAIN: u8 = 128;
 
 impl<C> Task<C> {
+    /// Reckons [`stealable`](SchedState::stealable) anew.
+    pub(crate) fn judge_stealable(&mut self) {
+        let own = &self.sched;
+        let takeable = own.movable && own.hold.is_none() && own.inherited.is_none();
+        self.sched.stealable = takeable && self.affinity.count() > 1;
+    }
+
     /// A CPU gives it to another that is behind.
     pub(crate) fn note_gift(&mut self) {
         let now = self.stats.context_switches as u8 & !AGAIN;
