@@ -29,10 +29,12 @@ struct Boot {
     counted: bool,
     /// QEMU's exit code.
     code: i32,
+    /// What must be on the console.
+    says: &'static str,
 }
 
 const fn boot_of(cpus: u32, test: &'static str, counted: bool) -> Boot {
-    Boot { cpus, test, counted, code: SUCCESS }
+    Boot { cpus, test, counted, code: SUCCESS, says: "" }
 }
 
 /// What both the optimised kernel and the one with debug assertions are to pass.
@@ -54,13 +56,23 @@ const OPTIMISED: &[Boot] = &[
     Boot { code: BAD_INPUT, ..boot_of(1, "no-such-test", false) },
 ];
 
-/// The negative control of the register test: a kernel that saves no FPU state must fail it.
-const CONTROL: Boot = Boot { code: FAILED, ..boot_of(1, "torture", false) };
+/// Negative controls: kernels that do not keep all of a task's state must fail the test that looks for it, and say what is wrong.
+const CONTROLS: &[(&str, Boot)] = &[
+    ("skip-fpu", control("torture", "FAILED: an SSE register was wrong")),
+    ("clobber-red-zone", control("torture", "FAILED: the red zone was wrong")),
+    ("skip-segments", control("user", "FAILED: a segment register of ring 3 was wrong")),
+];
+
+const fn control(test: &'static str, says: &'static str) -> Boot {
+    Boot { code: FAILED, says, ..boot_of(1, test, false) }
+}
 
 /// The optimised kernel and the one with debug assertions.
 pub fn boot(context: &Context) -> Result<(), String> {
-    let control = build(context, "kernel", "baremetal,skip-fpu")?;
-    run(context, &control, &CONTROL)?;
+    for (feature, boot) in CONTROLS {
+        let image = build(context, "kernel", &format!("baremetal,{feature}"))?;
+        run(context, &image, boot).map_err(|why| format!("the control {feature}: {why}"))?;
+    }
     for profile in ["kernel", "kernel-dev"] {
         let image = build(context, profile, "baremetal")?;
         let more = if profile == "kernel" { OPTIMISED } else { &[] };
@@ -91,13 +103,22 @@ pub fn target(context: &Context) -> PathBuf {
     context.root.join(target)
 }
 
-/// Boots the optimised kernel again and again, on 1, 2, 4 and 8 CPUs, with the tests in which most goes on at once.
+/// Boots both kernels on 1, 2, 4 and 8 CPUs, counted and free-running, each with the test in which every call is made and with one
+/// more: 32 boots in a row.
 pub fn stress(context: &Context) -> Result<(), String> {
-    let image = build(context, "kernel", "baremetal")?;
-    for round in 0..30 {
-        let cpus = [1, 2, 4, 8][round % 4];
-        let test = ["api", "torture", "isolation", "user", "leak"][round % 5];
-        run(context, &image, &boot_of(cpus, test, round % 6 == 5))?;
+    let mut round = 0;
+    for profile in ["kernel", "kernel-dev"] {
+        let image = build(context, profile, "baremetal")?;
+        for cpus in [1, 2, 4, 8] {
+            for counted in [false, true] {
+                let others = ["torture", "isolation", "user", "preempt", "injection"];
+                let others = if cpus == 1 { &others[..4] } else { &others[..] };
+                for test in ["api", others[round % others.len()]] {
+                    run(context, &image, &boot_of(cpus, test, counted)).map_err(|why| format!("{profile}: {why}"))?;
+                }
+                round += 1;
+            }
+        }
     }
     Ok(())
 }
@@ -124,7 +145,9 @@ fn run(context: &Context, image: &std::path::Path, boot: &Boot) -> Result<(), St
     qemu.arg(format!("test={}{beat}", boot.test)).arg("-kernel").arg(image).stdin(std::process::Stdio::null());
     let name = format!("{} on {} CPUs{}", boot.test, boot.cpus, if boot.counted { ", counted" } else { "" });
     let (output, status) = process::capture_status(&mut qemu, LIMIT);
+    let said = String::from_utf8_lossy(&output).contains(boot.says);
     let ended = match status {
+        Ok(status) if status.code() == Some(boot.code) && !said => format!("{status} without saying {:?},", boot.says),
         Ok(status) if status.code() == Some(boot.code) => {
             println!("{name}: ok");
             return Ok(());

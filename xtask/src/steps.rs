@@ -131,7 +131,7 @@ pub const STEPS: &[Step] = &[
         ],
     )
     .needs(&[Need::Component("clippy")]),
-    Step::function("kernel-stress", "the bare-metal kernel boots thirty times in a row", kernel::stress)
+    Step::function("kernel-stress", "the bare-metal kernel boots 32 times in a row", kernel::stress)
         .needs(&[Need::Package { name: "qemu-system-x86", provides: kernel::QEMU }])
         .suite(Suite::Stress),
     Step::function("kernel", "the bare-metal kernel boots in QEMU and passes its own tests", kernel::boot)

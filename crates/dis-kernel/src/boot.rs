@@ -12,7 +12,7 @@ use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::GsBase;
 
 use crate::arch::exit::{Exit, exit};
-use crate::arch::{apic, idt, pit, uart};
+use crate::arch::{apic, idt, pit, selectors, uart};
 use crate::command::Command;
 use crate::memory::{self, Image, Machine};
 use crate::percpu::{self, PerCpu};
@@ -101,6 +101,8 @@ pub unsafe fn set_up_cpu(pc: &'static PerCpu) {
     GsBase::write(VirtAddr::from_ptr(pc));
     idt::load();
     apic::enable();
+    // SAFETY: this CPU is being set up (contract).
+    unsafe { selectors::allow_bases() };
 }
 
 /// The 8259s interrupt nobody: their vectors are the CPU's exceptions.

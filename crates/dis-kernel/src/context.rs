@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dis_core::api::TaskId;
 
+use crate::arch::selectors::Selectors;
 use crate::arch::{entry, gdt};
 use crate::memory::stacks::Stack;
 use crate::user::space::Space;
@@ -16,17 +17,11 @@ use crate::user::times::Times;
 /// What a task does; the answer is its exit code.
 pub type Work = Box<dyn FnOnce() -> i32 + Send>;
 
-/// A task's registers while it does not run.
-///
-/// An interrupt fills it from `ss` downwards: the CPU pushes the interrupted context here (IST 1 points at the end), the
-/// entry the rest. A task that gives up the CPU by a call keeps what a call preserves on its own stack, and `resume` says
-/// where.
-#[repr(C, align(64))]
-#[derive(Debug)]
+/// The general registers, in the order in which the entry pushes them.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "registers")]
-pub struct Registers {
-    /// As `fxsave64` writes it.
-    pub fpu: [u8; 512],
+pub struct General {
     pub r15: u64,
     pub r14: u64,
     pub r13: u64,
@@ -42,6 +37,20 @@ pub struct Registers {
     pub rcx: u64,
     pub rbx: u64,
     pub rax: u64,
+}
+
+/// A task's registers while it does not run.
+///
+/// An interrupt fills it from `ss` downwards: the CPU pushes the interrupted context here (IST 1 points at the end), the
+/// entry the rest. A task that gives up the CPU by a call keeps what a call preserves on its own stack, and `resume` says
+/// where.
+#[repr(C, align(64))]
+#[derive(Debug)]
+#[allow(missing_docs, reason = "registers")]
+pub struct Registers {
+    /// As `fxsave64` writes it.
+    pub fpu: [u8; 512],
+    pub general: General,
     pub rip: u64,
     pub cs: u64,
     pub rflags: u64,
@@ -51,11 +60,13 @@ pub struct Registers {
     pub resume: u64,
     /// Page tables.
     pub cr3: u64,
+    /// A user task's data segments; saved and loaded when another user task takes its CPU.
+    pub selectors: Selectors,
 }
 
 /// Where the CPU begins to push.
 pub const FRAME_END: usize = offset_of!(Registers, ss) + 8;
-const _: () = assert!(FRAME_END == 672 && FRAME_END.is_multiple_of(16) && offset_of!(Registers, r15) == 512);
+const _: () = assert!(FRAME_END == 672 && FRAME_END.is_multiple_of(16) && offset_of!(Registers, general) == 512);
 
 impl Registers {
     /// A task that has not begun: at `rip`, in ring 0, interrupts on, FPU and SSE as after a reset but with all exceptions
@@ -66,21 +77,7 @@ impl Registers {
         fpu[24..28].copy_from_slice(&0x1f80u32.to_le_bytes());
         Registers {
             fpu,
-            r15: 0,
-            r14: 0,
-            r13: 0,
-            r12: 0,
-            r11: 0,
-            r10: 0,
-            r9: 0,
-            r8: 0,
-            rbp: 0,
-            rdi: argument,
-            rsi: 0,
-            rdx: 0,
-            rcx: 0,
-            rbx: 0,
-            rax: 0,
+            general: General { rdi: argument, ..General::default() },
             rip,
             cs: gdt::KERNEL_CODE.into(),
             rflags: 0x202,
@@ -88,6 +85,7 @@ impl Registers {
             ss: gdt::KERNEL_DATA.into(),
             resume: 0,
             cr3: 0,
+            selectors: Selectors::NEW,
         }
     }
 }
@@ -135,7 +133,7 @@ impl Tcb {
         });
         // SAFETY: nobody else has the task yet.
         unsafe {
-            (*tcb.registers.get()).rdi = Arc::as_ptr(&tcb) as u64;
+            (*tcb.registers.get()).general.rdi = Arc::as_ptr(&tcb) as u64;
             (*tcb.registers.get()).cr3 = crate::memory::kernel_cr3();
         }
         tcb
@@ -205,7 +203,7 @@ mod tests {
     #[test]
     fn a_new_task_starts_with_interrupts_on_and_masked_exceptions() {
         let registers = Registers::new(0x1000, 0x2000, 7);
-        assert_eq!((registers.rip, registers.rsp, registers.rdi, registers.rflags), (0x1000, 0x2000, 7, 0x202));
+        assert_eq!((registers.rip, registers.rsp, registers.general.rdi, registers.rflags), (0x1000, 0x2000, 7, 0x202));
         assert_eq!(registers.fpu[..2], [0x7f, 0x03]);
         assert_eq!(registers.fpu[24..28], [0x80, 0x1f, 0, 0]);
         assert_eq!(offset_of!(Tcb, registers), 0, "IST 1 is reckoned from the control block's address");

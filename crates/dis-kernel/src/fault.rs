@@ -2,18 +2,22 @@
 //!
 //! Which it was is told by the interrupt flag: tasks run with interrupts on, the kernel works for them with interrupts off.
 
-use core::fmt::Write;
+use core::fmt;
 use core::panic::PanicInfo;
 
+use alloc::format;
 use alloc::string::String;
+
+use dis_core::api::TaskId;
 
 use crate::arch::entry::FaultFrame;
 use crate::arch::exit::{Exit, exit};
-use crate::context::Registers;
-use crate::report::{Escaped, Quoted};
+use crate::context::{General, Registers};
+use crate::lock::Lock;
+use crate::report::Quoted;
 use crate::sched::scheduler;
 use crate::user::space::Served;
-use crate::{clock, console, event, percpu, sched, watch};
+use crate::{clock, console, percpu, sched, watch};
 
 /// Exit code of a task that panicked, as of a process in Rust.
 pub const PANICKED: i32 = 101;
@@ -111,48 +115,38 @@ pub(crate) extern "C" fn exception(frame: &FaultFrame) -> *const Registers {
     }
     let overflow = frame.vector == 14 && task.guard().is_some_and(|guard| guard.contains(&address));
     let reason = beyond.unwrap_or(if overflow { "stack overflow" } else { name(frame.vector) });
-    let task_name = scheduler().with_task(task.id(), |task| task.name.clone()).unwrap_or_default();
-    event!(
-        "task-failed",
-        "\"task\":{},\"id\":{},\"cpu\":{},\"reason\":{},\"vector\":{},\"error\":{},\"address\":\"{:#x}\",\"registers\":{}",
-        Quoted(&task_name),
-        task.id().0,
-        pc.cpu,
-        Quoted(reason),
-        frame.vector,
-        frame.error,
-        address,
-        general(frame)
-    );
-    sched::note_failure();
+    let details = format_args!("\"vector\":{},\"error\":{},\"address\":\"{address:#x}\"", frame.vector, frame.error);
+    let shown = Shown { general: &frame.general, rsp: frame.rsp, rip: frame.rip, rflags: frame.rflags };
+    report(task.id(), format_args!("{reason}"), details, &shown);
     pc.in_fault.set(false);
     sched::end(if beyond.is_some() { MEMORY_LIMIT } else { FAULTED + frame.vector as i32 })
 }
 
 /// The panic handler: ends the task, or the machine.
+#[inline(never)]
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
+    let mut general = General::default();
+    let (rsp, rip, rflags): (u64, u64, u64);
+    // SAFETY: writes the registers into a structure of ours, in its order, and changes none but rax.
+    unsafe {
+        core::arch::asm!(
+            "mov [rax], r15", "mov [rax + 8], r14", "mov [rax + 16], r13", "mov [rax + 24], r12", "mov [rax + 32], r11",
+            "mov [rax + 40], r10", "mov [rax + 48], r9", "mov [rax + 56], r8", "mov [rax + 64], rbp", "mov [rax + 72], rdi",
+            "mov [rax + 80], rsi", "mov [rax + 88], rdx", "mov [rax + 96], rcx", "mov [rax + 104], rbx", "mov [rax + 112], rax",
+            in("rax") &raw mut general
+        );
+        core::arch::asm!("mov {}, rsp", "lea {}, [rip]", "pushfq", "pop {}", out(reg) rsp, out(reg) rip, out(reg) rflags);
+    }
     if !crate::arch::irq::enabled() || !sched::runs_task() {
         console::write_anyway(format_args!("kernel panic: {info}\n"));
         console::write_anyway(format_args!("{}{{\"event\":\"kernel-fault\",\"panic\":", console::RECORD));
         console::write_anyway(format_args!("{}}}\n", Quoted(info.message())));
         exit(Exit::KernelFault);
     }
-    let id = crate::task::current();
-    let task_name = scheduler().with_task(id, |task| task.name.clone()).unwrap_or_default();
-    let mut reason = String::new();
-    let _ = write!(Escaped(&mut reason), "panic: {}", info.message());
-    let place = info.location().map_or((0, ""), |place| (place.line(), place.file()));
-    event!(
-        "task-failed",
-        "\"task\":{},\"id\":{},\"cpu\":{},\"reason\":\"{}\",\"file\":{},\"line\":{}",
-        Quoted(&task_name),
-        id.0,
-        crate::task::cpu(),
-        reason,
-        Quoted(place.1),
-        place.0
-    );
-    sched::note_failure();
+    let (line, file) = info.location().map_or((0, ""), |place| (place.line(), place.file()));
+    let shown = Shown { general: &general, rsp, rip, rflags };
+    let reason = format_args!("panic: {}", info.message());
+    report(crate::task::current(), reason, format_args!("\"file\":{},\"line\":{line}", Quoted(file)), &shown);
     crate::task::exit(PANICKED)
 }
 
@@ -168,33 +162,48 @@ pub fn stuck() -> ! {
     exit(Exit::KernelFault)
 }
 
-/// The general registers as a JSON object of hexadecimal strings.
-fn general(f: &FaultFrame) -> String {
-    let named = [
-        ("rax", f.rax),
-        ("rbx", f.rbx),
-        ("rcx", f.rcx),
-        ("rdx", f.rdx),
-        ("rsi", f.rsi),
-        ("rdi", f.rdi),
-        ("rbp", f.rbp),
-        ("rsp", f.rsp),
-        ("r8", f.r8),
-        ("r9", f.r9),
-        ("r10", f.r10),
-        ("r11", f.r11),
-        ("r12", f.r12),
-        ("r13", f.r13),
-        ("r14", f.r14),
-        ("r15", f.r15),
-        ("rip", f.rip),
-        ("rflags", f.rflags),
-    ];
-    let mut text = String::from("{");
-    for (place, (name, value)) in named.into_iter().enumerate() {
-        let comma = if place == 0 { "" } else { "," };
-        let _ = write!(text, "{comma}\"{name}\":\"{value:#x}\"");
+/// Registers of a task that is ended, for the report.
+struct Shown<'a> {
+    general: &'a General,
+    rsp: u64,
+    rip: u64,
+    rflags: u64,
+}
+
+/// A JSON object of hexadecimal strings.
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let g = self.general;
+        write!(f, "{{\"rip\":\"{:#x}\",\"rflags\":\"{:#x}\",\"rsp\":\"{:#x}\"", self.rip, self.rflags, self.rsp)?;
+        let low = [("rax", g.rax), ("rbx", g.rbx), ("rcx", g.rcx), ("rdx", g.rdx), ("rsi", g.rsi), ("rdi", g.rdi)];
+        let high = [("rbp", g.rbp), ("r8", g.r8), ("r9", g.r9), ("r10", g.r10), ("r11", g.r11), ("r12", g.r12)];
+        let last = [("r13", g.r13), ("r14", g.r14), ("r15", g.r15)];
+        for (name, value) in low.into_iter().chain(high).chain(last) {
+            write!(f, ",\"{name}\":\"{value:#x}\"")?;
+        }
+        f.write_str("}")
     }
-    text.push('}');
-    text
+}
+
+/// The report of the task that was ended last, for the kernel's own tests.
+static LAST: Lock<String> = Lock::new(String::new());
+
+/// The machine line, without its first byte, of the task that a fault or a panic has ended last.
+pub fn last_report() -> String {
+    LAST.lock().clone()
+}
+
+/// Tells that a task is ended, and why: `details` are members of the machine line.
+fn report(id: TaskId, reason: fmt::Arguments<'_>, details: fmt::Arguments<'_>, registers: &Shown<'_>) {
+    let name = scheduler().with_task(id, |task| task.name.clone()).unwrap_or_default();
+    let cpu = crate::task::cpu();
+    let line = format!(
+        "{{\"event\":\"task-failed\",\"task\":{},\"id\":{},\"cpu\":{cpu},\"reason\":{},{details},\"registers\":{registers}}}",
+        Quoted(&name),
+        id.0,
+        Quoted(reason)
+    );
+    console::write(format_args!("{}{line}\n", console::RECORD));
+    *LAST.lock() = line;
+    sched::note_failure();
 }

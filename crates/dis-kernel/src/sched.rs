@@ -14,6 +14,7 @@ use dis_core::api::{SchedError, SchedResult, TaskId, Timestamp};
 use dis_core::executor::{Decision, Executor, Leave, Wake};
 use dis_core::scheduler::Config;
 
+use crate::arch::selectors::Selectors;
 use crate::arch::{apic, entry, idt, irq};
 use crate::clock;
 use crate::context::{FRAME_END, Registers, TaskRef, Tcb};
@@ -218,6 +219,8 @@ pub(crate) extern "C" fn commit() -> *const Registers {
 fn leave_space(previous: &Tcb) {
     previous.times.was_system(clock::now().as_nanos());
     account(previous);
+    // SAFETY: only the CPU that runs a task touches its registers.
+    unsafe { (*previous.registers.get()).selectors = Selectors::save() };
     // Once the task is off this CPU, its page tables may be given back.
     load_tables(crate::memory::kernel_cr3());
 }
@@ -227,6 +230,10 @@ fn leave_space(previous: &Tcb) {
 #[inline(never)]
 fn enter_space(task: &Tcb) {
     task.times.begin(clock::now().as_nanos());
+    if !cfg!(feature = "skip-segments") {
+        // SAFETY: only the CPU that runs a task touches its registers.
+        unsafe { (*task.registers.get()).selectors.load() };
+    }
 }
 
 /// Something waited for the registers. Nothing of the new task is loaded yet, so it can still give way.
@@ -306,6 +313,8 @@ pub(crate) extern "C" fn interrupt(registers: *const Registers, vector: u64) -> 
             pc.counts.spurious.fetch_add(1, Ordering::Relaxed);
         }
     }
+    #[cfg(feature = "clobber-red-zone")]
+    crate::selftest::clobber_red_zone(registers);
     let now = clock::now();
     // SAFETY: the entry has saved them.
     let from_user = unsafe { (*registers).cs & 3 != 0 };

@@ -5,7 +5,7 @@
 use core::arch::naked_asm;
 use core::mem::offset_of;
 
-use crate::context::{Registers, Tcb};
+use crate::context::{General, Registers, Tcb};
 use crate::fault;
 use crate::percpu::PerCpu;
 use crate::sched;
@@ -202,21 +202,7 @@ pub(crate) unsafe extern "C" fn nothing() {
 #[allow(missing_docs, reason = "registers")]
 pub struct FaultFrame {
     pub fpu: [u8; 512],
-    pub r15: u64,
-    pub r14: u64,
-    pub r13: u64,
-    pub r12: u64,
-    pub r11: u64,
-    pub r10: u64,
-    pub r9: u64,
-    pub r8: u64,
-    pub rbp: u64,
-    pub rdi: u64,
-    pub rsi: u64,
-    pub rdx: u64,
-    pub rcx: u64,
-    pub rbx: u64,
-    pub rax: u64,
+    pub general: General,
     pub vector: u64,
     pub error: u64,
     pub rip: u64,

@@ -7,4 +7,5 @@ pub mod gdt;
 pub mod idt;
 pub mod irq;
 pub mod pit;
+pub mod selectors;
 pub mod uart;

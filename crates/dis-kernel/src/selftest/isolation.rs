@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use core::hint::black_box;
 
-use dis_core::api::{Duration, ExitStatus, TaskSpec};
+use dis_core::api::{Duration, ExitStatus, TaskId, TaskSpec};
 use dis_core::intent::Intent;
 
 use super::{Outcome, ensure, refused};
@@ -13,7 +13,7 @@ use crate::boot::Booted;
 use crate::context::Work;
 use crate::fault::{FAULTED, PANICKED};
 use crate::memory::stacks;
-use crate::{sched, task};
+use crate::{fault, sched, task};
 
 const PAGE_FAULT: i32 = FAULTED + 14;
 
@@ -28,7 +28,8 @@ fn cases() -> [(&'static str, i32, Work); 8] {
             "divide",
             FAULTED,
             Box::new(|| unsafe {
-                core::arch::asm!("xor edx, edx", "xor eax, eax", "div eax", out("eax") _, out("edx") _);
+                core::arch::asm!("movabs r12, 0x1122334455667788", "xor edx, edx", "xor eax, eax", "div eax", out("eax") _,
+                    out("edx") _, out("r12") _);
                 0
             }),
         ),
@@ -68,6 +69,31 @@ fn deep(n: u64) -> u64 {
     deep(n + 1) + room[(n % 32) as usize]
 }
 
+/// The report names the task, says why, and shows the registers.
+fn is_reported(name: &str, id: TaskId) -> Outcome {
+    let reason = match name {
+        "panic" => "panic: on purpose",
+        "divide" => "divide error",
+        "undefined" => "invalid opcode",
+        "overflow" => "stack overflow",
+        _ => "page fault",
+    };
+    let mut wanted = alloc::vec![
+        format!("\"task\":\"{name}\",\"id\":{},", id.0),
+        format!("\"reason\":\"{reason}\""),
+        // On a stack of the kernel's half.
+        "\"rsp\":\"0xffff".into(),
+        "\"rip\":\"0xffff".into(),
+        "\"r15\":\"0x".into(),
+    ];
+    if name == "divide" {
+        wanted.push("\"r12\":\"0x1122334455667788\"".into());
+    }
+    let report = fault::last_report();
+    let missing = wanted.iter().find(|part| !report.contains(part.as_str()));
+    ensure(missing.is_none(), || format!("{name}: {missing:?} is not in its report: {report}"))
+}
+
 /// Eight ways to fail, while another task works on; all memory comes back.
 pub fn isolation(_: &Booted) -> Outcome {
     let bystander = task::spawn("bystander", Intent::interactive(1000), || {
@@ -82,6 +108,7 @@ pub fn isolation(_: &Booted) -> Outcome {
         let id = task::spawn_with(TaskSpec::new(name, Intent::batch(), ()).joinable(), work).map_err(refused)?;
         let status = task::join(id).map_err(refused)?;
         ensure(status == ExitStatus::Exited(code), || format!("{name}: {status:?} instead of {code}"))?;
+        is_reported(name, id)?;
     }
     ensure(sched::failures() == before.1 + count, || "not every failure was noted".into())?;
     let status = task::join(bystander).map_err(refused)?;

@@ -58,6 +58,9 @@ pub fn run(name: &str, booted: &Booted) -> Exit {
     }
 }
 
+#[cfg(feature = "clobber-red-zone")]
+pub(crate) use torture::clobber_red_zone;
+
 /// Waits until `condition` holds.
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) -> Outcome {
     let start = clock::now();

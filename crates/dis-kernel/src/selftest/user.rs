@@ -2,17 +2,19 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use dis_core::api::{CpuMask, ExitStatus, TaskStats};
 use dis_core::intent::Intent;
 
-use super::{Outcome, ensure, eventually, refused};
+use super::{Outcome, ensure, eventually, refused, torture};
 use crate::boot::Booted;
 use crate::fault::{FAULTED, MEMORY_LIMIT};
 use crate::memory::frames;
 use crate::user::Program;
-use crate::{println, task, user};
+use crate::{println, sched, task, user};
 
 core::arch::global_asm!(include_str!("user.s"));
 
@@ -40,7 +42,8 @@ symbols! {
 unsafe extern "C" {
     static user_start: u8;
     static user_end: u8;
-    static torture: u8;
+    #[link_name = "torture"]
+    static routine: u8;
     static torture_end: u8;
 }
 
@@ -52,7 +55,7 @@ fn program() -> Program {
     };
     let mut bytes = Vec::from(part(&raw const user_start, &raw const user_end));
     bytes.resize(4096, 0);
-    bytes.extend(part(&raw const torture, &raw const torture_end));
+    bytes.extend(part(&raw const routine, &raw const torture_end));
     Box::leak(bytes.into_boxed_slice())
 }
 
@@ -90,17 +93,33 @@ pub fn user_mode(booted: &Booted) -> Outcome {
     eventually("all frames come back", || frames::FRAMES.lock().used() <= before + 2 * booted.cpus as u64 * 4)
 }
 
-/// Registers of ring 3 over preemptions and system calls; two tasks for each CPU.
+/// Registers of ring 3, segment registers too, over preemptions and system calls; two tasks for each CPU.
 fn registers(booted: &Booted, program: Program) -> Outcome {
+    const PREEMPTIONS: u64 = 20;
+    let stop = Arc::new(AtomicBool::new(false));
+    let pests = torture::pests(booted.cpus, &stop)?;
     let mut ids = Vec::new();
     for _ in 0..2 * booted.cpus {
-        ids.push(user::spawn("user torture", Intent::batch(), program, user_torture::offset(), 100).map_err(refused)?);
+        ids.push(user::spawn("user torture", Intent::batch(), program, user_torture::offset(), 300).map_err(refused)?);
     }
+    let ended = |&id| sched::scheduler().with_task(id, |task| task.state().has_ended()).unwrap_or(true);
+    eventually("all of them end", || ids.iter().all(ended))?;
+    let preempted: Vec<u64> =
+        ids.iter().filter_map(|&id| task::stats(id).ok()).map(|stats| stats.preemptions).collect();
+    stop.store(true, Ordering::Relaxed);
     for id in ids {
-        let status = task::join(id).map_err(refused)?;
-        ensure(status == ExitStatus::Exited(0), || format!("a register of ring 3 was wrong: {status:?}"))?;
+        match task::join(id).map_err(refused)? {
+            ExitStatus::Exited(0) => {}
+            ExitStatus::Exited(2) => return Err("a segment register of ring 3 was wrong".into()),
+            other => return Err(format!("a register of ring 3 was wrong: {other:?}")),
+        }
     }
-    Ok(())
+    for id in pests {
+        ensure(task::join(id) == Ok(ExitStatus::Exited(0)), || "a pest failed".into())?;
+    }
+    println!("tasks in ring 3 were preempted {preempted:?} times, no register wrong");
+    let often = preempted.len() == 2 * booted.cpus && preempted.iter().all(|&count| count >= PREEMPTIONS);
+    ensure(often, || format!("too few preemptions to show anything: {preempted:?}"))
 }
 
 /// A computing task is in user mode nearly all the time; all of its CPU time is one or the other.

@@ -51,7 +51,22 @@ user_spin:
 # Fills and verifies all registers rdi times, with a system call between.
 user_torture:
     mov rbx, rdi
-1:  lea rdi, [rbx + 0x5000]
+    mov eax, 11                     # current: segments of the task's own
+    int 0x80
+    mov r12, rax
+    mov r13d, 0x1b
+    test r12d, 1
+    jz 1f
+    mov r13d, 0x23
+1:  mov ds, r13d
+    mov es, r13d
+    mov fs, r13d
+    mov gs, r13d
+    lea rax, [r12 + 5]
+    wrfsbase rax
+    lea rax, [r12 + 6]
+    wrgsbase rax
+    lea rdi, [rbx + r12 + 0x5000]
     mov esi, 100000
     mov eax, 0x401000
     call rax
@@ -59,6 +74,26 @@ user_torture:
     jnz wrong
     mov eax, 1
     int 0x80
+    mov ecx, ds
+    mov edx, es
+    mov esi, fs
+    mov edi, gs
+    cmp ecx, r13d
+    jne wrong_segment
+    cmp edx, r13d
+    jne wrong_segment
+    cmp esi, r13d
+    jne wrong_segment
+    cmp edi, r13d
+    jne wrong_segment
+    rdfsbase rax
+    sub rax, r12
+    cmp rax, 5
+    jne wrong_segment
+    rdgsbase rax
+    sub rax, r12
+    cmp rax, 6
+    jne wrong_segment
     dec rbx
     jnz 1b
     xor edi, edi
@@ -186,6 +221,9 @@ step:
     mov edi, r15d
     jmp leave
 
+wrong_segment:
+    mov edi, 2
+    jmp leave
 wrong:
     mov edi, 1
 leave:

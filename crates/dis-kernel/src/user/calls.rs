@@ -47,13 +47,14 @@ pub(crate) extern "C" fn enter(frame: *mut Registers) {
     tcb.times.was_user(clock::now().as_nanos());
     x86_64::instructions::interrupts::enable();
     // SAFETY: the entry has saved all registers up to `ss` there; the rest is not touched.
-    let (number, arguments) = unsafe { ((*frame).rax, [(*frame).rdi, (*frame).rsi, (*frame).rdx]) };
+    let (number, arguments) =
+        unsafe { ((*frame).general.rax, [(*frame).general.rdi, (*frame).general.rsi, (*frame).general.rdx]) };
     let answer = match &tcb.space {
         Some(space) => call(space, number, arguments),
         None => BAD_CALL,
     };
     // SAFETY: as above.
-    unsafe { (*frame).rax = answer as u64 };
+    unsafe { (*frame).general.rax = answer as u64 };
     x86_64::instructions::interrupts::disable();
     tcb.times.was_system(clock::now().as_nanos());
 }

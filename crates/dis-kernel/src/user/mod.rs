@@ -40,7 +40,7 @@ pub fn spawn(name: &str, intent: Intent, program: Program, entry: u64, argument:
     registers.rsp = space::STACK.end - 8;
     registers.cs = gdt::USER_CODE.into();
     registers.ss = gdt::USER_DATA.into();
-    registers.rdi = argument;
+    registers.general.rdi = argument;
     registers.cr3 = root;
     task::spawn_prepared(TaskSpec::new(String::from(name), intent, ()).joinable(), tcb)
 }
