@@ -19,6 +19,8 @@ impl Reactor {
         Ok(Reactor)
     }
 
+    pub(crate) fn stop(&self) {}
+
     pub(crate) fn enter(&self) -> Option<Guard> {
         None
     }

@@ -74,6 +74,16 @@ impl Reactor {
     }
 }
 
+impl Reactor {
+    /// Tells its thread to end, as nothing polls any more: whoever keeps a handle keeps the rest of the runtime only. Who is in its
+    /// context later finds a tokio runtime that has shut down.
+    pub(crate) fn stop(&self) {
+        if let Some((stop, _)) = &self.own {
+            stop.notify_one();
+        }
+    }
+}
+
 impl Drop for Reactor {
     fn drop(&mut self) {
         let Some((stop, thread)) = self.own.take() else { return };

@@ -255,6 +255,7 @@ impl Inner {
 
     /// Ends all threads; no task is left. For foreign threads, and for the keeper when nobody else does it.
     pub(crate) fn stop_threads(&self) {
+        self.reactor.stop();
         self.keeper.stop();
         let keeper = self.keeper_thread.lock().unwrap_or_else(|e| e.into_inner()).take();
         if let Some(keeper) = keeper.filter(|keeper| keeper.thread().id() != thread::current().id()) {

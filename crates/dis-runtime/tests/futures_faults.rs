@@ -64,9 +64,9 @@ fn soon(mut done: impl FnMut() -> bool) {
 }
 
 async fn sleep_beside_a_bad_one() -> usize {
-    let mut bad = Box::pin(future::sleep(Duration::from_millis(2)));
+    let mut bad = Box::pin(future::sleep(Duration::from_millis(100)));
     let used = poll_badly(&mut bad);
-    future::sleep(Duration::from_millis(4)).await;
+    future::sleep(Duration::from_millis(120)).await;
     used.load(Ordering::SeqCst)
 }
 
@@ -92,7 +92,7 @@ fn a_waker_that_panics_may_wait_for_a_handle() {
     for how in 0..3 {
         let mut task = rt
             .spawn(Intent::batch(), async move {
-                future::sleep(Duration::from_millis(2)).await;
+                future::sleep(Duration::from_millis(100)).await;
                 if how == 1 {
                     resume_unwind(Box::new("meant"));
                 }
@@ -107,7 +107,7 @@ fn a_waker_that_panics_may_wait_for_a_handle() {
         assert_eq!(task.join().ok(), (how == 0).then_some(9));
     }
     // One that was replaced by another before.
-    let mut task = rt.spawn(Intent::batch(), future::sleep(Duration::from_millis(2))).unwrap();
+    let mut task = rt.spawn(Intent::batch(), future::sleep(Duration::from_millis(100))).unwrap();
     let used = poll_badly(&mut task);
     task.join().unwrap();
     assert_eq!(used.load(Ordering::SeqCst), 0);
@@ -119,7 +119,7 @@ fn a_set_may_be_waited_for_by_a_waker_that_panics() {
     let rt = runtime(1);
     rt.block_on(async {
         let mut set = future::JoinSet::new();
-        set.spawn(Intent::batch(), future::sleep(Duration::from_millis(1))).unwrap();
+        set.spawn(Intent::batch(), future::sleep(Duration::from_millis(100))).unwrap();
         let used = {
             let mut next = Box::pin(set.join_next());
             poll_badly(&mut next)
@@ -209,4 +209,44 @@ fn refusals_leave_nothing_in_a_set() {
         set.spawn(Intent::batch(), async { 2 }).unwrap();
         assert_eq!(set.join_next().await.unwrap().unwrap(), 2);
     });
+}
+
+/// A lane that could not be made leaves nothing behind that grows, and is made when there is room.
+#[test]
+fn a_lane_for_which_there_is_no_room_is_made_later() {
+    let rt = Runtime::builder().workers(2).max_tasks(8).build().unwrap();
+    let mut fill = Vec::new();
+    while let Ok(task) = rt.spawn_fn(Intent::batch(), dis_runtime::park) {
+        fill.push(task);
+    }
+    // Room for one of the two pollers.
+    let first = fill.pop().unwrap();
+    first.abort();
+    assert!(first.join().is_err());
+    for _ in 0..20 {
+        assert!(rt.spawn(Intent::background(), async {}).is_err());
+        assert!(rt.live_tasks() <= fill.len() + 1);
+    }
+    fill.iter().for_each(dis_runtime::JoinHandle::abort);
+    fill.into_iter().for_each(|task| assert!(task.join().is_err()));
+    let ends = (0..10).map(|n| rt.spawn(Intent::background(), async move { n }).unwrap().join().unwrap());
+    assert_eq!(ends.sum::<u32>(), 45);
+}
+
+/// A poll that waits by a call of this crate gives its lane away, however many do so at a time.
+#[test]
+fn polls_that_wait_for_others_of_their_lane_give_it_away() {
+    fn deep(n: u32) -> u32 {
+        if n == 0 {
+            return 0;
+        }
+        let below = future::spawn_child(async move { deep(n - 1) }).unwrap();
+        1 + below.join().unwrap()
+    }
+    let rt = runtime(1);
+    for intent in [Intent::batch(), Intent::interactive(1_000)] {
+        let task = rt.spawn(intent, async { deep(20) }).unwrap();
+        soon(|| task.is_finished());
+        assert_eq!(task.join().unwrap(), 20);
+    }
 }

@@ -178,3 +178,25 @@ fn the_reactor_ends_with_the_runtime() {
 async fn tokio_sleep() {
     tokio::time::sleep(Duration::from_secs(3_600)).await;
 }
+
+/// Names of this process's threads.
+fn threads() -> Vec<String> {
+    let names = std::fs::read_dir("/proc/self/task").unwrap();
+    names.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok()).collect()
+}
+
+#[test]
+fn a_handle_keeps_no_reactor_alive() {
+    let rt = builder().name("kept").tokio().build().unwrap();
+    let task = rt.spawn(Intent::batch(), async { tokio::time::sleep(Duration::from_secs(100)).await }).unwrap();
+    let abort = task.abort_handle();
+    assert!(threads().iter().any(|name| name.trim() == "kept-tokio"));
+    assert!(rt.shutdown(Duration::from_secs(30)));
+    let begun = Instant::now();
+    while threads().iter().any(|name| name.starts_with("kept")) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", threads());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    abort.abort();
+    assert!(task.join().unwrap_err().is_cancelled());
+}

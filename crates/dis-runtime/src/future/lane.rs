@@ -9,7 +9,7 @@
 
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering, fence};
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering, fence};
 
 use dis_core::intent::Intent;
 
@@ -27,7 +27,8 @@ use crate::runtime::Inner;
 
 /// Futures with the same promise, on all workers.
 pub(crate) struct Kind {
-    pub(crate) index: u8,
+    /// Set before anybody can find the kind.
+    index: AtomicU8,
     pub(crate) intent: Intent,
     /// How long one poll may hold a worker that others of the kind want, ns.
     pub(crate) slice: u64,
@@ -69,15 +70,25 @@ impl Lane {
 }
 
 impl Kind {
-    pub(crate) fn new(index: u8, intent: Intent, slice: u64, workers: usize) -> Kind {
+    pub(crate) fn new(intent: Intent, slice: u64, workers: usize) -> Kind {
         Kind {
-            index,
+            index: AtomicU8::new(u8::MAX),
             intent,
             slice,
             lanes: (0..workers).map(Lane::new).collect(),
             inject: Inject::new(),
             idle: Idle::new(workers),
         }
+    }
+
+    /// Its place in the table of kinds.
+    #[inline]
+    pub(crate) fn index(&self) -> u8 {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_index(&self, index: u8) {
+        self.index.store(index, Ordering::Relaxed);
     }
 
     /// Makes a task ready on the worker that the caller carries. Inside the runtime. `next`: it may overtake those that are ready.

@@ -90,7 +90,8 @@ pub(crate) const OWN: u8 = u8::MAX;
 /// A runtime's futures.
 pub(crate) struct Futures {
     kinds: [AtomicPtr<Kind>; KINDS],
-    making: Mutex<()>,
+    /// Held while a kind is made; those that could not be finished, as some of their pollers were refused.
+    making: Mutex<Vec<&'static Kind>>,
     pub(crate) registries: Box<[Registry]>,
     pollers: AtomicPtr<Poller>,
     closing: AtomicBool,
@@ -101,7 +102,7 @@ impl Futures {
     pub(crate) fn new(workers: usize) -> Futures {
         Futures {
             kinds: Default::default(),
-            making: Mutex::new(()),
+            making: Mutex::default(),
             registries: (0..workers).map(|_| Registry::new(workers)).collect(),
             pollers: AtomicPtr::new(ptr::null_mut()),
             closing: AtomicBool::new(false),
@@ -134,12 +135,12 @@ impl Futures {
             return Ok(None);
         }
         if let Some(kind) = self.find(intent.class) {
-            return Ok(Some(kind.index));
+            return Ok(Some(kind.index()));
         }
         plain.validate().map_err(|error| SpawnError::Refused(error.into()))?;
-        let _making = self.making.lock().unwrap_or_else(|e| e.into_inner());
+        let mut unfinished = self.making.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(kind) = self.find(intent.class) {
-            return Ok(Some(kind.index));
+            return Ok(Some(kind.index()));
         }
         let count = self.kinds().count();
         // Three places are for the classes without a parameter.
@@ -150,7 +151,7 @@ impl Futures {
         {
             return Ok(Some(self.nearest(target_latency_us)));
         }
-        self.make(rt, count as u8, plain).map(Some)
+        self.make(rt, &mut unfinished, count as u8, plain).map(Some)
     }
 
     /// The kind of the greatest target latency up to this one, or else of the smallest.
@@ -164,7 +165,7 @@ impl Futures {
                 Some((best, _)) => has < best,
             };
             if better {
-                best = Some((has, kind.index));
+                best = Some((has, kind.index()));
             }
         }
         best.map_or(0, |(_, index)| index)
@@ -179,13 +180,27 @@ impl Futures {
         }
     }
 
-    fn make(&self, rt: &Inner, index: u8, intent: Intent) -> Result<u8, SpawnError> {
+    fn make(
+        &self,
+        rt: &Inner,
+        unfinished: &mut Vec<&'static Kind>,
+        index: u8,
+        intent: Intent,
+    ) -> Result<u8, SpawnError> {
         make_stacks(rt)?;
-        let kind = Kind::new(index, intent.clone(), Self::slice(intent.class), rt.workers.len());
-        // SAFETY: freed with the runtime, see `drop`; one that is not entered is leaked, as its pollers use it.
-        let kind: &'static Kind = unsafe { &*Box::into_raw(Box::new(kind)) };
+        // An attempt that failed has left pollers, which use it.
+        let begun = unfinished.iter().position(|kind| kind.intent.class == intent.class);
+        let kind = begun.map(|at| unfinished.swap_remove(at)).unwrap_or_else(|| {
+            let slice = Self::slice(intent.class);
+            // SAFETY: freed with the runtime, see `drop`.
+            unsafe { &*Box::into_raw(Box::new(Kind::new(intent, slice, rt.workers.len()))) }
+        });
+        kind.set_index(index);
         for lane in &kind.lanes {
-            standby::start(rt, kind, lane)?;
+            if let Err(error) = standby::start_first(rt, kind, lane) {
+                unfinished.push(kind);
+                return Err(error);
+            }
         }
         self.kinds[usize::from(index)].store(ptr::from_ref(kind).cast_mut(), Ordering::Release);
         Ok(index)
@@ -255,10 +270,12 @@ impl Drop for Futures {
             let mut poller = unsafe { Box::from_raw(next) };
             next = *poller.next_of_all.get_mut();
         }
-        for kind in &mut self.kinds {
-            if !kind.get_mut().is_null() {
+        let unfinished = std::mem::take(self.making.get_mut().unwrap_or_else(|e| e.into_inner()));
+        let kinds = self.kinds.iter_mut().map(|kind| *kind.get_mut());
+        for kind in kinds.chain(unfinished.into_iter().map(|kind| ptr::from_ref(kind).cast_mut())) {
+            if !kind.is_null() {
                 // SAFETY: as above.
-                drop(unsafe { Box::from_raw(*kind.get_mut()) });
+                drop(unsafe { Box::from_raw(kind) });
             }
         }
     }

@@ -119,7 +119,7 @@ impl Poller {
             }
             let meta = meta(task);
             let wanted = meta.kind.load(Ordering::Acquire);
-            if wanted != kind.index {
+            if wanted != kind.index() {
                 // Its intent has changed since it became ready.
                 rt.futures.kind(wanted).push(klt, task, false);
                 continue;

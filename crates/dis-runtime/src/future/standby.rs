@@ -24,6 +24,8 @@ pub(crate) struct Standbys {
     ended: *const Poller,
     /// One is being made.
     coming: bool,
+    /// The lane's first poller has been started.
+    begun: bool,
     /// The server waits in the middle of a poll and nobody else was there: the next one takes the lane at once.
     orphaned: bool,
 }
@@ -33,7 +35,7 @@ unsafe impl Send for Standbys {}
 
 impl Standbys {
     pub(crate) fn new() -> Standbys {
-        Standbys { ready: ptr::null(), count: 0, ended: ptr::null(), coming: false, orphaned: false }
+        Standbys { ready: ptr::null(), count: 0, ended: ptr::null(), coming: false, begun: false, orphaned: false }
     }
 
     fn take(&mut self) -> Option<&'static Poller> {
@@ -138,8 +140,18 @@ pub(super) fn ensure_standby(rt: &Inner, kind: &'static Kind, lane: &'static Lan
     }
 }
 
+/// Starts the first poller for `lane`, unless that has been done. Allocates.
+pub(crate) fn start_first(rt: &Inner, kind: &'static Kind, lane: &'static Lane) -> Result<(), SpawnError> {
+    if inside(|| lane.standbys.lock().begun) {
+        return Ok(());
+    }
+    start(rt, kind, lane)?;
+    inside(|| lane.standbys.lock().begun = true);
+    Ok(())
+}
+
 /// Starts a poller for `lane`, which serves it if nobody does. Allocates.
-pub(crate) fn start(rt: &Inner, kind: &'static Kind, lane: &'static Lane) -> Result<(), SpawnError> {
+fn start(rt: &Inner, kind: &'static Kind, lane: &'static Lane) -> Result<(), SpawnError> {
     let ended = inside(|| {
         let mut standbys = lane.standbys.lock();
         // SAFETY: pollers live as long as the runtime.
