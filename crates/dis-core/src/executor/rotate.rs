@@ -9,7 +9,6 @@ use lock_api::RawMutex;
 
 use super::{Decision, Executor, Held, Leave, Next, Reason};
 use crate::api::{Duration, SchedResult, TaskState, Timestamp};
-use crate::policy::Arrival;
 use crate::scheduler::Cpu;
 use crate::scheduler::slab::slot;
 use crate::sync::Ordering;
@@ -33,31 +32,35 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             && !state.has_domains
             && !state.surplus
             && state.owed.is_none()
-            && state.offer == Timestamp::MAX;
+            && state.offer == Timestamp::MAX
+            && (state.balance.due > now || state.stealable.is_empty() || state.ready.is_empty());
         let Some(key) = state.current.filter(|_| quiet) else { return long_way(guard) };
         let task = slot(&mut state.slab, key);
-        let class = task.sched.class;
+        let (class, limited) = (task.sched.class, task.sched.limited);
         let alone = state.ready.is_empty();
-        if task.sched.killed || task.sched.dirty || !(alone || state.ready.contains(class)) {
+        // What else changes its urgency, with the time that it has used, than its credit.
+        let urgent = limited && (task.sched.inherited.is_some() || task.sched.duty.reservation().is_some());
+        if task.sched.killed || task.sched.dirty || urgent || !(alone || state.ready.contains(class)) {
             return long_way(guard);
         }
         let ran = now.since(state.charged);
         if !ran.is_zero() {
             state.charged = now;
             state.counts.total_cpu_time += ran.as_nanos();
-            task.charge(ran, state.cpu, &mut state.classes, &state.limits, now);
+            task.charge_itself(ran, state.cpu, &state.limits, now);
             state.arbiter.charge(class, ran, now);
         }
-        let limited = task.sched.limited;
+        let queue = &mut state.classes[class.rank()];
         if limited {
             // Whatever else changes its class makes it dirty.
             let exhausted = task.sched.server.as_ref().is_some_and(|server| server.is_exhausted());
-            if exhausted || task.sched.duty.reservation().is_some() || task.urgency().class != class {
+            if exhausted || task.urgency().class != class {
+                queue.tick(&mut task.sched.entity, ran, now);
                 return long_way(guard);
             }
         }
-        let queue = &mut state.classes[class.rank()];
         if alone {
+            queue.tick(&mut task.sched.entity, ran, now);
             task.stats.voluntary_yields += 1;
             state.left_voluntarily = true;
             task.stats.time_slice = queue.new_slice(&task.sched.entity, class, state.ready);
@@ -68,12 +71,17 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             let reason = Reason::Continue;
             return Ok(Decision { next: Some(next), until, reason, lost: None, interrupt: None, vacate: false });
         }
-        if state.balance.due <= now && !state.stealable.is_empty() {
-            return long_way(guard);
-        }
         state.arbiter.begin_wait(class, now);
-        let chosen = state.arbiter.choose(state.ready, now).filter(|&(chosen, _)| chosen == class && queue.is_sound());
-        let Some((_, reason)) = chosen else { return long_way(guard) };
+        let unrivalled = state.arbiter.is_left_to(class, state.ready);
+        let mut reason = Reason::ClassOrder;
+        if !unrivalled || !queue.is_sound() {
+            let chosen = state.arbiter.choose(state.ready, now);
+            let Some((_, why)) = chosen.filter(|&(chosen, _)| chosen == class && queue.is_sound()) else {
+                queue.tick(&mut task.sched.entity, ran, now);
+                return long_way(guard);
+            };
+            reason = why;
+        }
 
         // The one goes.
         let gone = task.id;
@@ -83,20 +91,17 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         task.stats.time_slice = 0;
         if limited && task.sched.credit.is_some() {
             task.deadline = Some(now + task.sched.target);
-            if task.sched.inherited.is_none() {
-                // The short way to the same.
-                task.sched.entity.deadline = task.urgency().deadline;
-            } else {
-                task.keep_up(&mut *queue.policy, now);
-            }
+            // The short way to the same as by an update: it is not queued.
+            task.sched.entity.deadline = task.urgency().deadline;
         }
-        queue.admit(&mut task.sched, now);
-        let selected = queue.policy.exchange(&mut task.sched.entity, Arrival::Yield, now);
-        let selected = selected.and_then(|key| {
+        (task.sched.ready_since, task.sched.queued) = (now, true);
+        let stealable = task.sched.stealable;
+        let selected = queue.policy.rotate(&mut task.sched.entity, ran, now).and_then(|key| {
             let task = state.slab.get_mut(key.index())?.as_mut()?;
             (task.is_queued() && task.sched.class == class).then_some((key, task))
         });
         let Some((next, task)) = selected else {
+            queue.admit(&mut slot(&mut state.slab, key).sched, now);
             state.current = None;
             state.ready_count += 1;
             state.recount(class);
@@ -107,7 +112,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
         // The other comes.
         task.state = TaskState::Running;
-        let waited = queue.release(&mut task.sched, now);
+        let waited = queue.replace(stealable, &mut task.sched, now);
         state.stealable.set(class, queue.stealable > 0);
         state.current = Some(next);
         state.charged = now;
@@ -123,7 +128,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             state.counts.record_switch(true);
             shared.unsaved.store(gone.0, Ordering::Release);
         }
-        let mut until = task.horizon(timer, &mut state.arbiter, state.ready, &state.limits, now);
+        let mut until = if unrivalled && !task.sched.limited {
+            let slice = now + Duration::from_nanos(task.stats.time_slice);
+            timer.min(slice).max(now + Duration::from_nanos(1))
+        } else {
+            task.horizon(timer, &mut state.arbiter, state.ready, &state.limits, now)
+        };
+        let lost = if unrivalled { Some(class) } else { state.ready.first() };
         debug_assert_eq!(state.load, state.summary(), "one for another: nothing new for other CPUs");
         let interrupt = self.find_taker(state, true, now);
         if state.surplus && interrupt.is_some() {
@@ -131,7 +142,6 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         }
         state.until = until;
         let until = (until != Timestamp::MAX).then_some(until);
-        let lost = state.ready.first();
         Ok(Decision { next: Some(decided), until, reason, lost, interrupt, vacate: false })
     }
 }

@@ -92,8 +92,11 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// taken, O(CPUs) while nobody would take it; else O(tasks waiting here that those CPUs may not run).
     #[inline(always)]
     pub(super) fn find_taker(&self, state: &mut CpuState<C>, urgent: bool, now: Timestamp) -> Option<usize> {
+        if self.cpu_count() == 1 || state.stealable.is_empty() {
+            return None;
+        }
         let most_urgent = state.stealable.first()?;
-        if self.cpu_count() == 1 { None } else { self.find_taker_among_others(state, urgent, most_urgent, now) }
+        self.find_taker_among_others(state, urgent, most_urgent, now)
     }
 
     fn find_taker_among_others(

@@ -183,6 +183,12 @@ impl Arbiter {
         }
     }
 
+    /// Whether there is nothing to arbitrate, as `class`, and no other, is ready.
+    #[inline(always)]
+    pub fn is_left_to(&self, class: QueueType, ready: ClassSet) -> bool {
+        ready.is_only(class) && self.turn.is_none()
+    }
+
     /// The class that goes next, of those in which a task is ready or running.
     #[inline(always)]
     pub fn choose(&mut self, ready: ClassSet, now: Timestamp) -> Option<(QueueType, Reason)> {

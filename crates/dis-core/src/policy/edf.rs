@@ -60,6 +60,11 @@ impl SchedulingPolicy for EdfPolicy {
         self.ready.pop().map(|member| member.key)
     }
 
+    fn exchange(&mut self, task: &mut Entity, _why: Arrival, _now: Timestamp) -> Option<TaskKey> {
+        let deadline = task.deadline;
+        self.ready.exchange(task.into(), deadline).map(|member| member.key)
+    }
+
     fn peek(&mut self, _now: Timestamp) -> Option<TaskKey> {
         self.ready.peek().map(|member| member.key)
     }

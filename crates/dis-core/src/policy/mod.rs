@@ -138,6 +138,15 @@ pub trait SchedulingPolicy: Send {
         self.select(now)
     }
 
+    /// The running `task`, which has used `ran` since the last call, yields: [`on_tick`](Self::on_tick), if it has used anything, then
+    /// [`exchange`](Self::exchange).
+    fn rotate(&mut self, task: &mut Entity, ran: Duration, now: Timestamp) -> Option<TaskKey> {
+        if !ran.is_zero() {
+            self.on_tick(task, ran, now);
+        }
+        self.exchange(task, Arrival::Yield, now)
+    }
+
     /// The running task stops competing: it blocks, sleeps, ends, moves away or changes class.
     fn on_block(&mut self, task: &mut Entity, now: Timestamp);
 

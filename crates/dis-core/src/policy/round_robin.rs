@@ -42,6 +42,14 @@ impl SchedulingPolicy for RoundRobinPolicy {
         self.ready.pop()
     }
 
+    fn exchange(&mut self, task: &mut Entity, why: Arrival, now: Timestamp) -> Option<TaskKey> {
+        if why == Arrival::Preempt {
+            self.on_ready(task, why, now);
+            return self.select(now);
+        }
+        self.ready.exchange(task.key)
+    }
+
     fn peek(&mut self, _now: Timestamp) -> Option<TaskKey> {
         self.ready.peek()
     }

@@ -35,6 +35,11 @@ impl<T: QueueItem> DeadlineQueue<T> {
         self.0.pop().map(|(_, item)| item)
     }
 
+    /// [Queues](Self::insert) `item` and [takes out](Self::pop) the one with the earliest deadline. O(log n).
+    pub fn exchange(&mut self, item: T, deadline: Timestamp) -> Option<T> {
+        self.0.exchange(item, deadline).map(|(_, item)| item)
+    }
+
     /// The item with the earliest deadline. O(1).
     pub fn peek(&self) -> Option<T> {
         self.0.peek().map(|(_, item)| item)

@@ -65,6 +65,16 @@ impl<T: QueueItem> FifoQueue<T> {
         Some(item)
     }
 
+    /// [Queues](Self::push_back) `item` behind all others and [takes out](Self::pop) the first.
+    #[inline]
+    pub fn exchange(&mut self, item: T) -> Option<T> {
+        if let Some(first) = self.links.exchange(&mut self.list, item, 0) {
+            return Some(first);
+        }
+        self.push_back(item);
+        self.pop()
+    }
+
     /// Takes out `item` wherever it stands. False if it is not queued.
     pub fn remove(&mut self, item: T) -> bool {
         let queued = self.links.contains(item);

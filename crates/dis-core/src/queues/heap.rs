@@ -208,6 +208,32 @@ impl<K: HeapKey, T: QueueItem> IndexedHeap<K, T> {
         Some((first.key, first.item))
     }
 
+    /// [Queues](Self::push) `item` and [takes out](Self::pop) the first.
+    #[inline(always)]
+    pub fn exchange(&mut self, item: T, key: K) -> Option<(K, T)> {
+        let (entry, at) = (Entry { key, item }, item.index());
+        // There is one run and nothing else, and it goes to its end: what is first, and how many there are, needs no look.
+        if let [run] = self.runs.as_mut_slice()
+            && self.heap.is_empty()
+            && !entry.before(&run.last)
+            && self.rows.get(at).is_some_and(|row| row.entry.item == T::NONE)
+        {
+            let prev = core::mem::replace(&mut run.last, entry).item.index();
+            self.rows[prev].next = at as u32;
+            self.rows[at] = Row { entry, prev: prev as u32, next: NIL };
+            let first = run.first;
+            let row = &mut self.rows[first.item.index()];
+            row.entry.item = T::NONE;
+            let next = row.next as usize;
+            let row = &mut self.rows[next];
+            row.prev = NIL;
+            run.first = row.entry;
+            return Some((first.key, first.item));
+        }
+        self.push(item, key);
+        self.pop()
+    }
+
     /// The first of the run at `place` in the order is gone; `next` followed.
     #[inline(always)]
     fn advance(&mut self, place: usize, next: u32) {

@@ -39,6 +39,11 @@ impl<K: HeapKey, T: QueueItem> ImplicitHeap<K, T> {
     }
 
     #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.len() == usize::from(self.hole)
+    }
+
+    #[inline(always)]
     pub(super) fn first(&self) -> Option<Entry<K, T>> {
         match self.hole {
             true => least(&self.entries, 1).map(|(_, entry)| entry),

@@ -56,10 +56,36 @@ impl<T: QueueItem> Links<T> {
             Some(link) if link.item == T::NONE => None,
             Some(link) => Some(link.item),
             None => {
-                self.0.resize(index + 1, Self::FREE);
+                self.grow(index);
                 None
             }
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, index: usize) {
+        self.0.resize(index + 1, Self::FREE);
+    }
+
+    /// Appends `item` and takes out the first, which is not it. `None`, and nothing has happened, if an item of this index is linked,
+    /// or the list is empty, or there is no row for the item yet.
+    #[inline(always)]
+    pub(super) fn exchange(&mut self, list: &mut List, item: T, tag: u8) -> Option<T> {
+        let at = item.index() as u32;
+        if self.0.get(item.index())?.item != T::NONE {
+            return None;
+        }
+        self.0.get_mut(list.tail as usize)?.next = at;
+        let prev = core::mem::replace(&mut list.tail, at);
+        self.0[item.index()] = Link { item, prev, next: NIL, tag };
+        let first = self.0.get_mut(list.head as usize)?;
+        let out = core::mem::replace(&mut first.item, T::NONE);
+        list.head = first.next;
+        if let Some(second) = self.0.get_mut(list.head as usize) {
+            second.prev = NIL;
+        }
+        Some(out)
     }
 
     pub(super) fn contains(&self, item: T) -> bool {

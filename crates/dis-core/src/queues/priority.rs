@@ -80,6 +80,19 @@ impl<T: QueueItem> PriorityQueue<T> {
         Some(item)
     }
 
+    /// [Queues](Self::push_back) `item` behind the others of its level and [takes out](Self::pop) the first of all.
+    #[inline]
+    pub fn exchange(&mut self, item: T, level: u8) -> Option<T> {
+        // Its level is the first that holds something: the numbers stay the same.
+        if self.first_level() == Some(level)
+            && let Some(first) = self.links.exchange(&mut self.lists[level as usize], item, level)
+        {
+            return Some(first);
+        }
+        self.push_back(item, level);
+        self.pop()
+    }
+
     /// Takes out `item` wherever it stands. False if it is not queued.
     pub fn remove(&mut self, item: T) -> bool {
         let Some(level) = self.level_of(item) else { return false };

@@ -32,6 +32,14 @@ impl ClassQueue {
         self.policy.len() == self.stat.length as usize
     }
 
+    /// The running task has used `ran`.
+    #[inline(always)]
+    pub fn tick(&mut self, task: &mut Entity, ran: Duration, now: Timestamp) {
+        if !ran.is_zero() {
+            self.policy.on_tick(task, ran, now);
+        }
+    }
+
     /// Notes a task that joins the queue.
     #[inline(always)]
     pub fn admit(&mut self, task: &mut SchedState, now: Timestamp) {
@@ -48,6 +56,17 @@ impl ClassQueue {
         task.queued = false;
         self.stat.count_dequeue(waited);
         self.stealable -= u32::from(task.stealable);
+        waited
+    }
+
+    /// One task joins the queue and another leaves it: [`admit`](Self::admit) and [`release`](Self::release) at once. `stealable`:
+    /// whether other CPUs may take the one that joins, which the caller has marked as queued. How long the other waited.
+    #[inline(always)]
+    pub fn replace(&mut self, stealable: bool, left: &mut SchedState, now: Timestamp) -> Duration {
+        let waited = now.since(left.ready_since);
+        left.queued = false;
+        self.stat.count_exchange(waited);
+        self.stealable = self.stealable + u32::from(stealable) - u32::from(left.stealable);
         waited
     }
 

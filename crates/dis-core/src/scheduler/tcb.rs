@@ -154,9 +154,25 @@ impl<C> Task<C> {
         limits: &Limits,
         now: Timestamp,
     ) {
+        classes[self.sched.class.rank()].policy.on_tick(&mut self.sched.entity, ran, now);
+        self.charge_itself(ran, cpu, limits, now);
+        if !self.sched.limited {
+            return;
+        }
+        let reserves = self.sched.duty.reservation().is_some();
+        if reserves {
+            self.charge_reservation(ran, classes, limits, now);
+        }
+        if reserves || self.sched.inherited.is_some() {
+            self.keep_up(&mut *classes[self.sched.class.rank()].policy, now);
+        }
+    }
+
+    /// The same as far as neither its policy nor what it competes with is concerned.
+    #[inline(always)]
+    pub(crate) fn charge_itself(&mut self, ran: Duration, cpu: usize, limits: &Limits, now: Timestamp) {
         self.stats.cpu_time += ran.as_nanos();
         self.stats.time_slice = self.stats.time_slice.saturating_sub(ran.as_nanos());
-        classes[self.sched.class.rank()].policy.on_tick(&mut self.sched.entity, ran, now);
         if !self.sched.limited {
             return;
         }
@@ -168,13 +184,6 @@ impl<C> Task<C> {
         }
         if let Some(credit) = &mut self.sched.credit {
             credit.charge(ran, limits.interactive_share, limits.interactive_burst, now);
-        }
-        let reserves = self.sched.duty.reservation().is_some();
-        if reserves {
-            self.charge_reservation(ran, classes, limits, now);
-        }
-        if reserves || self.sched.inherited.is_some() {
-            self.keep_up(&mut *classes[self.sched.class.rank()].policy, now);
         }
     }
 

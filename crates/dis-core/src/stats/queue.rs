@@ -99,6 +99,15 @@ impl QueueStat {
         self.total_wait += u128::from(waited.as_nanos());
     }
 
+    /// Counts a task put into the queue, and another one taken out of it after it had `waited` there.
+    #[inline(always)]
+    pub(crate) fn count_exchange(&mut self, waited: Duration) {
+        self.max_length = self.max_length.max(self.length + 1);
+        self.enqueued += 1;
+        self.dequeued += 1;
+        self.total_wait += u128::from(waited.as_nanos());
+    }
+
     /// A copy with the average.
     pub(crate) fn averaged(mut self) -> Self {
         self.update_average();

@@ -174,6 +174,25 @@ impl SchedulingPolicy for FairPolicy {
         self.queue.pop(&self.clock)
     }
 
+    #[inline(always)]
+    fn exchange(&mut self, task: &mut Entity, why: Arrival, now: Timestamp) -> Option<TaskKey> {
+        if why == Arrival::Yield
+            && let Some(member) = self.queue.running_mut(task.key)
+        {
+            self.turns = self.turns.wrapping_add(1);
+            member.turn = self.turns;
+            member.vdeadline = self.clock.now().after(member.length).max(member.vdeadline);
+            if let Some(next) = self.queue.exchange(task.key, &self.clock) {
+                self.served = Duration::ZERO;
+                return Some(next);
+            }
+            self.queue.insert(task.key, &self.clock);
+            return self.select(now);
+        }
+        self.on_ready(task, why, now);
+        self.select(now)
+    }
+
     fn peek(&mut self, _now: Timestamp) -> Option<TaskKey> {
         self.queue.first(&self.clock)
     }

@@ -101,6 +101,12 @@ impl VirtualQueue {
         self.members.get_mut(key.index()).filter(|member| member.weight != 0)
     }
 
+    /// A member that is not queued.
+    #[inline]
+    pub(super) fn running_mut(&mut self, key: TaskKey) -> Option<&mut Member> {
+        self.member_mut(key).filter(|member| member.queued == Queued::No)
+    }
+
     pub(super) fn is_queued(&self, key: TaskKey) -> bool {
         self.member(key).is_some_and(|member| member.queued != Queued::No)
     }
@@ -132,6 +138,23 @@ impl VirtualQueue {
             member.queued = Queued::ByDeadline;
             self.by_deadline.push(turn, member.vdeadline);
         }
+    }
+
+    /// [Queues](Self::insert) a member that is not queued and [takes out](Self::pop) the next. `None`, and nothing has happened, if
+    /// that needs a closer look: usually the first by deadline is eligible, and stays the first.
+    #[inline(always)]
+    pub(super) fn exchange(&mut self, key: TaskKey, clock: &VirtualClock) -> Option<TaskKey> {
+        let (vdeadline, Turn { key: first, .. }) = self.by_deadline.peek()?;
+        let member = &self.members[key.index()];
+        let stays = member.vdeadline > vdeadline && self.later.is_empty();
+        if !(stays && clock.reached(self.members[first.index()].vruntime)) {
+            return None;
+        }
+        let member = &mut self.members[key.index()];
+        member.queued = Queued::ByDeadline;
+        let (_, Turn { key, .. }) = self.by_deadline.exchange(Turn { turn: member.turn, key }, member.vdeadline)?;
+        self.members[key.index()].queued = Queued::No;
+        Some(key)
     }
 
     /// Takes a member out of the heap it is in, if any. Whether it was in one.
