@@ -8,7 +8,7 @@ use crate::runtime::Inner;
 
 /// Nobody listens.
 #[derive(Default)]
-pub(crate) struct Service;
+pub(crate) struct Service {}
 
 impl Service {
     pub(crate) fn start(&self, _: Option<&Path>, _: &Arc<Inner>) -> Result<(), BuildError> {
