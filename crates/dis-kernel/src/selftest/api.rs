@@ -128,6 +128,8 @@ fn yields_and_priorities() -> Outcome {
     });
     let id = id.map_err(refused)?;
     task::set_priority(id, 120).map_err(refused)?;
+    let priority = sched::scheduler().with_task(id, |task| task.priority).map_err(refused)?;
+    ensure(priority == 120, || format!("the priority is {priority}"))?;
     task::set_intent(id, &Intent::background()).map_err(refused)?;
     let intent = sched::scheduler().with_task(id, |task| task.intent.clone()).map_err(refused)?;
     ensure(intent == Intent::background(), || "the intent did not change".into())?;

@@ -48,7 +48,7 @@ unsafe extern "C" {
 }
 
 /// The program, and on the next page the routine that verifies registers.
-fn program() -> Program {
+pub(super) fn program() -> Program {
     let part = |first: *const u8, last: *const u8| {
         // SAFETY: the two symbols enclose machine code.
         unsafe { core::slice::from_raw_parts(first, last as usize - first as usize) }
@@ -57,6 +57,11 @@ fn program() -> Program {
     bytes.resize(4096, 0);
     bytes.extend(part(&raw const routine, &raw const torture_end));
     Box::leak(bytes.into_boxed_slice())
+}
+
+/// Where in it a task begins that counts its argument down and exits with 7.
+pub(super) fn compute() -> u64 {
+    user_compute::offset()
 }
 
 fn run(program: Program, intent: Intent, entry: u64, argument: u64) -> Result<ExitStatus, alloc::string::String> {
