@@ -6,6 +6,9 @@
 //! No function unwinds. A panic in the module is caught there; the function answers with its *fault* value, and what the
 //! host calls is undefined in meaning, but not in behaviour, from then on.
 
+#[path = "abi_wasm.rs"]
+pub mod wasm;
+
 use std::ffi::c_void;
 use std::mem::{offset_of, size_of};
 

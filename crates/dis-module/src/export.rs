@@ -2,6 +2,8 @@
 
 mod heap;
 mod panics;
+#[cfg(target_arch = "wasm32")]
+pub mod wasm;
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -61,10 +63,39 @@ macro_rules! export_scheduler {
         static DIS_MODULE_HEAP: $crate::export::Heap = $crate::export::Heap::new();
     };
     ($module:ty, allocator: none) => {
-        #[cfg(not(panic = "unwind"))]
+        #[cfg(all(not(panic = "unwind"), not(target_arch = "wasm32")))]
         compile_error!("a scheduler module catches its panics: build it with panic = \"unwind\"");
 
+        /// What hosts call where it is WebAssembly.
+        #[cfg(target_arch = "wasm32")]
+        mod dis_module_exports {
+            use super::*;
+            use $crate::export::wasm;
+
+            #[unsafe(no_mangle)]
+            extern "C" fn dis_abi() -> u32 {
+                $crate::abi::wasm::VERSION
+            }
+            #[unsafe(no_mangle)]
+            extern "C" fn dis_buffer() -> *mut u8 {
+                wasm::buffer()
+            }
+            #[unsafe(no_mangle)]
+            extern "C" fn dis_create() {
+                wasm::create::<$module>();
+            }
+            #[unsafe(no_mangle)]
+            extern "C" fn dis_ask(what: u32) -> u64 {
+                wasm::ask(what)
+            }
+            #[unsafe(no_mangle)]
+            extern "C" fn dis_call(what: u32, a: u64, b: u64, c: u64) -> u64 {
+                wasm::call(what, a, b, c)
+            }
+        }
+
         /// What hosts look for.
+        #[cfg(not(target_arch = "wasm32"))]
         #[unsafe(no_mangle)]
         pub static DIS_SCHEDULER_MODULE: $crate::abi::Descriptor = $crate::export::descriptor::<$module>();
     };

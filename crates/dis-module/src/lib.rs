@@ -8,6 +8,8 @@
 //!   built-in one.
 //! * [`check`](check()) is the conformance suite, for any module, in a file or not.
 //!
+//! * With the feature `wasm`, `load_wasm` loads a module that need not be trusted, in WebAssembly.
+//!
 //! A native module is trusted as far as memory goes: it runs in the process, and nothing keeps it from writing where it
 //! should not. What it *answers* is not trusted; see `docs/modules.md`.
 
@@ -17,8 +19,12 @@ pub mod export;
 #[cfg(feature = "load")]
 mod load;
 mod template;
+#[cfg(feature = "wasm")]
+mod wasm;
 
 pub use check::{Check, Finding, Report, check};
 #[cfg(feature = "load")]
 pub use load::{Faults, LoadError, LoadedModule, PATIENCE, load};
 pub use template::template;
+#[cfg(feature = "wasm")]
+pub use wasm::{FUEL, MEMORY, MUCH_FUEL, WasmModule, is_wasm, load_wasm};

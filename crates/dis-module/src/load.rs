@@ -7,6 +7,7 @@ mod policy;
 mod watch;
 
 use std::ffi::c_void;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ use dis_core::policy::SchedulingPolicy;
 use crate::abi::{Classes, FAULTY_CLASSES, FAULTY_NUMBER, Memory, Outcome};
 pub use error::LoadError;
 use library::Library;
-use policy::{LoadedPolicy, Refuser};
+use policy::LoadedPolicy;
+pub(crate) use policy::Refuser;
 pub use watch::PATIENCE;
 
 /// A module from a file.
@@ -100,7 +102,7 @@ impl LoadedModule {
 
     /// What it does wrong, also after it has been given away.
     pub fn faults(&self) -> Faults {
-        Faults { library: Arc::clone(&self.library), name: self.name }
+        Faults::new(self.name, Arc::<Library>::clone(&self.library))
     }
 
     /// What the library has allocated so far; zeros if it has an allocator of its own.
@@ -170,26 +172,45 @@ impl Drop for LoadedModule {
     }
 }
 
+/// Where what a module does wrong is noted.
+pub(crate) trait FaultLog: fmt::Debug + Send + Sync {
+    fn count(&self) -> u64;
+    fn message(&self) -> String;
+}
+
+impl FaultLog for Library {
+    fn count(&self) -> u64 {
+        self.faults()
+    }
+    fn message(&self) -> String {
+        self.fault()
+    }
+}
+
 /// What a module has done wrong.
 #[derive(Debug, Clone)]
 pub struct Faults {
-    library: Arc<Library>,
+    log: Arc<dyn FaultLog>,
     name: &'static str,
 }
 
 impl Faults {
+    pub(crate) fn new(name: &'static str, log: Arc<dyn FaultLog>) -> Faults {
+        Faults { log, name }
+    }
+
     /// The module's name.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// How many of its policies have panicked, or could not be made.
+    /// How many of its policies have panicked or were stopped, or could not be made.
     pub fn count(&self) -> u64 {
-        self.library.faults()
+        self.log.count()
     }
 
     /// What its first panic said, and where; empty if there was none.
     pub fn message(&self) -> String {
-        self.library.fault()
+        self.log.message()
     }
 }

@@ -6,7 +6,9 @@ pub(super) fn wrong(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0x7f, b'E', b'L', b'F', 2, 1, ..] if cfg!(target_endian = "little") => broken(bytes),
         [0x7f, b'E', b'L', b'F', ..] => Some("an ELF file of another word size or byte order"),
-        [0, b'a', b's', b'm', ..] => Some("WebAssembly, which is not supported"),
+        [0, b'a', b's', b'm', ..] => {
+            Some("WebAssembly, which only `load_wasm` takes (feature `wasm` of dis-module), for simulations")
+        }
         [] => Some("an empty file"),
         [b'!', b'<', b'a', b'r', ..] => Some("a static library"),
         _ => Some("no ELF file"),

@@ -218,7 +218,7 @@ impl Drop for LoadedPolicy {
 }
 
 /// In place of a policy that could not be made: wrong from the first question on.
-pub(super) struct Refuser {
+pub(crate) struct Refuser {
     name: &'static str,
 }
 
