@@ -6,6 +6,7 @@ Needs wrk (apt-get install wrk). Run from the repository's root: python3 example
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -15,7 +16,8 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-HOSTS = ["dis", "tokio", "tokio-blocking"]
+HOSTS = ["dis", "dis, fifo", "dis, plain", "tokio", "tokio-blocking"]
+REACTORS = {"dis, fifo": ["--reactor", "fifo"], "dis, plain": ["--reactor", "plain"]}
 FIGURES = ["idle p50", "idle p99", "idle p999", "load p50", "load p99", "load p999", "heavy/s", "beats late", "beat worst"]
 
 
@@ -43,7 +45,7 @@ def metrics(base):
 
 
 def measure(program, host, args, rounds):
-    command = [program, "--on", host, "--listen", "127.0.0.1:0", "--rounds", str(rounds)]
+    command = [program, "--on", host.split(",")[0], *REACTORS.get(host, []), "--listen", "127.0.0.1:0", "--rounds", str(rounds)]
     service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         base = service.stdout.readline().split()[-1]
@@ -71,6 +73,20 @@ def measure(program, host, args, rounds):
     }
 
 
+def machine():
+    """Seconds of CPU time so far: of all processes, stolen by the hypervisor, of this program and what it has started."""
+    ticks = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    user, nice, system, _, _, irq, softirq, steal = (n / os.sysconf("SC_CLK_TCK") for n in ticks)
+    ours = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return user + nice + system + irq + softirq, steal, sum(usage.ru_utime + usage.ru_stime for usage in ours), time.time()
+
+
+def noise(before, after):
+    everything, steal, ours, seconds = (b - a for a, b in zip(before, after))
+    capacity = seconds * os.cpu_count() / 100
+    return f"other processes {max(everything - ours, 0) / capacity:.1f} %, steal {steal / capacity:.1f} % of the CPU time"
+
+
 def show(value, name):
     if name in ("heavy/s", "beats late"):
         return f"{value:.1f}"
@@ -85,7 +101,11 @@ def main():
     parser.add_argument("--heavy", type=int, default=8, help="connections for heavy requests (default 8)")
     parser.add_argument("--delay", type=int, default=10, help="mean pause of a light connection, ms (default 10)")
     parser.add_argument("--json", metavar="FILE", help="writes all figures of all rounds")
+    parser.add_argument("--only", help="measures only these, separated by a semicolon, of: " + "; ".join(HOSTS))
     args = parser.parse_args()
+    hosts = [host.strip() for host in args.only.split(";")] if args.only else HOSTS
+    if unknown := set(hosts) - set(HOSTS):
+        parser.error(f"--only: {', '.join(unknown)} is none of: {'; '.join(HOSTS)}")
     if not shutil.which("wrk"):
         sys.exit("wrk is missing: apt-get install wrk")
     build = ["cargo", "build", "--release", "-p", "http-service", "--message-format=json"]
@@ -98,17 +118,20 @@ def main():
     if not args.first:
         print("wrk may not use SCHED_FIFO: its own waits for a CPU are in all latencies", file=sys.stderr)
     rounds = int(subprocess.run([program, "--calibrate"], stdout=subprocess.PIPE, text=True, check=True).stdout)
-    runs = {host: [] for host in HOSTS}
+    before = machine()
+    runs = {host: [] for host in hosts}
     for n in range(args.rounds):
-        for host in HOSTS:
+        for host in hosts:
             print(f"round {n + 1} of {args.rounds}: {host}", file=sys.stderr)
             runs[host].append(measure(program, host, args, rounds))
     if args.json:
         Path(args.json).write_text(json.dumps(runs, indent=1))
     load = Path("/proc/loadavg").read_text().split()[0]
-    print(f"Medians of {args.rounds} rounds, {os.cpu_count()} CPUs, load average at the end {load}")
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown CPU")
+    print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} CPUs ({cpu}), Linux {os.uname().release}")
+    print(f"Medians of {args.rounds} rounds; load average at the end {load}, {noise(before, machine())}")
     print(f"{'':16}" + "".join(f"{name:>12}" for name in FIGURES))
-    for host in HOSTS:
+    for host in hosts:
         medians = [show(statistics.median(run[name] for run in runs[host]), name) for name in FIGURES]
         print(f"{host:16}" + "".join(f"{median:>12}" for median in medians))
 

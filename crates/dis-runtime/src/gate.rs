@@ -50,6 +50,7 @@ pub(crate) fn preempt(klt: &'static Klt) {
     }
     while klt.wanted() {
         klt.enter();
+        klt.rt().reactor.stand_aside(klt.worker().os_cpu);
         let me = klt.current();
         if let Some(me) = me {
             keep::before_wait(klt, me);

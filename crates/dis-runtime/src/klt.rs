@@ -344,6 +344,10 @@ impl Klt {
     /// earlier instant already: it is cheaper to ask once too often.
     #[inline]
     pub(crate) fn arm(&self, until: Option<Timestamp>, now: Timestamp) {
+        let until = match self.rt().reactor.look_every() {
+            None => until,
+            Some(tick) => Some(until.map_or(now + tick, |until| until.min(now + tick))),
+        };
         let Some(until) = until else { return };
         let armed = self.armed_at.load(Ordering::Relaxed);
         if armed > now.as_nanos() && armed <= until.as_nanos() {

@@ -42,6 +42,8 @@
 
 mod abort;
 mod api;
+#[cfg(feature = "tokio")]
+mod aside;
 /// What the models in `tests/` replace by their own.
 mod atomics {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};

@@ -1,5 +1,7 @@
 //! In place of `reactor.rs`, without the feature `tokio`.
 
+use dis_core::api::Duration;
+
 use crate::builder::BuildError;
 
 #[derive(Debug, Clone, Default)]
@@ -20,6 +22,18 @@ impl Reactor {
     }
 
     pub(crate) fn stop(&self) {}
+
+    #[inline(always)]
+    pub(crate) fn look_every(&self) -> Option<Duration> {
+        None
+    }
+
+    #[inline(always)]
+    pub(crate) fn stand_aside(&self, _: usize) {}
+
+    pub(crate) fn stood_aside(&self) -> u64 {
+        0
+    }
 
     pub(crate) fn enter(&self) -> Option<Guard> {
         None

@@ -207,6 +207,25 @@ fn state_of(tid: i32) -> Option<u8> {
     parse(line.get(..usize::try_from(len).ok()?)?, tid)
 }
 
+/// The CPU of the machine that a thread runs on, or waits for, being ready; `None` if it sleeps. `stat`: its file of that name.
+/// Async-signal-safe; changes `errno`.
+#[cfg(feature = "tokio")]
+pub(crate) fn runs_on(stat: std::os::fd::RawFd) -> Option<usize> {
+    let mut line = [0u8; 512];
+    // SAFETY: a valid buffer of the given length.
+    let len = unsafe { libc::pread(stat, line.as_mut_ptr().cast(), line.len(), 0) };
+    parse_cpu(line.get(..usize::try_from(len).ok()?)?)
+}
+
+#[cfg(any(feature = "tokio", test))]
+fn parse_cpu(line: &[u8]) -> Option<usize> {
+    let mut fields = line.get(line.iter().rposition(|&byte| byte == b')')? + 2..)?.split(|&byte| byte == b' ');
+    // The state is field 3 of proc_pid_stat(5), the CPU field 39.
+    let state = fields.next()?;
+    let cpu = fields.nth(35)?;
+    if state != b"R" { None } else { str::from_utf8(cpu).ok()?.parse().ok() }
+}
+
 /// Reads the beginning of a line of /proc/PID/stat.
 fn parse(line: &[u8], tid: i32) -> Option<u8> {
     let number = line.split(|&byte| byte == b' ').next()?;
@@ -234,5 +253,10 @@ mod tests {
         assert!(parse(b"", 1).is_none() && parse(b"1 (a)", 1).is_none());
         assert_eq!(state_of(sys::gettid()), Some(b'R'));
         assert_eq!(state_of(i32::MAX), None);
+        let fields =
+            "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 7 0";
+        assert_eq!(parse_cpu(format!("77 (a) b) R {fields}").as_bytes()), Some(7));
+        assert_eq!(parse_cpu(format!("77 (a) b) S {fields}").as_bytes()), None);
+        assert_eq!(parse_cpu(b"77 (a) R 1 2"), None);
     }
 }

@@ -21,6 +21,17 @@ enum Host {
     TokioBlocking,
 }
 
+/// How the thread that waits for packets on DIS gets a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Reactor {
+    /// Workers that compute look every now and then whether it waits.
+    LetThrough,
+    /// By SCHED_FIFO, where that is permitted.
+    Fifo,
+    /// As any thread.
+    Plain,
+}
+
 /// An HTTP service whose light requests must stay fast beside heavy ones.
 #[derive(Parser, Debug)]
 #[command(after_help = "Examples:\n  http-service --on dis\n  http-service --on tokio --listen 127.0.0.1:8081\n  \
@@ -29,6 +40,9 @@ struct Args {
     /// What runs the service.
     #[arg(long, value_enum, default_value = "dis")]
     on: Host,
+    /// On DIS: how the thread that waits for packets gets a CPU.
+    #[arg(long, value_enum, default_value = "let-through")]
+    reactor: Reactor,
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -52,7 +66,7 @@ fn main() -> ExitCode {
     }
     let workers = args.workers.or_else(|| std::thread::available_parallelism().map(Into::into).ok()).unwrap_or(1);
     let done = match args.on {
-        Host::Dis => on_dis::serve(args.listen, workers, rounds),
+        Host::Dis => on_dis::serve(args.listen, workers, rounds, args.reactor),
         Host::Tokio => on_tokio::serve(args.listen, workers, rounds, false),
         Host::TokioBlocking => on_tokio::serve(args.listen, workers, rounds, true),
     };

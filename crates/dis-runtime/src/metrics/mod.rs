@@ -82,6 +82,8 @@ fn host(text: &mut Exposition, rt: &Inner) {
     }
     text.counter("dis_preemption_signals_total", "Preemption signals that have reached running tasks.")
         .sample(&[], klts().map(|klt| klt.signals.load(Ordering::Relaxed)).sum::<u64>());
+    text.counter("dis_reactor_waits_total", "Times that the reactor's thread was found waiting for a worker's CPU.")
+        .sample(&[], rt.reactor.stood_aside());
     text.counter("dis_takeovers_total", "Workers taken over from tasks that were blocked in the kernel.")
         .sample(&[], klts().map(|klt| klt.displacements.load(Ordering::Relaxed)).sum::<u64>());
 }

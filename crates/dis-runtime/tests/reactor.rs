@@ -1,0 +1,72 @@
+//! The thread that serves tokio's sockets and timers gets the CPU of a worker that computes, although Linux lets it wait.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use dis_runtime::{Builder, CpuMask, Intent, Runtime, future};
+
+/// The process may use one CPU only from now on; which.
+fn one_cpu() -> usize {
+    // SAFETY: the set is valid for its length.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        let cpu = libc::sched_getcpu() as usize;
+        libc::CPU_SET(cpu, &mut set);
+        assert_eq!(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set), 0);
+        cpu
+    }
+}
+
+/// Makes the reactor the least of all threads: then Linux does not let it preempt the worker when it wakes.
+fn make_least(name: &str) {
+    let of = |entry: std::io::Result<fs::DirEntry>| {
+        let path = entry.ok()?.path();
+        let comm = fs::read_to_string(path.join("comm")).ok()?;
+        (comm.trim() == name).then(|| path.file_name()?.to_str()?.parse::<i32>().ok())?
+    };
+    let tid = fs::read_dir("/proc/self/task").unwrap().find_map(of).expect("the reactor's thread");
+    // SAFETY: no memory is passed.
+    assert_eq!(unsafe { libc::setpriority(libc::PRIO_PROCESS, tid as u32, 19) }, 0);
+}
+
+/// How many timers of tokio's end, one after the other, while a poll that never yields holds the only worker; how often the worker
+/// found the reactor waiting.
+fn ends(rt: Builder, cpu: usize, name: &str) -> (u64, u64) {
+    let rt = rt.name(name).workers(1).cpus(CpuMask::single(cpu)).build().unwrap();
+    make_least(&format!("{name}-tokio"));
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let ends = stop.clone();
+    let hog = rt.spawn(Intent::batch(), async move {
+        while !ends.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+    });
+    let counts = count.clone();
+    let timers = rt.spawn(Intent::interactive(500), async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            counts.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    thread::sleep(Duration::from_secs(1));
+    stop.store(true, Ordering::Relaxed);
+    hog.unwrap().join().unwrap();
+    timers.unwrap().abort();
+    let text = rt.prometheus();
+    let waits = text.lines().find_map(|line| line.strip_prefix("dis_reactor_waits_total "));
+    (count.load(Ordering::Relaxed), waits.unwrap().parse().unwrap())
+}
+
+/// The two differ by far, so that other processes cannot turn it: about 5 to 1.
+#[test]
+fn a_worker_that_computes_lets_the_reactor_run() {
+    let cpu = one_cpu();
+    let (without, never) = ends(Runtime::builder().tokio_look_every(Duration::ZERO), cpu, "w");
+    let (with, found) = ends(Runtime::builder().tokio(), cpu, "l");
+    eprintln!("{without} timers ended without looking, {with} with; the reactor was found waiting {found} times");
+    assert_eq!(never, 0);
+    assert!(found > 0 && with > 2 * without, "{with} and {without}, found {found}");
+}
