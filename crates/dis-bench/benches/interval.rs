@@ -13,7 +13,7 @@ use dis_bench::child::{Values, parameter, value};
 use dis_bench::compare::{Case, GO, compare, go_parameters, parameters};
 use dis_bench::measure::{never_yield, percentile};
 use dis_bench::{Candidate, Options, Report, Runner};
-use dis_runtime::future::{self, WAIT_BOUNDS};
+use dis_runtime::future::{self, WAIT_BOUNDS, WaitHistogram};
 use dis_runtime::{Intent, Runtime};
 
 const PERIOD: Duration = Duration::from_millis(1);
@@ -80,7 +80,7 @@ fn dis(p: &[String], tokios: bool) -> Values {
     let mut values = ticks.expect("a task").join().expect("no panic").values();
     let lanes = rt.lane_stats();
     let interactive = lanes.iter().filter(|lane| lane.class.queue().name() == "interactive");
-    let waits = interactive.filter_map(|lane| lane.waits).fold(Default::default(), |sum, waits| sum + waits);
+    let waits = interactive.filter_map(|lane| lane.waits).fold(WaitHistogram::default(), |sum, waits| sum + waits);
     let below: u64 =
         waits.buckets.iter().zip(WAIT_BOUNDS).filter(|bucket| bucket.1 <= BOUND).map(|bucket| bucket.0).sum();
     let all = waits.buckets.iter().sum::<u64>() + waits.beyond;
