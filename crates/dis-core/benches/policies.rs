@@ -46,6 +46,7 @@ impl Mix {
         }
         let entity = |key: u32| Entity {
             key: TaskKey(key),
+            group: 0,
             id: TaskId::from_parts(ids[key as usize], 1),
             priority: if self == Mix::Alike { 100 } else { random.below(256) as u8 },
             deadline: self.deadline(Timestamp::ZERO, random),

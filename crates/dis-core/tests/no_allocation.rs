@@ -165,6 +165,7 @@ fn exercise(policy: &mut dyn SchedulingPolicy) {
         .map(|key| {
             let entity = Entity {
                 key: TaskKey(key),
+                group: 0,
                 id: id(key),
                 priority: random.below(256) as u8,
                 deadline: random.time(),

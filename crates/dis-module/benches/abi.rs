@@ -26,6 +26,7 @@ impl Bench {
     fn new(mut policy: Box<dyn SchedulingPolicy>, count: u32) -> Bench {
         let entity = |key| Entity {
             key: TaskKey(key),
+            group: 0,
             priority: 100,
             id: TaskId::from_parts(key, 1),
             deadline: Timestamp::from_nanos(u64::from(key)),

@@ -19,7 +19,7 @@ use super::{Executor, Held, Turn};
 use crate::api::{Duration, Task, Timestamp};
 use crate::intent::QueueType;
 use crate::optimizer::IDLE_RANK;
-use crate::policy::{MOST_OWED, TaskKey, virtual_length, weight};
+use crate::policy::{Claim, MOST_OWED, TaskKey, virtual_length};
 use crate::scheduler::state::CpuState;
 
 /// How often, at most, a CPU compares itself with another.
@@ -176,7 +176,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
 /// Whether `key`, which waits in `class` on `from`, should go to `to`. `last`: nothing else is left on `from`.
 fn behind<C>(from: &mut CpuState<C>, to: &mut CpuState<C>, class: QueueType, key: TaskKey, last: bool) -> bool {
-    let weight = weight(from.task(key).sched.entity.priority);
+    let entity = from.task(key).sched.entity;
+    let Claim { own, whole } = from.classes[class.rank()].policy.weight_of(&entity);
     let (here, there) = match (from.progress(class), to.progress(class)) {
         (Some(here), Some(there)) if there.weight > 0 => (here, there),
         // No clocks to compare: it is better off where only less urgent tasks are, or two tasks less.
@@ -194,7 +195,7 @@ fn behind<C>(from: &mut CpuState<C>, to: &mut CpuState<C>, class: QueueType, key
     };
     let gap = there.mean.wrapping_sub(here.mean);
     let before = from.balance.gift.filter(|&(cpu, of, _)| (cpu, of) == (to.cpu, class));
-    if gap < virtual_length(TOLERANCE, weight) {
+    if gap < virtual_length(TOLERANCE, whole) {
         if before.is_some() {
             from.balance.gift = None;
         }
@@ -205,10 +206,10 @@ fn behind<C>(from: &mut CpuState<C>, to: &mut CpuState<C>, class: QueueType, key
         return false;
     }
     // One that is alone goes in exchange for another. If its weight deserves more than a CPU, nobody is worth that.
-    if here.weight <= i64::from(weight) && there.weight < i64::from(weight) {
+    if here.weight <= i64::from(own) && there.weight < i64::from(own) {
         return false;
     }
-    from.forgive(class, (gap - virtual_length(MOST_OWED, weight)).max(0));
+    from.forgive(class, (gap - virtual_length(MOST_OWED, whole)).max(0));
     true
 }
 

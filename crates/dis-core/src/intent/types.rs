@@ -80,6 +80,17 @@ impl QueueType {
         }
     }
 
+    /// The base priority of its tasks, see [`IntentClass::to_priority`].
+    pub const fn default_priority(self) -> u8 {
+        match self {
+            QueueType::System => 0,
+            QueueType::Realtime => 10,
+            QueueType::Interactive => 50,
+            QueueType::Batch => 100,
+            QueueType::Background => 200,
+        }
+    }
+
     /// The class of that name.
     pub fn from_name(name: &str) -> Option<QueueType> {
         Self::ALL.into_iter().find(|class| class.name() == name)
@@ -106,13 +117,7 @@ impl IntentClass {
 
     /// The class's base priority, 0..=255, lower first.
     pub const fn to_priority(&self) -> u8 {
-        match self {
-            IntentClass::System => 0,
-            IntentClass::Realtime { .. } => 10,
-            IntentClass::Interactive { .. } => 50,
-            IntentClass::Batch => 100,
-            IntentClass::Background => 200,
-        }
+        self.queue().default_priority()
     }
 
     /// How long a task of this class runs before another of its class gets its turn.

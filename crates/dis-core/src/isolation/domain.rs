@@ -5,9 +5,13 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use super::bandwidth::{Bandwidth, Pool};
+use super::credit::Credits;
 use super::rights::{Right, Rights};
 use crate::api::{Duration, SchedError, SchedResult, Timestamp};
 use crate::intent::QueueType;
+use crate::optimizer::Limits;
+use crate::policy::{GroupShare, MOST_WEIGHT, weight};
+use crate::scheduler::Config;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// The deepest that domains may be nested.
@@ -75,12 +79,15 @@ pub struct DomainSpec {
     pub ceiling: Option<Ceiling>,
     /// What they may have. A quota above the parent's is no error: both hold.
     pub quota: Quota,
+    /// What all its tasks share together of a fair class, in hundredths of what a task of the class's default priority does that is beside
+    /// the domain; 1..=10000.
+    pub weight: u16,
 }
 
 impl DomainSpec {
-    /// A domain with the rights and the ceiling of its parent, and no quota of its own.
+    /// A domain with the rights and the ceiling of its parent, no quota of its own, and the weight of one task (100).
     pub fn new(name: impl Into<String>) -> Self {
-        DomainSpec { name: name.into(), rights: None, ceiling: None, quota: Quota::default() }
+        DomainSpec { name: name.into(), rights: None, ceiling: None, quota: Quota::default(), weight: 100 }
     }
 
     /// The same with these rights.
@@ -92,6 +99,12 @@ impl DomainSpec {
     /// The same with this ceiling.
     pub fn with_ceiling(mut self, ceiling: Ceiling) -> Self {
         self.ceiling = Some(ceiling);
+        self
+    }
+
+    /// The same with this weight: so many hundredths of a task's that is beside it, 1..=10000.
+    pub fn with_weight(mut self, weight: u16) -> Self {
+        self.weight = weight;
         self
     }
 
@@ -143,11 +156,27 @@ struct Node {
     pool: Option<Pool>,
     denied: AtomicU64,
     exhausted: AtomicU64,
+    weight: u16,
+    credits: Credits,
+    /// As what it shares in each class.
+    shares: Shares,
 }
 
+/// As what a domain shares in each class, in the order of [`QueueType::ALL`].
+pub(crate) type Shares = [Arc<GroupShare>; 5];
+
 impl Domain {
-    /// A domain below `parent`, which counts it as one of its tasks.
-    pub(crate) fn create(id: DomainId, parent: Option<&Domain>, spec: DomainSpec) -> SchedResult<Domain> {
+    /// A domain below `parent`, which counts it as one of its tasks. In the policies it is known as group `slot`.
+    pub(crate) fn create(
+        id: DomainId,
+        slot: u16,
+        parent: Option<&Domain>,
+        spec: DomainSpec,
+        config: &Config,
+    ) -> SchedResult<Domain> {
+        if !(1..=MOST_WEIGHT).contains(&spec.weight) {
+            return Err(SchedError::NotSupported("a domain's weight outside 1 to 10000"));
+        }
         let rights = parent.map_or(Rights::ALL, Domain::rights);
         let ceiling = parent.map_or(Ceiling::NONE, Domain::ceiling);
         let wanted = spec.ceiling.unwrap_or(ceiling);
@@ -177,7 +206,27 @@ impl Domain {
             pool: spec.quota.cpu.map(Pool::new),
             denied: AtomicU64::new(0),
             exhausted: AtomicU64::new(0),
+            weight: spec.weight,
+            credits: Credits::new(config.cpus, &config.limits),
+            shares: QueueType::ALL.map(|class| {
+                let unit = weight(class.default_priority());
+                Arc::new(GroupShare::new(slot, parent.map_or(0, Domain::group), unit, spec.weight))
+            }),
         })))
+    }
+
+    /// What its tasks share together: see [`DomainSpec::weight`].
+    pub fn weight(&self) -> u16 {
+        self.0.weight
+    }
+
+    /// The number by which policies know it.
+    pub(crate) fn group(&self) -> u16 {
+        self.0.shares[0].slot
+    }
+
+    pub(crate) fn shares(&self) -> &Shares {
+        &self.0.shares
     }
 
     /// Its number.
@@ -326,6 +375,12 @@ impl Domain {
                 pool.charge(cpu, ran, now);
             }
         }
+    }
+
+    /// An Interactive task of it has used `ran` on `cpu`, up to `now`. Whether the credit there, of it or of a domain above, is used up: its
+    /// tasks count as Batch then, as a single task does.
+    pub(crate) fn charge_credit(&self, cpu: usize, ran: Duration, limits: &Limits, now: Timestamp) -> bool {
+        self.ancestry().fold(false, |exhausted, domain| exhausted | domain.0.credits.charge(cpu, ran, limits, now))
     }
 
     fn pools(&self) -> impl Iterator<Item = &Pool> {

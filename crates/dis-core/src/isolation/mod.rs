@@ -24,6 +24,7 @@
 //! those of the parent or fewer), the attenuation of rights in seL4, the hierarchy of cgroup v2 for quotas.
 
 mod bandwidth;
+mod credit;
 mod denial;
 mod domain;
 mod rights;
@@ -32,6 +33,7 @@ mod subject;
 pub use bandwidth::Bandwidth;
 pub(crate) use denial::Denials;
 pub use denial::{Act, Denial};
+pub(crate) use domain::Shares;
 pub use domain::{Ceiling, Domain, DomainId, DomainSpec, DomainUsage, MAX_DEPTH, Quota, Sweep};
 pub use rights::{Right, Rights};
 pub use subject::Subject;

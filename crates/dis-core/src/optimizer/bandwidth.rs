@@ -220,6 +220,20 @@ impl Credit {
         self.nanos() <= 0
     }
 
+    /// What is left is forfeited.
+    pub(crate) fn forfeit(&mut self) {
+        self.flipped = flip(self.nanos().min(0));
+    }
+
+    /// What is left, ns, and as of when.
+    pub(crate) fn parts(&self) -> (i64, Timestamp) {
+        (self.nanos(), self.updated)
+    }
+
+    pub(crate) fn from_parts(nanos: i64, updated: Timestamp) -> Self {
+        Credit { flipped: flip(nanos), updated }
+    }
+
     /// How long the task can run on before the bucket is empty.
     pub fn lasts(&self, share: u16) -> Duration {
         Duration::from_nanos(self.nanos().max(0) as u64).mul_div(1000, 1000 - u64::from(share.min(999)))

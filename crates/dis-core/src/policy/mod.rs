@@ -26,10 +26,16 @@ pub(crate) mod testing;
 
 pub use edf::EdfPolicy;
 pub use fair::FairPolicy;
+pub(crate) use fair::MOST_WEIGHT;
+#[doc(hidden)]
+pub use fair::{GroupRoom, GroupShare};
 pub(crate) use fair::{MOST_OWED, SCALE_BITS, virtual_length, weight};
 pub use priority::PriorityPolicy;
 pub use round_robin::RoundRobinPolicy;
 pub use scan::{ScanAdapter, ScanPolicy};
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 use crate::api::{Duration, TaskId, Timestamp};
 
@@ -53,6 +59,8 @@ pub struct Entity {
     pub key: TaskKey,
     /// Effective priority, 0..=255, lower first (inheritance and boosts included).
     pub priority: u8,
+    /// The group with which it shares what that one gets; 0: it shares by itself.
+    pub group: u16,
     /// The task's id; breaks ties, so that equal tasks have a documented total order.
     pub id: TaskId,
     /// Effective absolute deadline; [`Timestamp::MAX`] without one.
@@ -80,6 +88,15 @@ pub struct Progress {
     pub mean: i64,
     /// The sum of their weights (256 − priority each).
     pub weight: i64,
+}
+
+/// With what weight a task takes part in a virtual clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The task's own, 1 at least.
+    pub own: u16,
+    /// That of all tasks of its group on this CPU, which share as one; of a task in no group its own.
+    pub whole: u16,
 }
 
 /// What a task is owed by those who compete with it, in nanoseconds of CPU time: what it would have had if all had been served at
@@ -177,6 +194,26 @@ pub trait SchedulingPolicy: Send {
 
     /// The virtual runtime of a task that competes, if there is a virtual clock.
     fn vruntime(&self, _key: TaskKey) -> Option<i64> {
+        None
+    }
+
+    /// The weight with which a task, competing or not, takes part in the virtual clock, and that of the group with which it does so. For
+    /// one that shares by itself both are 256 − priority.
+    fn weight_of(&self, task: &Entity) -> Claim {
+        let own = weight(task.priority);
+        Claim { own, whole: own }
+    }
+
+    /// Tasks that name `share`'s group from now on are to share one part of the CPU, which is that of a single entity; `key` is no
+    /// task's. Allocates nothing: the policy finds what it needs in `room`, and leaves there what it does not need any more. Answers
+    /// what is to take this policy's place, if that is another one. A policy that knows no shares ignores groups.
+    #[doc(hidden)]
+    fn add_group(
+        &mut self,
+        _key: TaskKey,
+        _share: &Arc<GroupShare>,
+        _room: &mut GroupRoom,
+    ) -> Option<Box<dyn SchedulingPolicy>> {
         None
     }
 

@@ -9,6 +9,7 @@ use crate::api::{Duration, TaskId, Timestamp};
 pub(crate) fn entity(key: u32) -> Entity {
     Entity {
         key: TaskKey(key),
+        group: 0,
         id: TaskId::from_parts(key, 1),
         priority: 0,
         deadline: Timestamp::MAX,

@@ -11,7 +11,7 @@
 use super::state::CpuState;
 use crate::api::Timestamp;
 use crate::intent::QueueType;
-use crate::policy::{Lag, MOST_OWED, Progress, SCALE_BITS, TaskKey, virtual_length, weight};
+use crate::policy::{Claim, Lag, MOST_OWED, Progress, SCALE_BITS, TaskKey, virtual_length, weight};
 
 impl<C> CpuState<C> {
     /// How far the tasks of `class` have got here, on the machine's axis; `None` if its policy has no clock.
@@ -28,15 +28,16 @@ impl<C> CpuState<C> {
         Some(queue.policy.vruntime(key)?.wrapping_add(queue.origin))
     }
 
-    /// What the task is owed, as far as it competes and its policy has a clock: what the running task has had since it was last
+    /// What the task, or its part of a group, is owed, as far as it competes and its policy has a clock: what the running task has had since it was last
     /// charged is reckoned in.
     pub fn lag(&mut self, key: TaskKey, now: Timestamp) -> Option<Lag> {
         let (task, running) = (self.get(key)?, self.current == Some(key));
         if !task.is_queued() && !running {
             return None;
         }
-        let (class, weight) = (task.sched.class, i64::from(weight(task.sched.entity.priority)));
+        let (class, entity) = (task.sched.class, task.sched.entity);
         let policy = &mut self.classes[class.rank()].policy;
+        let weight = i64::from(policy.weight_of(&entity).own);
         let Progress { mean, weight: all } = policy.progress()?;
         let owed = (i128::from(mean.wrapping_sub(policy.vruntime(key)?)) * i128::from(weight)) >> SCALE_BITS;
         let competes = self.current.and_then(|key| self.get(key)).is_some_and(|task| task.sched.class == class);
@@ -48,8 +49,9 @@ impl<C> CpuState<C> {
     /// A task that does not compete yet is to begin at `position`, as far as it may be behind or ahead.
     pub fn arrive_at(&mut self, key: TaskKey, position: i64) {
         let task = self.task(key);
-        let (class, weight) = (task.sched.class, weight(task.sched.entity.priority));
+        let (class, entity) = (task.sched.class, task.sched.entity);
         let Some(here) = self.progress(class) else { return };
+        let Claim { own, whole } = self.classes[class.rank()].policy.weight_of(&entity);
         let behind = here.mean.wrapping_sub(position);
         let lag = if here.weight == 0 {
             // Nobody here: the clock is set by the newcomer.
@@ -57,10 +59,12 @@ impl<C> CpuState<C> {
             queue.origin = queue.origin.wrapping_sub(behind);
             0
         } else {
-            let most = virtual_length(MOST_OWED, weight);
+            let most = virtual_length(MOST_OWED, whole);
             // A lag counts from the clock after the arrival, which pulls it towards the newcomer.
             let after = i128::from(behind.clamp(-most, most)) * i128::from(here.weight);
-            (after / i128::from(here.weight + i64::from(weight))) as i64
+            // It brings service, which is reckoned by the weight of its priority.
+            let lag = after / i128::from(here.weight + i64::from(own));
+            (lag * i128::from(own) / i128::from(weight(entity.priority))) as i64
         };
         self.task(key).sched.entity.virt.lag = lag;
     }

@@ -64,6 +64,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             if let Some(parent) = other.parent().filter(|_| ends) {
                 parent.leave();
             }
+            if ends {
+                self.domains.give_slot_back(other.group());
+            }
             !ends
         });
         Ok(true)

@@ -19,6 +19,8 @@ pub(super) struct Domains<R> {
     denials: Mutex<R, Denials>,
     /// How many have ever been made.
     made: AtomicU32,
+    /// The slots in which policies know no domain, and how many slots there are.
+    slots: Mutex<R, (Vec<u16>, u16)>,
     /// Whether there has ever been one.
     used: AtomicBool,
 }
@@ -26,7 +28,23 @@ pub(super) struct Domains<R> {
 impl<R: RawMutex> Domains<R> {
     pub fn new() -> Self {
         let (all, denials) = (Mutex::new(Vec::new()), Mutex::new(Denials::default()));
-        Domains { all, denials, made: AtomicU32::new(0), used: AtomicBool::new(false) }
+        let slots = Mutex::new((Vec::new(), 0));
+        Domains { all, denials, made: AtomicU32::new(0), slots, used: AtomicBool::new(false) }
+    }
+
+    fn take_slot(&self) -> SchedResult<u16> {
+        let (free, most) = &mut *self.slots.lock();
+        if let Some(slot) = free.pop() {
+            return Ok(slot);
+        }
+        *most = most.checked_add(1).ok_or(SchedError::ResourceExhausted)?;
+        // Room for the day on which it is given back.
+        free.reserve(usize::from(*most));
+        Ok(*most)
+    }
+
+    pub fn give_slot_back(&self, slot: u16) {
+        self.slots.lock().0.push(slot);
     }
 }
 
@@ -36,10 +54,14 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// # Errors
     /// [`SchedError::PermissionDenied`] for more rights, or a higher ceiling, than the parent has;
     /// [`SchedError::ResourceExhausted`] beyond the parent's quota of tasks; [`SchedError::InvalidState`] if the parent is being
-    /// destroyed; [`SchedError::NotSupported`] below [`MAX_DEPTH`](crate::isolation::MAX_DEPTH) others.
+    /// destroyed; [`SchedError::NotSupported`] below [`MAX_DEPTH`](crate::isolation::MAX_DEPTH) others, and for a weight or a quota out of
+    /// range; [`SchedError::ResourceExhausted`] beyond 65535 domains.
     pub fn create_domain(&self, parent: Option<&Domain>, spec: DomainSpec) -> SchedResult<Domain> {
         let id = DomainId(self.domains.made.fetch_add(1, Ordering::Relaxed) + 1);
-        let domain = Domain::create(id, parent, spec)?;
+        let slot = self.domains.take_slot()?;
+        let domain =
+            Domain::create(id, slot, parent, spec, &self.config).inspect_err(|_| self.domains.give_slot_back(slot))?;
+        (0..self.cpu_count()).for_each(|cpu| self.seat(cpu, &domain));
         self.domains.denials.lock().reserve();
         self.domains.all.lock().push(domain.clone());
         self.domains.used.store(true, Ordering::Release);

@@ -66,6 +66,8 @@ struct Part {
     incoming: Option<(Box<dyn SchedulingPolicy>, Standby)>,
     /// How many keys there is room for.
     keys: usize,
+    /// How many domains had been seated on the CPU when the policies got to know them.
+    seated: u64,
     /// How often the class's policy had been replaced for its faults when this began.
     faults: u64,
     /// Kept until it can be dropped. Has room for all there can be.
@@ -130,7 +132,16 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             let mut standby = Standby::new(class);
             policy.reserve(keys);
             standby.reserve(keys);
-            Part { incoming: Some((policy, standby)), keys, faults: 0, old: Vec::with_capacity(4), old_standby: None }
+            let seated = self.introduce(cpu, class, &mut policy, keys);
+            self.introduce(cpu, class, standby.policy(), keys);
+            Part {
+                incoming: Some((policy, standby)),
+                keys,
+                seated,
+                faults: 0,
+                old: Vec::with_capacity(4),
+                old_standby: None,
+            }
         };
         let parts = (0..self.cpu_count()).map(make).collect();
         Handover { class, parts, cpu: 0, step: STEP, summary: HandoverSummary::default() }
@@ -162,12 +173,14 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             return handover.cpu < handover.parts.len();
         };
         let keys = state.reserved_keys();
-        if keys > part.keys {
-            // The queues have grown meanwhile: room is made with the lock let go.
+        if keys > part.keys || state.seated != part.seated {
+            // The queues have grown meanwhile, or there are other domains: room is made with the lock let go.
             drop(state);
             policy.reserve(keys);
             standby.reserve(keys);
             part.keys = keys;
+            part.seated = self.introduce(cpu, class, &mut policy, keys);
+            self.introduce(cpu, class, standby.policy(), keys);
             part.incoming = Some((policy, standby));
             return true;
         }

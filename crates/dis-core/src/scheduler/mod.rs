@@ -24,6 +24,7 @@ mod inquire;
 mod moves;
 mod queue;
 mod quota;
+mod seats;
 pub(crate) mod slab;
 mod spawn;
 mod split;

@@ -27,19 +27,23 @@ impl<C> CpuState<C> {
 
     /// Takes a task into the slab. Reserves queue room, so that no later call allocates.
     pub fn insert(&mut self, mut task: Task<C>) -> TaskKey {
-        let key = self.free.pop().unwrap_or(TaskKey(self.slab.len() as u32));
+        let key = self.take_key();
         task.sched.entity.key = key;
         self.has_domains |= task.sched.domain.is_some();
-        if key.index() == self.slab.len() {
+        self.slab[key.index()] = Some(task);
+        self.follow_reservation(key);
+        key
+    }
+
+    /// A key that nobody has, with room for it.
+    pub(super) fn take_key(&mut self) -> TaskKey {
+        self.free.pop().unwrap_or_else(|| {
             if self.slab.len() >= self.reserved {
                 self.reserve((self.slab.len() + 1).next_power_of_two());
             }
-            self.slab.push(Some(task));
-        } else {
-            self.slab[key.index()] = Some(task);
-        }
-        self.follow_reservation(key);
-        key
+            self.slab.push(None);
+            TaskKey(self.slab.len() as u32 - 1)
+        })
     }
 
     /// Takes a task out of the slab.

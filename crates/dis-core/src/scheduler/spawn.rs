@@ -13,6 +13,7 @@ use crate::admission::Assignment;
 use crate::api::{CpuMask, Duration, SchedError, SchedResult, Task, TaskId, TaskSpec, TaskState, TaskStats, Timestamp};
 use crate::executor::{Placement, Wake};
 use crate::intent::{Intent, IntentClass, QueueType, TaskHistory};
+use crate::isolation::Domain;
 use crate::optimizer::{Credit, Limits, SPAWN_GRACE, Server, Wanted, choose_cpu, may_wait_for_parent};
 use crate::policy::{Entity, TaskKey, VirtualTime};
 
@@ -214,6 +215,7 @@ fn new_task<C>(
         sched: SchedState {
             entity: Entity {
                 key: TaskKey(0),
+                group: spec.domain.as_ref().map_or(0, Domain::group),
                 id,
                 priority,
                 deadline: Timestamp::MAX,

@@ -20,6 +20,10 @@ impl Standby {
         Standby { policy: default_policy(class), used: false }
     }
 
+    pub fn policy(&mut self) -> &mut Box<dyn SchedulingPolicy> {
+        &mut self.policy
+    }
+
     pub fn reserve(&mut self, keys: usize) {
         if !self.used {
             self.policy.reserve(keys);

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::handover::Outgoing;
 use super::queue::ClassQueue;
+use super::seats::Seat;
 use super::slab::{peek, slot};
 use super::standby::Standby;
 use crate::api::{CpuMask, Duration, Task, TaskState, Timestamp};
@@ -65,6 +66,10 @@ pub(crate) struct CpuState<C> {
     pub standbys: [Option<Standby>; 5],
     /// What each class's policy has replaced, while that one still has tasks.
     pub outgoing: [Option<Outgoing>; 5],
+    /// The domains, by the slots in which policies know them.
+    pub seats: Vec<Seat>,
+    /// How often one has been seated.
+    pub seated: u64,
     /// A task of a domain has been here.
     pub has_domains: bool,
 }
@@ -75,6 +80,8 @@ impl<C> CpuState<C> {
             cpu,
             seat: cpu,
             has_domains: false,
+            seats: Vec::new(),
+            seated: 0,
             // No task has the first key: see [`WINDOW`].
             slab: Vec::from([None]),
             free: Vec::new(),

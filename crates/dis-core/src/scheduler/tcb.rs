@@ -184,6 +184,11 @@ impl<C> Task<C> {
         }
         if let Some(credit) = &mut self.sched.credit {
             credit.charge(ran, limits.interactive_share, limits.interactive_burst, now);
+            if let Some(domain) = &self.sched.domain
+                && domain.charge_credit(cpu, ran, limits, now)
+            {
+                credit.forfeit();
+            }
         }
     }
 

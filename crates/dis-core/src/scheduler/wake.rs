@@ -123,7 +123,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         state.clear_timer(key);
         let (share, burst) = (state.limits.interactive_share, state.limits.interactive_burst);
         let (overhead, window, exact) = (state.limits.budget_overhead, state.limits.window, state.exact);
-        let task = state.task(key);
+        let task = slot(&mut state.slab, key);
         if task.state == TaskState::Blocked
             && task.sched.pending_release
             && let Some(job) = task.sched.duty.job()
@@ -139,6 +139,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if let Some(credit) = &mut task.sched.credit {
             task.deadline = Some(now + task.sched.target);
             credit.charge(Duration::ZERO, share, burst, now);
+            if task.sched.domain.is_some() {
+                task.share_credit(state.cpu, &state.limits, now);
+            }
         } else if task.sched.limited
             && let IntentClass::Realtime { deadline_us, .. } = task.intent.class
         {

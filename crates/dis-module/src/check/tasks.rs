@@ -46,6 +46,7 @@ impl Bench {
         for key in 0..=count {
             let entity = Entity {
                 key: TaskKey(key),
+                group: 0,
                 id: TaskId::from_parts(count - key, 1 + key % 3),
                 priority: random.below(256) as u8,
                 deadline: bench.deadline(random),

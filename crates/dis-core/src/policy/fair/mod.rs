@@ -27,13 +27,19 @@
 //!
 //! **Precision.** See [`clock`]: V is exact, a charge loses less than 1/256 ns, a saved lag less than one unit.
 
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
 mod clock;
+mod group;
 mod queue;
 #[cfg(test)]
 mod tests;
 
 use self::clock::{MAX_REQUEST, VirtualClock, service};
 pub(crate) use self::clock::{SCALE_BITS, virtual_length};
+pub(crate) use self::group::MOST_WEIGHT;
+pub use self::group::{GroupRoom, GroupShare};
 use self::queue::{Member, Queued, VirtualQueue};
 use super::{Arrival, Entity, Progress, SchedulingPolicy, TaskKey};
 use crate::api::{Duration, Timestamp};
@@ -270,6 +276,17 @@ impl SchedulingPolicy for FairPolicy {
 
     fn vruntime(&self, key: TaskKey) -> Option<i64> {
         self.queue.member(key).map(|member| member.vruntime.0)
+    }
+
+    fn add_group(
+        &mut self,
+        key: TaskKey,
+        share: &Arc<GroupShare>,
+        room: &mut GroupRoom,
+    ) -> Option<Box<dyn SchedulingPolicy>> {
+        let mut grouped = self.with_groups(room)?;
+        grouped.add(key, share, room);
+        Some(grouped)
     }
 
     fn len(&self) -> usize {

@@ -21,6 +21,7 @@ impl Machine {
     pub fn try_spawn_from(&mut self, from: Option<usize>, spec: TaskSpec<u32>, script: &[Op]) -> SchedResult<usize> {
         let number = self.actors.len();
         let spec = TaskSpec { context: number as u32, ..spec };
+        self.grouped |= spec.domain.is_some();
         let account = if self.follows_servers() { Account::of(&spec.intent) } else { None };
         let (id, wake) = self.executor.spawn(at(self.now), from, spec)?;
         self.actors.push(Actor { account, ..Actor::new(id, script) });

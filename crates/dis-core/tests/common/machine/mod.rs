@@ -124,6 +124,8 @@ pub struct Machine {
     seen_at: u64,
     /// The fair classes in which tasks compete, by CPU; kept for its room.
     groups: Vec<(usize, QueueType)>,
+    /// There are tasks in domains: what is owed to single tasks is not followed.
+    grouped: bool,
     /// Somebody's requests have another length now.
     redeclared: bool,
     /// The longest each class may wait on a CPU; checked if given.
@@ -178,6 +180,7 @@ impl Machine {
             seen: Vec::new(),
             seen_at: 0,
             groups: Vec::new(),
+            grouped: false,
             redeclared: false,
             wait_bounds: [None; 5],
             longest_wait: [0; 5],

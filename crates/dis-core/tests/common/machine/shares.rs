@@ -65,7 +65,7 @@ impl Machine {
 
     /// Whether the class is ordered by the product's fair policy.
     pub(super) fn is_fair(&self, class: QueueType) -> bool {
-        class >= QueueType::Batch && self.policies[class.rank()] == "fair"
+        !self.grouped && class >= QueueType::Batch && self.policies[class.rank()] == "fair"
     }
 
     /// Those who compete in a class.
