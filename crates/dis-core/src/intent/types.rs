@@ -45,6 +45,7 @@ pub enum IntentClass {
 ///
 /// The discriminant is the class's rank: a lower one goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
 pub enum QueueType {
     /// Fixed priorities, first.

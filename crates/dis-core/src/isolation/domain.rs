@@ -128,6 +128,8 @@ pub struct DomainUsage {
     pub denied: u64,
     /// Spawns and charges that were refused because of this domain's quotas.
     pub exhausted: u64,
+    /// Times that a task had to wait because this domain's CPU time was used up.
+    pub throttled: u64,
 }
 
 /// Where the destruction of a domain goes on ([`TaskManager::destroy_domain`](crate::scheduler::TaskManager::destroy_domain)).
@@ -156,6 +158,7 @@ struct Node {
     pool: Option<Pool>,
     denied: AtomicU64,
     exhausted: AtomicU64,
+    throttled: AtomicU64,
     weight: u16,
     credits: Credits,
     /// As what it shares in each class.
@@ -206,6 +209,7 @@ impl Domain {
             pool: spec.quota.cpu.map(Pool::new),
             denied: AtomicU64::new(0),
             exhausted: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
             weight: spec.weight,
             credits: Credits::new(config.cpus, &config.limits),
             shares: QueueType::ALL.map(|class| {
@@ -289,6 +293,7 @@ impl Domain {
             cpu_time: self.0.cpu_time.load(Ordering::Relaxed),
             denied: self.0.denied.load(Ordering::Relaxed),
             exhausted: self.0.exhausted.load(Ordering::Relaxed),
+            throttled: self.0.throttled.load(Ordering::Relaxed),
         }
     }
 
@@ -390,6 +395,14 @@ impl Domain {
     /// Until when its tasks must wait, if they must, because its budget or one above is used up.
     pub(crate) fn exhausted_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.pools().filter_map(|pool| pool.exhausted_until(now)).max()
+    }
+
+    /// One of its tasks has to wait, as said.
+    pub(crate) fn note_throttled(&self, now: Timestamp) {
+        let used_up = |domain: &&Domain| domain.0.pool.as_ref().is_some_and(|pool| pool.exhausted_until(now).is_some());
+        self.ancestry().filter(used_up).for_each(|domain| {
+            domain.0.throttled.fetch_add(1, Ordering::Relaxed);
+        });
     }
 
     /// When a CPU that runs a task of it must look again.

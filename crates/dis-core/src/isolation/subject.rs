@@ -91,13 +91,31 @@ impl<C: Copy, R: RawMutex> Subject<'_, C, R> {
     /// [`SchedError::PermissionDenied`], for a class above the ceiling too; [`SchedError::ResourceExhausted`] beyond the quota;
     /// [`SchedError::InvalidState`] if the domain is being destroyed; else as [`TaskManager::spawn`].
     pub fn spawn(&self, now: Timestamp, from: Option<usize>, mut spec: TaskSpec<C>) -> SchedResult<(TaskId, Wake)> {
-        self.check(now, Right::Spawn)?;
-        self.check_place(now, &spec.domain)?;
-        if self.task != TaskId::INVALID {
-            self.check_class(now, self.task, &spec.intent, TaskId::INVALID)?;
-        }
+        self.check_spawn(now, spec.domain.as_ref(), &spec.intent)?;
         spec.domain = spec.domain.or_else(|| self.domain.clone());
         self.tasks.spawn(now, from, spec)
+    }
+
+    /// Whether [`spawn`](Self::spawn) has the rights that it needs, for a task in `place`; for hosts that spawn in steps.
+    ///
+    /// # Errors
+    /// [`SchedError::PermissionDenied`], which is logged.
+    pub fn check_spawn(&self, now: Timestamp, place: Option<&Domain>, intent: &Intent) -> SchedResult<()> {
+        self.check(now, Right::Spawn)?;
+        self.check_place(now, place)?;
+        if self.task == TaskId::INVALID {
+            return Ok(());
+        }
+        self.check_class(now, self.task, intent, TaskId::INVALID)
+    }
+
+    /// Whether [`set_intent`](Self::set_intent) has the rights that it needs.
+    ///
+    /// # Errors
+    /// [`SchedError::PermissionDenied`], which is logged; [`SchedError::TaskNotFound`] for a stale id.
+    pub fn check_intent(&self, now: Timestamp, id: TaskId, intent: &Intent) -> SchedResult<()> {
+        self.check_on(now, Right::SetIntent, id)?;
+        self.check_class(now, id, intent, id)
     }
 
     /// Makes a domain below `parent`, which is the subject's own (`None`) or one below it. Needs [`Right::Spawn`].
@@ -106,9 +124,8 @@ impl<C: Copy, R: RawMutex> Subject<'_, C, R> {
     /// As [`TaskManager::create_domain`]; a parent elsewhere is [`SchedError::PermissionDenied`].
     pub fn create_domain(&self, now: Timestamp, parent: Option<&Domain>, spec: DomainSpec) -> SchedResult<Domain> {
         self.check(now, Right::Spawn)?;
-        let parent = parent.cloned();
-        self.check_place(now, &parent)?;
-        self.tasks.create_domain(parent.as_ref().or(self.domain.as_ref()), spec)
+        self.check_place(now, parent)?;
+        self.tasks.create_domain(parent.or(self.domain.as_ref()), spec)
     }
 
     /// As [`TaskManager::destroy_domain`], of a domain below the subject's own; needs [`Right::Kill`].
@@ -130,7 +147,7 @@ impl<C: Copy, R: RawMutex> Subject<'_, C, R> {
         self.tasks.destroy_domain(now, domain, sweep, most, told)
     }
 
-    fn check_place(&self, now: Timestamp, place: &Option<Domain>) -> SchedResult<()> {
+    fn check_place(&self, now: Timestamp, place: Option<&Domain>) -> SchedResult<()> {
         match (&self.domain, place) {
             (Some(own), Some(place)) if !place.is_within(own) => Err(self.deny(now, Right::Spawn, TaskId::INVALID)),
             _ => Ok(()),
@@ -197,8 +214,7 @@ impl<C: Copy, R: RawMutex> Subject<'_, C, R> {
     /// # Errors
     /// [`SchedError::PermissionDenied`], for a class above the ceiling too, and as [`TaskManager::set_intent`].
     pub fn set_intent(&self, now: Timestamp, id: TaskId, intent: &Intent) -> SchedResult<Wake> {
-        self.check_on(now, Right::SetIntent, id)?;
-        self.check_class(now, id, intent, id)?;
+        self.check_intent(now, id, intent)?;
         self.tasks.set_intent(now, id, intent)
     }
 }

@@ -203,6 +203,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
         if let Some(at) = task.out_of_quota(now) {
             task.sched.throttled = true;
+            if let Some(domain) = &task.sched.domain {
+                domain.note_throttled(now);
+            }
             state.set_timer(key, at);
             return;
         }

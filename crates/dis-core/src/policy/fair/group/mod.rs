@@ -1,7 +1,7 @@
 //! Groups that share as one: a group of fifty tasks gets what a group of one gets.
 //!
 //! A group competes on each CPU as a single client of the [fair queue](super::FairPolicy) there, beside tasks that are in no group. What
-//! it gets goes to its own members, tasks and groups below it, by *start-time fair queueing* (Goyal, Vin and Cheng, "A Hierarchical
+//! it gets goes to its own members, tasks and groups below it, by *start-time fair queueing* (Goyal, Guo and Vin, "A Hierarchical
 //! CPU Scheduler for Multimedia Operating Systems", OSDI 1996): each member has a virtual start time; the member with the least is
 //! served, and its start time goes on by (time run)/(weight); whoever joins begins at that of the member served last, or where it
 //! left off, whichever is later. That is fair however unevenly the group itself is served, which EEVDF is not known to be; so any
