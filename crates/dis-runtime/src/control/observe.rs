@@ -244,6 +244,7 @@ mod tests {
             event(400, TraceKind::Idle, 0, 0),
             event(1_000, TraceKind::Run, 1, 90),
             TraceEvent { until: Some(Timestamp::from_nanos(2_000)), ..event(1_010, TraceKind::Sleep, 1, 0) },
+            event(1_010, TraceKind::Idle, 0, 0),
             event(2_300, TraceKind::Run, 1, 10),
         ] {
             seen.note(&event);
