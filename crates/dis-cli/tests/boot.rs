@@ -80,3 +80,14 @@ fn arguments_are_checked() {
         assert!(message.contains(said) && output.status.code() == Some(2), "{message}");
     }
 }
+
+#[test]
+fn watch_reaches_the_kernel_in_whole_milliseconds() {
+    for (asked, word) in [("250ms", "watch=250"), ("1500us", "watch=2"), ("1ns", "watch=1")] {
+        let output = boot(Some("echo \"$@\"; exit 33"), &["--watch", asked]);
+        let line = text(&output.stdout);
+        assert!(line.contains(&format!(" -append {word} -kernel ")), "{asked}: {line}");
+    }
+    let output = boot(Some("echo \"$@\"; exit 33"), &[]);
+    assert!(!text(&output.stdout).contains("watch"));
+}

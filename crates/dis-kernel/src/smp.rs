@@ -40,11 +40,15 @@ pub unsafe fn start_others(apic_ids: &[u32], trampoline: &Trampoline, most: usiz
     let low = memory::at(TRAMPOLINE);
     // SAFETY: the page at 0x8000 is nobody's (contract), and large enough.
     unsafe { low.copy_from_nonoverlapping(trampoline.code.as_ptr(), trampoline.code.len()) };
-    for &id in apic_ids.iter().filter(|&&id| id != here) {
+    let room = most.min(percpu::MAX_CPUS).saturating_sub(percpu::count());
+    let others: Vec<u32> = apic_ids.iter().copied().filter(|&id| id != here).take(room).collect();
+    // All are reset before one wait for all: 10 ms for each would be most of the boot. A CPU that was reset waits to be started.
+    others.iter().for_each(|&id| apic::reset(id));
+    if !others.is_empty() {
+        pit::wait_ms(10);
+    }
+    for id in others {
         let cpu = percpu::count();
-        if cpu >= most.min(percpu::MAX_CPUS) {
-            break;
-        }
         let pc = PerCpu::new(cpu, id);
         let entry = arrive as *const () as u64;
         let parameters = [trampoline.tables, pc.stack, pc as *const PerCpu as u64, memory::kernel_cr3(), entry];
@@ -53,8 +57,6 @@ pub unsafe fn start_others(apic_ids: &[u32], trampoline: &Trampoline, most: usiz
             unsafe { low.add(trampoline.parameters).cast::<u64>().add(place).write_volatile(value) };
         }
         let before = ARRIVED.load(Ordering::Acquire);
-        apic::reset(id);
-        pit::wait_ms(10);
         for _ in 0..2 {
             apic::start(id, (TRAMPOLINE >> 12) as u8);
             for _ in 0..100 {

@@ -135,8 +135,10 @@ fn arguments(args: &BootArgs, cpus: usize) -> Vec<String> {
     words.extend(rest.split_whitespace().map(String::from));
     words.extend(["-m".into(), format!("{}M", args.memory), "-smp".into(), cpus.to_string()]);
     // See `docs/kernel.md`: without a beat a CPU might keep the counted machine to itself for long.
-    let beat = args.deterministic.then_some("interleave=100");
-    let asked: Vec<&str> = args.trace.is_some().then_some("trace").into_iter().chain(beat).collect();
+    let beat = args.deterministic.then(|| "interleave=100".into());
+    let watch = args.watch.map(|every| format!("watch={}", every.as_nanos().div_ceil(1_000_000)));
+    let trace = args.trace.is_some().then(|| "trace".into());
+    let asked: Vec<String> = [trace, beat, watch].into_iter().flatten().collect();
     if !asked.is_empty() {
         words.extend(["-append".into(), asked.join(" ")]);
     }

@@ -65,6 +65,11 @@ pub struct BootArgs {
     #[arg(long)]
     pub deterministic: bool,
 
+    /// Let the kernel's CPUs look after each other at least every D (rounded up to whole milliseconds): one that no longer answers
+    /// is reported and its tasks go on elsewhere (default: only when CPUs have to do with each other)
+    #[arg(long, value_name = "D", value_parser = values::duration)]
+    pub watch: Option<Duration>,
+
     /// Write the report as JSON (schema dis-report/1) to FILE; `-` is standard output, which then holds nothing else
     #[arg(long, value_name = "FILE|-", value_parser = values::destination)]
     pub json: Option<Destination>,
