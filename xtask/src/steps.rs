@@ -10,6 +10,7 @@ use crate::step::{Step, Suite};
 use crate::{end_to_end, hygiene, kernel, licences, oracle};
 
 const NO_STD_TARGET: &str = "x86_64-unknown-none";
+const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// All checks.
 pub const STEPS: &[Step] = &[
@@ -64,6 +65,24 @@ pub const STEPS: &[Step] = &[
         "tasks have spans of `tracing`, and keep them when they are preempted",
         &["test", "--package", "dis-runtime", "--features", "tracing", "--test", "spans"],
     ),
+    Step::cargo(
+        "wasm",
+        "policies in WebAssembly: right ones pass, hostile ones are stopped, dis sim and dis module check take them",
+        &[
+            "test",
+            "--profile",
+            "optimised",
+            "--package",
+            "dis-module",
+            "--package",
+            "dis-cli",
+            "--features",
+            "wasm",
+            "--test",
+            "wasm",
+        ],
+    )
+    .needs(&[Need::Target(WASM_TARGET)]),
     // Timing and races differ when the code is optimised, and so does what the compiler makes of unsafe code.
     Step::cargo(
         "release-tests",

@@ -82,6 +82,14 @@ fn what_is_no_module_is_bad_input() {
         assert!(text(&output.stderr).contains("w.toml: is no ELF file"), "{}", text(&output.stderr));
     }
     assert_eq!(dis(&["module", "check", &file]).status.code(), Some(2));
+    let wasm = folder.file("policy.wasm", "\0asm\u{1}\0\0\0");
+    let refusals = if cfg!(feature = "wasm") { &["run"][..] } else { &["run", "sim"] };
+    for command in refusals {
+        let output = dis(&[command, &file, "--module", &wasm]);
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains("calls may allocate"), "{told}");
+        assert!(told.contains("cargo build -p dis-cli --features wasm"), "{told}");
+    }
     let output = dis(&["run", &file, "--module", &library("hostile_fails_init")]);
     assert!(text(&output.stderr).contains("cannot be set up"), "{}", text(&output.stderr));
 }

@@ -7,10 +7,10 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use dis_core::modules::{Module, SchedulerModule};
-use dis_module::{Report, check, load};
+use dis_module::{Report, check};
 use serde::{Deserialize, Serialize};
 
+use super::load;
 use crate::cli::CheckModuleArgs;
 use crate::failure::Failure;
 use crate::output::{JsonOutput, Stream};
@@ -125,22 +125,21 @@ pub fn here(args: &CheckModuleArgs) -> Result<ExitCode, Failure> {
             verdict.error = Some(error.to_string());
             2
         }
-        Ok(mut module) => {
+        Ok((mut module, faults)) => {
             verdict.module = Some(About {
                 name: module.name().into(),
                 version: module.version().to_string(),
-                abi: dis_module::abi::VERSION,
+                abi: abi(args),
                 classes: module.supported_intents().iter().map(|class| class.name().into()).collect(),
             });
             match module.init() {
                 Err(error) => verdict.error = Some(format!("its set-up fails: {error}")),
                 Ok(()) => {
-                    let report = check(&module);
+                    let report = check(&*module);
                     verdict.passed = report.passed();
                     verdict.checks = lines(report);
                 }
             }
-            let faults = module.faults();
             if verdict.error.is_none() && faults.count() > 0 {
                 verdict.error = Some(faults.message());
                 verdict.passed = false;
@@ -155,6 +154,16 @@ pub fn here(args: &CheckModuleArgs) -> Result<ExitCode, Failure> {
     let text = serde_json::to_string(&verdict).map_err(|error| Failure::failed(error.to_string()))?;
     Stream::Out.write(&text)?;
     Ok(ExitCode::from(code))
+}
+
+/// The version of the ABI that the module has, of the kind that its file is.
+fn abi(args: &CheckModuleArgs) -> u32 {
+    #[cfg(feature = "wasm")]
+    if dis_module::is_wasm(&args.file) {
+        return dis_module::abi::wasm::VERSION;
+    }
+    let _ = args;
+    dis_module::abi::VERSION
 }
 
 fn lines(report: Report) -> Vec<Line> {

@@ -1,12 +1,14 @@
 //! `dis module`: new ones, and whether one is right.
 
 mod check;
+mod load;
 mod new;
 
 use std::process::ExitCode;
 
 use crate::cli::{ModuleAction, ModuleArgs};
 use crate::failure::Failure;
+pub use load::{load, load_native};
 
 /// Runs the command.
 ///

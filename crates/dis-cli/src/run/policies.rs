@@ -1,16 +1,17 @@
 //! The policies that were chosen on the command line, and the modules that were loaded for them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dis_core::api::SchedError;
 use dis_core::intent::QueueType;
-use dis_core::modules::SchedulerRegistry;
-use dis_module::Faults;
+use dis_core::modules::{SchedulerModule, SchedulerRegistry};
+use dis_module::{Faults, LoadError};
 use dis_runtime::ModuleChange;
 use dis_sim::study::Study;
 
 use crate::cli::{PolicyChoice, list};
 use crate::failure::Failure;
+use crate::module;
 
 /// Replacements that are told one by one.
 const MOST_CHANGES: usize = 20;
@@ -24,19 +25,25 @@ pub struct Chosen {
     pub faults: Vec<Faults>,
 }
 
+/// Makes a module of a file.
+type Load = fn(&Path) -> Result<(Box<dyn SchedulerModule>, Faults), LoadError>;
+
 impl Chosen {
-    /// Loads the files and makes the choices.
+    /// Loads the files and makes the choices, for a runtime.
     ///
     /// # Errors
     /// Bad input: a file that is no module or cannot be set up, two modules of a name, a name that none has, a class that the
     /// module cannot serve, or two policies for a class.
     pub fn new(files: &[PathBuf], choices: &[PolicyChoice]) -> Result<Chosen, Failure> {
+        Self::loaded(files, choices, module::load_native)
+    }
+
+    fn loaded(files: &[PathBuf], choices: &[PolicyChoice], load: Load) -> Result<Chosen, Failure> {
         let mut modules = SchedulerRegistry::with_builtins();
         let mut faults = Vec::new();
         for file in files {
-            let module = dis_module::load(file).map_err(|error| Failure::bad_input(format!("--module {error}")))?;
-            let told = module.faults();
-            modules.register(Box::new(module)).map_err(|error| {
+            let (module, told) = load(file).map_err(|error| Failure::bad_input(format!("--module {error}")))?;
+            modules.register(module).map_err(|error| {
                 let why = match error {
                     SchedError::TaskExists => format!("there is a module '{}' already", told.name()),
                     error => format!("the module '{}' cannot be set up: {error}", told.name()),
@@ -69,7 +76,7 @@ impl Chosen {
         Ok(Chosen { modules, faults })
     }
 
-    /// The same where Realtime may have a policy for study, which is no module.
+    /// The same for a simulation: Realtime may have a policy for study, which is no module, and files may be WebAssembly.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -83,7 +90,7 @@ impl Chosen {
                 study.name
             )));
         }
-        Chosen::new(files, &modules)
+        Chosen::loaded(files, &modules, module::load)
     }
 
     /// What to tell before the run: what classes do without under the policies that were chosen, and modules that nobody uses.

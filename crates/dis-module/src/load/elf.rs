@@ -1,14 +1,17 @@
 //! Whether a file is a shared library for this machine, and whole. The system's loader says less of what is wrong, and maps what
 //! is missing: the process would die when it is touched.
 
+/// Where WebAssembly is not taken, and where it is.
+const WASM: &str = "WebAssembly, whose calls may allocate, and a runtime calls policies under its CPUs' locks, so `dis run` \
+                    and `dis ctl` do not take it; `dis sim` and `dis module check` do if they are built with it (`cargo build \
+                    -p dis-cli --features wasm`), and `dis_module::load_wasm`";
+
 /// What a file is, if it is no whole shared library for this machine (System V ABI, chapter 4).
 pub(super) fn wrong(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0x7f, b'E', b'L', b'F', 2, 1, ..] if cfg!(target_endian = "little") => broken(bytes),
         [0x7f, b'E', b'L', b'F', ..] => Some("an ELF file of another word size or byte order"),
-        [0, b'a', b's', b'm', ..] => {
-            Some("WebAssembly, which only `load_wasm` takes (feature `wasm` of dis-module), for simulations")
-        }
+        [0, b'a', b's', b'm', ..] => Some(WASM),
         [] => Some("an empty file"),
         [b'!', b'<', b'a', b'r', ..] => Some("a static library"),
         _ => Some("no ELF file"),
