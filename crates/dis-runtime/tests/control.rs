@@ -166,11 +166,6 @@ fn modules_are_listed_and_replaced() {
     assert_eq!(kind(client.ask(&Command::Unload { name: "lottery".into() })), Kind::NotFound);
     assert_eq!(kind(client.ask(&Command::Load { file: "relative.so".into() })), Kind::Refused);
     assert_eq!(kind(client.ask(&Command::Load { file: "/dev/null".into() })), Kind::Refused);
-    let wasm = std::env::temp_dir().join(format!("dis-control-{}.wasm", std::process::id()));
-    std::fs::write(&wasm, b"\0asm\x01\0\0\0").unwrap();
-    let refused = client.ask(&Command::Load { file: wasm.display().to_string() });
-    std::fs::remove_file(wasm).unwrap();
-    assert!(format!("{refused:?}").contains("calls may allocate"), "{refused:?}");
     let changes = scene.rt.modules().changes();
     assert_eq!((changes.len(), changes[0].from, changes[0].to), (1, Some("fair"), "round-robin"));
     scene.end();
