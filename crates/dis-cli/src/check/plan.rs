@@ -14,6 +14,9 @@ use crate::sys;
 /// The policy under which the scheduler promises deadlines.
 pub const EDF: &str = "edf";
 
+/// The policy whose response times are analysed where admission has placed the tasks.
+pub const PRIORITY: &str = "priority";
+
 /// A workload, and the machine that it is to run on.
 #[derive(Debug)]
 pub struct Plan {

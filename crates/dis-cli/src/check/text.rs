@@ -1,5 +1,6 @@
 //! The verdicts as a person reads them.
 
+use super::plan::EDF;
 use super::report::{Answer, Report, TaskRow};
 use crate::output::{align, time};
 
@@ -40,7 +41,10 @@ pub fn render(report: &Report, width: usize) -> String {
 
 fn tasks(out: &mut String, report: &Report, cpus: &str, width: usize) {
     match report.test {
-        None => out.push_str(&format!("Deadlines and reservations ({cpus}, {})\n", report.host)),
+        None => {
+            let policy = if report.policy == EDF { String::new() } else { format!(", realtime={}", report.policy) };
+            out.push_str(&format!("Deadlines and reservations ({cpus}, {}{policy})\n", report.host));
+        }
         Some(test) => {
             out.push_str(&format!("Deadlines ({cpus}, {}, realtime={}: {test})\n", report.host, report.policy));
         }

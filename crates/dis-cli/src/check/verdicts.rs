@@ -6,10 +6,10 @@ use dis_core::admission::{Assignment, RejectReason, Rejection, Response, Shortfa
 use dis_core::api::Duration;
 use dis_core::intent::{IntentClass, QueueType};
 
-use super::bounds::CpuBounds;
+use super::bounds::{CpuBounds, Order};
 use super::locks::Locks;
 use super::place::{Candidate, Placed};
-use super::plan::{EDF, Plan};
+use super::plan::{EDF, PRIORITY, Plan};
 use super::remedies;
 use super::report::{Answer, CpuRow, Other, PieceRow, Report, SCHEMA, TaskRow};
 use crate::output::time;
@@ -19,10 +19,14 @@ pub fn check(plan: &Plan, notes: &mut Vec<String>) -> Report {
     let (workload, limits) = (&plan.workload, &plan.limits);
     let mut placed = Placed::new(workload, plan.cpus, limits);
     let locks = Locks::of(workload, &placed, limits.budget_slack, limits.window);
+    let order = match plan.policy {
+        PRIORITY => Order::Priorities(placed.candidates.iter().map(|c| (c.id, priority(c))).collect()),
+        _ => Order::Edf,
+    };
     let cpus: Vec<CpuBounds> =
-        (0..plan.cpus).map(|cpu| CpuBounds::of(&mut placed.admission, cpu, limits, &locks)).collect();
+        (0..plan.cpus).map(|cpu| CpuBounds::of(&mut placed.admission, cpu, limits, &locks, &order)).collect();
     let names: HashMap<_, _> = placed.candidates.iter().map(|c| (c.id, c.instance.name())).collect();
-    let judge = Judge { placed: &placed, locks: &locks, cpus: &cpus, names: &names };
+    let judge = Judge { placed: &placed, locks: &locks, cpus: &cpus, names: &names, order: &order };
     let mut tasks: Vec<TaskRow> = placed.candidates.iter().map(|candidate| judge.row(candidate)).collect();
     let per_cpu = cpus.iter().enumerate().map(|(cpu, bounds)| CpuRow {
         cpu,
@@ -60,11 +64,14 @@ pub fn check(plan: &Plan, notes: &mut Vec<String>) -> Report {
         class: task.intent.class.queue().name().to_string(),
         instances: task.instances,
     });
-    // Under another policy a place is a place, and no more is known.
-    let reason = (plan.policy != EDF).then(|| format!("deadlines are not guaranteed under realtime={}", plan.policy));
-    for row in tasks.iter_mut().filter(|row| reason.is_some() && row.verdict == Answer::Schedulable) {
-        if row.class == QueueType::Realtime.name() {
+    // Under other policies a place is a place, and no more is known; nor of a reservation.
+    let analysed = [EDF, PRIORITY].contains(&plan.policy);
+    let reason = (!analysed).then(|| format!("deadlines are not guaranteed under realtime={}", plan.policy));
+    for row in tasks.iter_mut().filter(|row| plan.policy != EDF && row.verdict == Answer::Schedulable) {
+        let reservation = row.class != QueueType::Realtime.name();
+        if reservation || !analysed {
             row.verdict = Answer::NotAnalysed;
+            row.reason = (reservation && analysed).then(|| "a reservation (cpu_min) needs realtime=edf".into());
             (row.response_bound_ns, row.slack_ns, row.response_bound_without_system_ns) = (None, None, None);
         }
     }
@@ -83,14 +90,21 @@ pub fn check(plan: &Plan, notes: &mut Vec<String>) -> Report {
     }
 }
 
-/// Where locks leave less to System than the scheduler, which does not know of them, grants it.
+/// The priority with which a task competes: lower goes first.
+fn priority(candidate: &Candidate<'_>) -> u8 {
+    let spec = candidate.instance.spec;
+    spec.priority.unwrap_or(spec.intent.class.to_priority())
+}
+
+/// Where locks, or priorities, leave less to System than the scheduler, which does not know of them, grants it.
 fn lock_notes(plan: &Plan, cpus: &[CpuBounds], judge: &Judge<'_>) -> Vec<String> {
     let system = plan.workload.tasks.iter().any(|task| task.intent.class.queue() == QueueType::System);
     let less = cpus.iter().enumerate().filter(|(_, bounds)| system && bounds.system < bounds.granted);
     less.filter(|(cpu, _)| judge.placed.candidates.iter().any(|c| judge.cpus_of(c).contains(cpu)))
         .map(|(cpu, bounds)| {
+            let what = if plan.policy == PRIORITY { "priorities" } else { "locks" };
             format!(
-                "CPU {cpu}: with the locks of its tasks, deadlines hold if System uses at most {}.{} % of each window; the \
+                "CPU {cpu}: with the {what} of its tasks, deadlines hold if System uses at most {}.{} % of each window; the \
                  scheduler, which does not know of them, lets it use {}.{} %",
                 bounds.system / 10,
                 bounds.system % 10,
@@ -106,6 +120,7 @@ struct Judge<'a> {
     locks: &'a Locks,
     cpus: &'a [CpuBounds],
     names: &'a HashMap<dis_core::api::TaskId, String>,
+    order: &'a Order,
 }
 
 impl Judge<'_> {
@@ -193,12 +208,31 @@ impl Judge<'_> {
                 "lower classes share locks with tasks of its CPU, and tasks there reach the cap".into(),
             );
         }
+        if let Some(why) = bounds.uncovered {
+            return not_analysed(row, why.into());
+        }
+        let by_priority = matches!(self.order, Order::Priorities(_));
         let offset = row.pieces.last().map_or(0, |piece| piece.offset_ns);
         let (worst, idle) = self.response(candidate, last);
         let of_job = |response: Response| Some(response.within()?.as_nanos() + offset);
         let is_open = |&cpu: &usize| {
-            matches!(self.response(candidate, cpu).0, Response::Undecided(_)) && !self.cpus[cpu].has_locks
+            matches!(self.response(candidate, cpu).0, Response::Undecided(_))
+                && !self.cpus[cpu].has_locks
+                && !by_priority
         };
+        match worst {
+            Response::Undecided(why) if by_priority => return not_analysed(row, Verdict::Undecided(why).to_string()),
+            Response::Beyond(least) if by_priority => {
+                row.verdict = Answer::NotSchedulable;
+                row.reason = Some(format!(
+                    "tasks of its priority and higher ones can delay its jobs for {} or longer; give it a lower number, or take \
+                     realtime=edf",
+                    time(least.as_nanos())
+                ));
+                return;
+            }
+            _ => {}
+        }
         let holds = |cpu: &usize| self.response(candidate, *cpu).0.within().is_some() || is_open(cpu);
         if !row.cpus.iter().all(holds) {
             row.verdict = Answer::NotSchedulable;

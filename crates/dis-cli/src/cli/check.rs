@@ -20,6 +20,7 @@ Examples:
   dis check examples/mixed.toml
   dis check examples/overload.toml
   dis check examples/mixed.toml --cpus 1 --host sim
+  dis check set.toml --policy realtime=priority
   dis check set.toml --cpus 2 --policy realtime=global-edf
   dis check examples/mixed.toml --json - | jq '.tasks[] | {name, verdict, response_bound_ns}'
 
@@ -44,8 +45,8 @@ pub struct CheckArgs {
     #[arg(long, value_enum)]
     pub host: Option<HostKind>,
 
-    /// Scheduling policy of a class, as `dis sim` takes it: deadlines are sure under realtime=edf, the default; or, for study,
-    /// under rm, dm, llf, global-edf, pd2 or dp-wrap, with the test for that policy
+    /// Scheduling policy of a class, as `dis sim` takes it: realtime=edf, the default; realtime=priority, with response times under
+    /// fixed priorities; or, for study, rm, dm, llf, global-edf, pd2 or dp-wrap, with the test for that policy
     #[arg(long, value_name = "CLASS=NAME", value_parser = values::simulated_policy)]
     pub policy: Vec<PolicyChoice>,
 

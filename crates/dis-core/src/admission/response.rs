@@ -1,4 +1,9 @@
-//! Response-time bounds under EDF, from release to end. Assumptions as for [`edf`](super::edf).
+//! Response-time bounds under EDF, from release to end.
+//!
+//! Assumptions 1 to 6 as for [`edf`](super::edf), and
+//!
+//! 7. The bounds are from the release, jitter included, to the end. A job that is late delays the next one of its task: bounds above
+//!    the deadline are told ([`Response::Beyond`]), and those of other tasks count it as if it went on.
 
 use alloc::collections::BinaryHeap;
 use alloc::vec;

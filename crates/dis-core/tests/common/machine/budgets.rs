@@ -41,12 +41,13 @@ impl Account {
     }
 
     /// Nothing is given twice and no debt is forgiven: what is left changes by what is used, and grows by a budget, or
-    /// part of one, only when that begins. A task that owes more gets as many as periods have passed; nobody saves one up.
-    fn conserve(&self, task: usize, server: &Server, used: u64) {
+    /// part of one, only when that begins: `anew` if its CPU was taken away, perhaps the second one in an instant. A task that owes
+    /// more gets as many as periods have passed; nobody saves one up.
+    fn conserve(&self, task: usize, server: &Server, used: u64, anew: bool) {
         let remaining = signed(server);
         let left = self.left - (used - self.used) as i64;
         let (start, part) = (server.start.as_nanos(), server.budget.as_nanos() as i64);
-        if (start, part) == (self.start, self.part) {
+        if (start, part) == (self.start, self.part) && !anew {
             // What is left when a split task's job is finished is not left to the next.
             let right = remaining == left || (self.in_parts && remaining == left.min(0));
             assert!(right, "task {task} has {remaining} ns left instead of {left}: {self:?} {server:?}");
@@ -112,7 +113,8 @@ impl Machine {
             };
             let server = seen.server.expect("it has an account");
             account.in_parts |= seen.split;
-            account.conserve(task, &server, seen.stats.cpu_time);
+            let moved = old.is_some_and(|old| old.reserved != seen.reserved);
+            account.conserve(task, &server, seen.stats.cpu_time, moved && server.start.as_nanos() == self.now);
             if seen.is_realtime() {
                 let class = if seen.reserved.is_some() { QueueType::Realtime } else { QueueType::Batch };
                 assert!(seen.urgency.class == class || seen.state.has_ended(), "task {task}: {seen:?}");
