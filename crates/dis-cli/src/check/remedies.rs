@@ -1,7 +1,7 @@
 //! What would help those that are rejected.
 
 use dis_core::admission::{Admission, RejectReason, Rejection, Remedy, Request, Shortfall, SporadicTask};
-use dis_core::api::{CpuMask, Duration, MAX_CPUS, TaskId};
+use dis_core::api::{CpuMask, Duration, MAX_CPUS};
 use dis_core::intent::{Intent, IntentClass};
 use dis_core::optimizer::Limits;
 use dis_core::scheduler::request;
@@ -10,8 +10,6 @@ use dis_workload::Workload;
 use super::place::{Candidate, Placed, with_budget};
 use crate::output::remedy_lines;
 
-/// Who asks what would fit.
-const ASKER: TaskId = TaskId::INVALID;
 /// Times in workload files are in microseconds at the finest.
 const STEP: Duration = Duration::from_micros(1);
 
@@ -29,11 +27,7 @@ pub fn remedies(admission: &mut Admission, candidate: &Candidate<'_>, limits: &L
         }
         _ => candidate.request.affinity,
     };
-    let mut fits = |request: Request| {
-        let fits = admission.admit(ASKER, request.on(affinity)).is_ok();
-        admission.release(ASKER);
-        fits
-    };
+    let mut fits = |request: Request| admission.ask(request.on(affinity)).is_ok();
     let IntentClass::Realtime { period_us, deadline_us, wcet_us } = intent.class else {
         let share = |share| request(&with_share(intent, share), limits);
         let (mut good, mut bad) = (0, intent.qos.cpu_min);

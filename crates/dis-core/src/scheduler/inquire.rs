@@ -7,7 +7,7 @@ use lock_api::RawMutex;
 use super::TaskManager;
 use super::book::request;
 use crate::admission::{Assignment, Rejection, Remedy, Request, SporadicTask};
-use crate::api::{CpuMask, Duration, TaskId};
+use crate::api::{CpuMask, Duration};
 use crate::intent::{Intent, IntentClass};
 
 impl<C: Copy, R: RawMutex> TaskManager<C, R> {
@@ -17,10 +17,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// Why not, by how much, and who would be late.
     pub fn admission(&self, intent: &Intent) -> Result<Option<Assignment>, Rejection> {
         let Some(request) = request(intent, &self.config.limits) else { return Ok(None) };
-        let admission = &mut self.open_book().book.admission;
-        let answer = admission.admit(TaskId::INVALID, request).cloned();
-        admission.release(TaskId::INVALID);
-        answer.map(Some)
+        self.open_book().book.admission.ask(request).map(Some)
     }
 
     /// What would make a Realtime intent that is not admitted fit now: the longest wcet, the shortest longer deadline, in
@@ -33,9 +30,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let admission = &mut self.open_book().book.admission;
         Remedy::seek(&SporadicTask::new(wcet, deadline, period), Duration::from_micros(1), |task| {
             let task = SporadicTask { wcet: limits.budget(task.wcet, task.deadline), ..*task };
-            let fits = admission.admit(TaskId::INVALID, Request::realtime(task).on(affinity)).is_ok();
-            admission.release(TaskId::INVALID);
-            fits
+            admission.ask(Request::realtime(task).on(affinity)).is_ok()
         })
     }
 

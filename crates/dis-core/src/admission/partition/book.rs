@@ -95,6 +95,19 @@ impl Admission {
         self.place(id, request, None)
     }
 
+    /// Whether a request would be admitted now, and where. Changes nothing, not even what is remembered of earlier questions: what
+    /// is admitted next does not depend on what has been asked in between. As long as [`admit`](Self::admit), and O(CPUs + tasks of one).
+    ///
+    /// # Errors
+    /// A [`Rejection`].
+    pub fn ask(&mut self, request: Request) -> Result<Assignment, Rejection> {
+        let before: Vec<_> = self.cpus.iter().map(CpuBook::memory).collect();
+        let answer = self.admit(TaskId::INVALID, request).cloned();
+        self.release(TaskId::INVALID);
+        self.cpus.iter_mut().zip(before).for_each(|(cpu, before)| cpu.recall(before));
+        answer
+    }
+
     /// Takes a task out of the book. False if it is not there.
     pub fn release(&mut self, id: TaskId) -> bool {
         let Some(entry) = self.admitted.remove(&id) else { return false };
@@ -281,15 +294,6 @@ impl Admission {
     /// admitted. 0 for a dedicated machine. O(log 1000) questions as [`admit`](Self::admit) asks them.
     pub fn system_share(&mut self, cpu: usize) -> u16 {
         let (Some(limits), Some(book)) = (self.rules.limits, self.cpus.get_mut(cpu)) else { return 0 };
-        let (mut holds, mut most) = (self.rules.floor(), limits.system);
-        while holds < most {
-            let share = holds.midpoint(most + 1);
-            if book.holds(&self.rules, share) {
-                holds = share;
-            } else {
-                most = share - 1;
-            }
-        }
-        holds
+        book.system_share(&self.rules, self.rules.floor(), limits.system)
     }
 }

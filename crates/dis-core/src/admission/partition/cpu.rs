@@ -46,6 +46,14 @@ pub(super) struct CpuBook {
     margin: u128,
 }
 
+/// What questions leave behind in a [`CpuBook`]. How the tasks there came in shows in the roundings of the sums.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Memory {
+    sums: Sums,
+    witnesses: Witnesses,
+    margin: u128,
+}
+
 impl CpuBook {
     pub fn sums(&self) -> &Sums {
         &self.sums
@@ -58,6 +66,16 @@ impl CpuBook {
     /// Whose the tasks are.
     pub fn owners(&self) -> &[TaskId] {
         &self.owners
+    }
+
+    /// What is remembered beside what is here.
+    pub fn memory(&self) -> Memory {
+        Memory { sums: self.sums, witnesses: self.witnesses, margin: self.margin }
+    }
+
+    /// Nothing has been asked since `memory`; the same tasks are here as then.
+    pub fn recall(&mut self, memory: Memory) {
+        (self.sums, self.witnesses, self.margin) = (memory.sums, memory.witnesses, memory.margin);
     }
 
     /// Puts `part` here, whether it fits or not. O(n).
@@ -102,10 +120,20 @@ impl CpuBook {
         self.verdict(rules, part).is_schedulable()
     }
 
-    /// Whether what is here holds if System may use `system` per mille of each window.
-    pub fn holds(&mut self, rules: &Rules, system: u16) -> bool {
-        let sums = self.sums;
-        self.decide(rules, system, &sums, None).is_schedulable()
+    /// The largest share of each window, per mille, up to `most` that System may use so that what is here holds; `floor` is known to
+    /// be one. Leaves what is remembered as it was: what is admitted next must not depend on who has asked for this.
+    pub fn system_share(&mut self, rules: &Rules, floor: u16, mut most: u16) -> u16 {
+        let (sums, memory, mut holds) = (self.sums, self.memory(), floor);
+        while holds < most {
+            let share = holds.midpoint(most + 1);
+            if self.decide(rules, share, &sums, None).is_schedulable() {
+                holds = share;
+            } else {
+                most = share - 1;
+            }
+        }
+        self.recall(memory);
+        holds
     }
 
     fn decide(&mut self, rules: &Rules, system: u16, sums: &Sums, task: Option<&SporadicTask>) -> Verdict {
