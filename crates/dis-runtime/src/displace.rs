@@ -6,6 +6,10 @@
 //! time interrupts it, at the kernel's next tick. There it stops as a task does that was preempted in mid-run
 //! ([`regain`]): it keeps its identity, and its task becomes ready.
 //!
+//! A displaced task waits in the core's eyes, but not in its own: it may be between a look at what it is about to wait for and the wait. A
+//! wake-up that comes then makes the core choose it, and is used up when the task is declined. So the grip remembers that
+//! ([`Grip::is_woken`]), and the task finds the wake-up as a token when it goes on: its next wait returns at once, and it looks again.
+//!
 //! # Who has the role
 //!
 //! The carrier in user code and the home agree by one word, the [`Grip`]. The home contests it, makes all processors see that
@@ -38,7 +42,9 @@ const STRAY_NS: u64 = 1_000;
 const FIRM: u32 = 0;
 /// It was taken away.
 const LOST: u32 = 1;
-const CONTESTED: u32 = 2;
+/// It was taken away, and the task has been woken and declined since.
+const WOKEN: u32 = 2;
+const CONTESTED: u32 = 3;
 
 /// How firmly a KLT in user code holds its role.
 pub(crate) struct Grip(AtomicU32);
@@ -54,7 +60,12 @@ impl Grip {
     }
 
     fn is_lost(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == LOST
+        matches!(self.0.load(Ordering::SeqCst), LOST | WOKEN)
+    }
+
+    /// The task has been woken, and is to be declined; false if its thread has stopped meanwhile.
+    fn is_woken(&self) -> bool {
+        self.change(LOST, WOKEN) || self.0.load(Ordering::SeqCst) == WOKEN
     }
 
     fn change(&self, from: u32, to: u32) -> bool {
@@ -63,9 +74,10 @@ impl Grip {
 }
 
 impl Klt {
-    /// Whether `task` is the one on whose stack this KLT is, and the KLT is displaced: then nobody else may make the task go on.
+    /// Whether `task`, which the core has chosen, is the one on whose stack this KLT is, and the KLT is displaced: then nobody else
+    /// may make the task go on. That it was woken is remembered.
     pub(crate) fn is_displaced(&self, task: &Header) -> bool {
-        self.grip.is_lost() && self.current().is_some_and(|current| ptr::eq(current, task))
+        self.grip.is_lost() && self.current().is_some_and(|current| ptr::eq(current, task)) && self.grip.is_woken()
     }
 }
 
@@ -134,11 +146,11 @@ pub(crate) fn take_over(klt: &'static Klt, blocked: &'static Klt) -> Decision<Ta
 pub(crate) fn regain(klt: &'static Klt) {
     loop {
         let grip = klt.grip.0.load(Ordering::SeqCst);
-        if grip == FIRM || (grip != LOST && klt.grip.change(grip, FIRM)) {
-            return;
-        }
-        if grip == LOST {
+        if matches!(grip, LOST | WOKEN) {
             break;
+        }
+        if grip == FIRM || klt.grip.change(grip, FIRM) {
+            return;
         }
     }
     let rt = klt.rt();
@@ -147,11 +159,15 @@ pub(crate) fn regain(klt: &'static Klt) {
     keep::before_wait(klt, me);
     klt.identity.freeze(me);
     // Whoever chooses the task from here on finds it frozen. Then it is woken: who found it displaced has declined it.
-    klt.grip.0.store(FIRM, Ordering::SeqCst);
+    let woken = klt.grip.0.swap(FIRM, Ordering::SeqCst) == WOKEN;
     rt.unpark(me.id());
     match klt.await_order() {
         Order::Run(task, until) if ptr::eq(task.header(), me) => adopt(klt, until),
         _ => fatal(&format_args!("a task that was preempted was to do something else")),
+    }
+    if woken {
+        // It runs, so this leaves a token.
+        rt.unpark(me.id());
     }
     klt.unset_stray();
     watch::unblocked(klt);
@@ -160,5 +176,56 @@ pub(crate) fn regain(klt: &'static Klt) {
     }
     if me.is_realtime() {
         usage::resumed(klt, me);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Intent, Runtime, gate};
+
+    /// A task looks whether it has to wait, is then held up in the kernel, by a page fault say, and waits. It is woken in between.
+    #[test]
+    fn a_wake_up_between_the_look_and_the_wait_is_not_lost() {
+        let rt = Runtime::builder().workers(1).build().unwrap();
+        let (mut reader, mut writer) = std::io::pipe().unwrap();
+        let told = Arc::new(AtomicBool::new(false));
+        let tell = told.clone();
+        let waiter = rt.spawn_fn(Intent::batch(), move || {
+            let klt = crate::klt::this().unwrap();
+            let mut held_up = false;
+            while !told.load(Ordering::SeqCst) {
+                if !std::mem::replace(&mut held_up, true) {
+                    reader.read_exact(&mut [0]).unwrap();
+                }
+                gate::wait(klt, Leave::Block(BlockReason::Event, None));
+            }
+        });
+        let waiter = waiter.unwrap();
+        let until_blocked = |times| {
+            while waiter.scheduler_stats().unwrap().blocks < times {
+                thread::sleep(Duration::from_millis(1));
+                // Somebody who wants the worker.
+                rt.spawn_fn(Intent::batch(), || ()).unwrap().join().unwrap();
+            }
+        };
+        until_blocked(1); // Displaced.
+        assert_eq!(rt.displacements(), 1);
+        tell.store(true, Ordering::SeqCst);
+        rt.inner.unpark(waiter.id());
+        until_blocked(2); // Declined.
+        writer.write_all(&[1]).unwrap();
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        while !waiter.is_finished() {
+            assert!(std::time::Instant::now() < end, "the wake-up was lost: {:?}", waiter.scheduler_stats());
+            thread::sleep(Duration::from_millis(1));
+        }
+        waiter.join().unwrap();
     }
 }

@@ -36,7 +36,8 @@ const LOOK: usize = 2;
 /// Values of a grip.
 const FIRM: usize = 0;
 const LOST: usize = 1;
-const CONTESTED: usize = 2;
+const WOKEN: usize = 2;
+const CONTESTED: usize = 3;
 /// Values of a watch.
 const RESTS: usize = 0;
 const WATCHES: usize = 1;
@@ -57,6 +58,8 @@ enum Fault {
     WokenTooEarly,
     /// Nobody asks whether the task that was chosen is in the kernel.
     NotDeclined,
+    /// Nobody remembers that such a task was woken.
+    WakeForgotten,
     /// No timer catches a thread without a role.
     NoStrayTimer,
     /// The home that was called in place of a signal does not send it.
@@ -174,6 +177,8 @@ struct Model {
     last_call: AtomicBool,
     /// Which tasks have had the CPU since then, as far as the core knows.
     heard: [AtomicBool; TASKS],
+    /// What each task may wait for; it is woken once, when it has come.
+    come: [AtomicBool; TASKS],
 }
 
 impl Model {
@@ -214,6 +219,7 @@ impl Model {
             core: Mutex::new(core),
             last_call: AtomicBool::new(false),
             heard: std::array::from_fn(|_| AtomicBool::new(false)),
+            come: std::array::from_fn(|_| AtomicBool::new(false)),
         }
     }
 
@@ -397,7 +403,7 @@ impl Model {
         }
         match klt.grip.load(SeqCst) {
             FIRM => {}
-            LOST => self.regain(me),
+            LOST | WOKEN => self.regain(me),
             _ if self.fault == Fault::ContestIgnored => {}
             _ => self.regain(me),
         }
@@ -452,7 +458,7 @@ impl Model {
         loop {
             match klt.grip.load(SeqCst) {
                 FIRM => return,
-                LOST => break,
+                LOST | WOKEN => break,
                 contest => {
                     if klt.grip.compare_exchange(contest, FIRM, SeqCst, SeqCst).is_ok() {
                         return;
@@ -466,11 +472,14 @@ impl Model {
             dawdle(30);
         }
         klt.frozen.store(true, SeqCst);
-        klt.grip.store(FIRM, SeqCst);
+        let woken = klt.grip.swap(FIRM, SeqCst) == WOKEN;
         if self.fault != Fault::WokenTooEarly {
             self.unpark(me);
         }
         assert_eq!(self.await_order(me), Order::Run);
+        if woken {
+            self.unpark(me);
+        }
         klt.stray.store(false, SeqCst);
     }
 
@@ -526,8 +535,14 @@ impl Model {
         if !klt.begun.swap(true, SeqCst) {
             return true;
         }
-        if self.fault != Fault::NotDeclined && klt.grip.load(SeqCst) == LOST {
-            return false;
+        if self.fault != Fault::NotDeclined && matches!(klt.grip.load(SeqCst), LOST | WOKEN) {
+            let woken = match self.fault {
+                Fault::WakeForgotten => true,
+                _ => klt.grip.compare_exchange(LOST, WOKEN, SeqCst, SeqCst).is_ok() || klt.grip.load(SeqCst) == WOKEN,
+            };
+            if woken {
+                return false;
+            }
         }
         assert!(klt.frozen.swap(false, SeqCst), "a task whose thread has not stopped was to go on");
         true
@@ -662,7 +677,7 @@ impl Model {
             other.kernel.wake();
         }
         for _ in 0..random(4) {
-            match random(3) {
+            match random(4) {
                 0 if me + 1 < TASKS => self.wait_until(me, true, || self.klts[me + 1].begun.load(SeqCst)),
                 1 => {
                     // Something that comes by itself, or has come.
@@ -673,6 +688,13 @@ impl Model {
                         self.klts[me].kernel.word.store(1, SeqCst);
                         left == 0
                     });
+                }
+                2 => {
+                    while !self.come[me].load(SeqCst) {
+                        self.enter(me);
+                        self.turn(me, Leave::Block);
+                        self.leave_runtime(me);
+                    }
                 }
                 _ => {
                     self.enter(me);
@@ -703,6 +725,9 @@ impl Model {
 fn scenario(fault: Fault) {
     let workers = 1 + random(2);
     let model = Arc::new(Model::new(fault, workers));
+    // Each wake-up is a kick too, which would make up for a lost one.
+    let wakes = random(3) == 0;
+    model.come.iter().for_each(|come| come.store(!wakes, SeqCst));
     let mut threads = Vec::new();
     for w in 0..workers {
         model.post(w, TASKS + w, Order::Complete);
@@ -716,6 +741,11 @@ fn scenario(fault: Fault) {
     }
     for task in 0..TASKS {
         dawdle(60);
+        model.unpark(task);
+    }
+    for task in (0..TASKS).filter(|_| wakes) {
+        dawdle(60);
+        model.come[task].store(true, SeqCst);
         model.unpark(task);
     }
     for _ in 0..random(4) {
@@ -743,6 +773,7 @@ fn every_step_is_needed() {
         Fault::ContestIgnored,
         Fault::WokenTooEarly,
         Fault::NotDeclined,
+        Fault::WakeForgotten,
         Fault::NoStrayTimer,
         Fault::SignalForgotten,
         Fault::RestsAtOnce,
