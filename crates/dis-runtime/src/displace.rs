@@ -7,8 +7,9 @@
 //! ([`regain`]): it keeps its identity, and its task becomes ready.
 //!
 //! A displaced task waits in the core's eyes, but not in its own: it may be between a look at what it is about to wait for and the wait. A
-//! wake-up that comes then makes the core choose it, and is used up when the task is declined. So the grip remembers that
-//! ([`Grip::is_woken`]), and the task finds the wake-up as a token when it goes on: its next wait returns at once, and it looks again.
+//! wake-up that comes then is used up: the core chooses the task, which is declined; or it is one with the wake-up that [`regain`] sends.
+//! So a task that was displaced always finds a token when it goes on: its next wait returns at once, and it looks again. A sleep, or a
+//! wait for the next period, is not cut short by a token.
 //!
 //! # Who has the role
 //!
@@ -42,9 +43,7 @@ const STRAY_NS: u64 = 1_000;
 const FIRM: u32 = 0;
 /// It was taken away.
 const LOST: u32 = 1;
-/// It was taken away, and the task has been woken and declined since.
-const WOKEN: u32 = 2;
-const CONTESTED: u32 = 3;
+const CONTESTED: u32 = 2;
 
 /// How firmly a KLT in user code holds its role.
 pub(crate) struct Grip(AtomicU32);
@@ -60,12 +59,7 @@ impl Grip {
     }
 
     fn is_lost(&self) -> bool {
-        matches!(self.0.load(Ordering::SeqCst), LOST | WOKEN)
-    }
-
-    /// The task has been woken, and is to be declined; false if its thread has stopped meanwhile.
-    fn is_woken(&self) -> bool {
-        self.change(LOST, WOKEN) || self.0.load(Ordering::SeqCst) == WOKEN
+        self.0.load(Ordering::SeqCst) == LOST
     }
 
     fn change(&self, from: u32, to: u32) -> bool {
@@ -74,10 +68,9 @@ impl Grip {
 }
 
 impl Klt {
-    /// Whether `task`, which the core has chosen, is the one on whose stack this KLT is, and the KLT is displaced: then nobody else
-    /// may make the task go on. That it was woken is remembered.
+    /// Whether `task` is the one on whose stack this KLT is, and the KLT is displaced: then nobody else may make the task go on.
     pub(crate) fn is_displaced(&self, task: &Header) -> bool {
-        self.grip.is_lost() && self.current().is_some_and(|current| ptr::eq(current, task)) && self.grip.is_woken()
+        self.grip.is_lost() && self.current().is_some_and(|current| ptr::eq(current, task))
     }
 }
 
@@ -146,11 +139,11 @@ pub(crate) fn take_over(klt: &'static Klt, blocked: &'static Klt) -> Decision<Ta
 pub(crate) fn regain(klt: &'static Klt) {
     loop {
         let grip = klt.grip.0.load(Ordering::SeqCst);
-        if matches!(grip, LOST | WOKEN) {
-            break;
-        }
-        if grip == FIRM || klt.grip.change(grip, FIRM) {
+        if grip == FIRM || (grip != LOST && klt.grip.change(grip, FIRM)) {
             return;
+        }
+        if grip == LOST {
+            break;
         }
     }
     let rt = klt.rt();
@@ -159,16 +152,14 @@ pub(crate) fn regain(klt: &'static Klt) {
     keep::before_wait(klt, me);
     klt.identity.freeze(me);
     // Whoever chooses the task from here on finds it frozen. Then it is woken: who found it displaced has declined it.
-    let woken = klt.grip.0.swap(FIRM, Ordering::SeqCst) == WOKEN;
+    klt.grip.0.store(FIRM, Ordering::SeqCst);
     rt.unpark(me.id());
     match klt.await_order() {
         Order::Run(task, until) if ptr::eq(task.header(), me) => adopt(klt, until),
         _ => fatal(&format_args!("a task that was preempted was to do something else")),
     }
-    if woken {
-        // It runs, so this leaves a token.
-        rt.unpark(me.id());
-    }
+    // It runs, so this leaves a token, for a wake-up that came meanwhile and was used up.
+    rt.unpark(me.id());
     klt.unset_stray();
     watch::unblocked(klt);
     if let Some(priority) = rt.fifo_granted() {

@@ -36,8 +36,7 @@ const LOOK: usize = 2;
 /// Values of a grip.
 const FIRM: usize = 0;
 const LOST: usize = 1;
-const WOKEN: usize = 2;
-const CONTESTED: usize = 3;
+const CONTESTED: usize = 2;
 /// Values of a watch.
 const RESTS: usize = 0;
 const WATCHES: usize = 1;
@@ -58,7 +57,7 @@ enum Fault {
     WokenTooEarly,
     /// Nobody asks whether the task that was chosen is in the kernel.
     NotDeclined,
-    /// Nobody remembers that such a task was woken.
+    /// The task goes on without a token for a wake-up that was used up meanwhile.
     WakeForgotten,
     /// No timer catches a thread without a role.
     NoStrayTimer,
@@ -71,7 +70,7 @@ enum Fault {
 impl Fault {
     /// Whether tasks wait for what comes once. Each wake-up is a kick too, which makes up for lost ones: not with the other faults.
     fn waits(self) -> bool {
-        matches!(self, Fault::None | Fault::WakeForgotten)
+        matches!(self, Fault::None | Fault::WakeForgotten | Fault::ContestIgnored)
     }
 }
 
@@ -297,7 +296,10 @@ impl Model {
         match core.states[task] {
             State::Unborn | State::Blocked => core.states[task] = State::Ready,
             State::Done => return,
-            _ => core.tokens[task] = true,
+            _ => {
+                core.tokens[task] = true;
+                return;
+            }
         }
         drop(core);
         self.kick_all();
@@ -410,7 +412,7 @@ impl Model {
         }
         match klt.grip.load(SeqCst) {
             FIRM => {}
-            LOST | WOKEN => self.regain(me),
+            LOST => self.regain(me),
             _ if self.fault == Fault::ContestIgnored => {}
             _ => self.regain(me),
         }
@@ -465,7 +467,7 @@ impl Model {
         loop {
             match klt.grip.load(SeqCst) {
                 FIRM => return,
-                LOST | WOKEN => break,
+                LOST => break,
                 contest => {
                     if klt.grip.compare_exchange(contest, FIRM, SeqCst, SeqCst).is_ok() {
                         return;
@@ -479,12 +481,12 @@ impl Model {
             dawdle(30);
         }
         klt.frozen.store(true, SeqCst);
-        let woken = klt.grip.swap(FIRM, SeqCst) == WOKEN;
+        klt.grip.store(FIRM, SeqCst);
         if self.fault != Fault::WokenTooEarly {
             self.unpark(me);
         }
         assert_eq!(self.await_order(me), Order::Run);
-        if woken {
+        if self.fault != Fault::WakeForgotten {
             self.unpark(me);
         }
         klt.stray.store(false, SeqCst);
@@ -542,14 +544,8 @@ impl Model {
         if !klt.begun.swap(true, SeqCst) {
             return true;
         }
-        if self.fault != Fault::NotDeclined && matches!(klt.grip.load(SeqCst), LOST | WOKEN) {
-            let woken = match self.fault {
-                Fault::WakeForgotten => true,
-                _ => klt.grip.compare_exchange(LOST, WOKEN, SeqCst, SeqCst).is_ok() || klt.grip.load(SeqCst) == WOKEN,
-            };
-            if woken {
-                return false;
-            }
+        if self.fault != Fault::NotDeclined && klt.grip.load(SeqCst) == LOST {
+            return false;
         }
         assert!(klt.frozen.swap(false, SeqCst), "a task whose thread has not stopped was to go on");
         true
@@ -675,6 +671,17 @@ impl Model {
         }
     }
 
+    /// Waits in the kernel for something that comes by itself, or has come.
+    fn be_held_up(&self, me: usize) {
+        let polls = AtomicUsize::new(random(3));
+        self.wait_until(me, true, || {
+            let left = polls.load(SeqCst);
+            polls.store(left.saturating_sub(1), SeqCst);
+            self.klts[me].kernel.word.store(1, SeqCst);
+            left == 0
+        });
+    }
+
     fn task(&self, me: usize) {
         assert_eq!(self.await_order(me), Order::Run);
         self.leave_runtime(me);
@@ -686,18 +693,10 @@ impl Model {
         for _ in 0..random(4) {
             match random(3 + usize::from(self.fault.waits())) {
                 0 if me + 1 < TASKS => self.wait_until(me, true, || self.klts[me + 1].begun.load(SeqCst)),
-                1 => {
-                    // Something that comes by itself, or has come.
-                    let polls = AtomicUsize::new(random(3));
-                    self.wait_until(me, true, || {
-                        let left = polls.load(SeqCst);
-                        polls.store(left.saturating_sub(1), SeqCst);
-                        self.klts[me].kernel.word.store(1, SeqCst);
-                        left == 0
-                    });
-                }
+                1 => self.be_held_up(me),
                 3 => {
                     while !self.come[me].load(SeqCst) {
+                        self.be_held_up(me);
                         self.enter(me);
                         self.turn(me, Leave::Block);
                         self.leave_runtime(me);
