@@ -122,6 +122,6 @@ fn a_sweep_is_ended_with_what_is_done() {
     assert!(err.contains("stopped by a signal") && err.contains("Accepted, in percent"), "{err}");
     let rows: Vec<&str> = out.lines().collect();
     assert!((2..20).contains(&rows.len()), "{out}");
-    let sets: u32 = rows[rows.len() - 1].split(',').nth(1).unwrap().parse().unwrap();
+    let sets: u32 = rows[rows.len() - 1].split(',').nth(2).unwrap().parse().unwrap();
     assert!((1..100_000).contains(&sets), "{out}");
 }

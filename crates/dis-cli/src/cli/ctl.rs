@@ -63,7 +63,7 @@ pub enum CtlAction {
     Intent {
         /// The task's id, as `dis ctl tasks` shows it
         task: u64,
-        /// batch, background, system, interactive:LATENCY, or realtime:PERIOD,WCET[,DEADLINE]
+        /// `batch`, `background`, `system`, `interactive:LATENCY`, or `realtime:PERIOD,WCET[,DEADLINE]`
         #[arg(value_parser = class)]
         intent: Class,
     },
