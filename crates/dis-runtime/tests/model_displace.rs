@@ -782,7 +782,7 @@ fn every_step_is_needed() {
         Fault::RestsAtOnce,
     ];
     for fault in faults {
-        let found = catch_unwind(|| check_random(move || scenario(fault), 50_000));
+        let found = catch_unwind(|| check_random(move || scenario(fault), 200_000));
         println!("{fault:?}: {}", if found.is_err() { "noticed" } else { "not noticed" });
         assert!(found.is_err(), "the model does not notice {fault:?}");
     }
