@@ -19,7 +19,7 @@ impl Run {
     fn start(folder: &Folder, workload: &str, more: &[&str]) -> Run {
         let (file, socket) = (folder.file("w.toml", workload), folder.path("control"));
         let mut dis = command();
-        dis.args(["run", &file, "--duration", "60s", "--no-progress", "--control", &socket, "--json", "-"]).args(more);
+        dis.args(["run", &file, "--duration", "120s", "--no-progress", "--control", &socket, "--json", "-"]).args(more);
         let child = dis.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let run = Run { child, socket };
         let until = Instant::now() + Duration::from_secs(30);
@@ -167,6 +167,8 @@ const BUSY: &str = "[[task]]\nname = \"a\"\nintent = \"batch\"\ninstances = 40\n
 #[test]
 fn a_policy_from_a_file_is_put_in_and_taken_out_under_load() {
     let folder = Folder::new();
+    // The first who asks builds it, which takes long beside tasks that compute.
+    let deadline = library("deadline");
     let run = Run::start(&folder, BUSY, &[]);
     let module = |arguments: &[&str]| run.json(&[&["module"], arguments].concat());
     let active = |name: &str| {
@@ -175,9 +177,9 @@ fn a_policy_from_a_file_is_put_in_and_taken_out_under_load() {
         found.map(|module| (module["version"].clone(), module["active"].clone()))
     };
     assert_eq!(active("deadline"), None);
-    module(&["load", &library("deadline")]);
+    module(&["load", &deadline]);
     assert_eq!(active("deadline"), Some(("2.3.4".into(), Value::Array(vec![]))));
-    let (code, told) = run.refusal(&["module", "load", &library("deadline")]);
+    let (code, told) = run.refusal(&["module", "load", &deadline]);
     assert!(code == Some(1) && told.contains("there is a module 'deadline' already"), "{told}");
     for _ in 0..10 {
         let done = module(&["activate", "batch", "deadline"]);
@@ -208,9 +210,10 @@ fn a_policy_from_a_file_is_put_in_and_taken_out_under_load() {
 #[test]
 fn a_hostile_policy_that_is_put_in_is_taken_back_and_told() {
     let folder = Folder::new();
+    let files = ["foreign", "panics", "forgets"].map(|name| (name, library(&format!("hostile_{name}"))));
     let run = Run::start(&folder, BUSY, &[]);
-    for name in ["foreign", "panics", "forgets"] {
-        let (file, policy) = (library(&format!("hostile_{name}")), format!("hostile-{name}"));
+    for (name, file) in files {
+        let policy = format!("hostile-{name}");
         let faults = run.json(&["stats"])["policy-faults"].as_u64().unwrap();
         run.json(&["module", "load", &file]);
         // It behaves at first, so the handover may end before it is found out, or not.
