@@ -53,6 +53,15 @@ fn with_prefix(layout: Layout) -> Option<Layout> {
     Layout::from_size_align(size, prefix(layout)).ok()
 }
 
+/// The same for the layout of a block that was made.
+///
+/// # Safety
+/// `with_prefix` has answered for it.
+unsafe fn of_block(layout: Layout) -> Layout {
+    // SAFETY: the caller's promise.
+    unsafe { with_prefix(layout).unwrap_unchecked() }
+}
+
 /// Enters the account, and answers what the caller gets.
 ///
 /// # Safety
@@ -105,7 +114,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Accounting<A> {
         // SAFETY: one of our blocks, with the layout that it was asked for with.
         unsafe {
             let book = user.cast::<*const Book>().sub(1).read();
-            let whole = Layout::from_size_align_unchecked(layout.size() + prefix(layout), prefix(layout));
+            let whole = of_block(layout);
             self.0.dealloc(user.sub(prefix(layout)), whole);
             if let Some(book) = book.as_ref() {
                 book.give_back(layout.size());
@@ -124,7 +133,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Accounting<A> {
             if book.is_some_and(|book| !book.charge(more)) {
                 return ptr::null_mut();
             }
-            let whole = Layout::from_size_align_unchecked(layout.size() + prefix(layout), prefix(layout));
+            let whole = of_block(layout);
             let block = self.0.realloc(user.sub(prefix(layout)), whole, new.size());
             let less = if block.is_null() { more } else { layout.size().saturating_sub(size) };
             if let Some(book) = book {
