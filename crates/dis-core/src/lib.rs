@@ -36,7 +36,7 @@
 //! [`api`] has the nouns, [`intent`] declarations and their analysis, [`queues`] and [`policy`] the order within a
 //! class, [`optimizer`] the order between classes and the choice of a CPU, [`scheduler`] the tasks and what one does to
 //! another, [`executor`] what a CPU does for itself, [`modules`] the registry of policies, [`stats`] the counters, [`admission`]
-//! whether deadlines will hold, [`isolation`] who may do what, and how much of the machine a group of tasks may take.
+//! whether deadlines will hold, [`ipc`] calls from task to task, [`isolation`] who may do what, and how much of the machine a group of tasks may take.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -48,6 +48,7 @@ pub mod admission;
 pub mod api;
 pub mod executor;
 pub mod intent;
+pub mod ipc;
 pub mod isolation;
 pub mod modules;
 pub mod optimizer;

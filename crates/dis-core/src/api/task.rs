@@ -71,8 +71,10 @@ pub enum BlockReason {
     Event,
     /// The end of a child.
     ChildExit,
-    /// A message.
+    /// A message. Of a server in mid-call: that is on its caller's time (see [`ipc`](crate::ipc)).
     Ipc,
+    /// A call: nobody has called it.
+    Receive,
     /// A call of the host's own system, of which the scheduler knows no more than that it lasts.
     Host,
 }
@@ -347,6 +349,6 @@ mod tests {
         assert!(first >= 64 && end <= 192, "{first}..{end}");
         let limits = sched + offset_of!(SchedState, server);
         assert!(limits < 256, "and what says whether a task is limited is in the next: {limits}");
-        assert_eq!(size_of::<Option<Task<u64>>>(), 640);
+        assert_eq!(size_of::<Option<Task<u64>>>(), 704);
     }
 }

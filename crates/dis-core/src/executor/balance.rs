@@ -147,7 +147,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 task.may_be_stolen() && task.affinity.contains(other) && (!settled || task.may_be_given())
             };
             let task = from.get(key).filter(may_move);
-            found = task.filter(|task| !self.is_unsaved(from.cpu, task.id)).map(|_| key);
+            found = task.filter(|_| !self.is_unsaved(from, key)).map(|_| key);
             left -= 1;
             found.is_some() || left == 0
         });

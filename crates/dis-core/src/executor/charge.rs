@@ -24,6 +24,11 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             let task = state.task(key);
             task.sched.timed = false;
             turn.surplus = true;
+            if task.sched.is_away() {
+                // The time-out of the call that it serves.
+                let _ = state.revoke(key);
+                continue;
+            }
             let arrival = match task.state {
                 TaskState::Ready => {
                     task.sched.throttled = false;

@@ -28,13 +28,16 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let lost = state.ready.first();
         let mut next = None;
         if let Some(key) = state.current {
-            let task = state.task(key);
-            let switch = task.id != turn.live;
+            let runner = state.runner(key);
+            let task = state.task(runner);
+            let id = task.id;
+            let switch = id != turn.live;
             if switch {
                 task.stats.context_switches += 1;
             }
+            let task = state.task(key);
             let waited = if reason == Reason::Continue { Duration::ZERO } else { now.since(task.sched.ready_since) };
-            next = Some(Next { id: task.id, context: task.context, class: task.sched.class, switch, waited });
+            next = Some(Next { id, context: task.context, class: task.sched.class, switch, waited });
         }
         let unsaved = match &next {
             Some(next) if !next.switch => TaskId::INVALID,
@@ -47,7 +50,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let (mut vacate, mut leave_soon) = (false, false);
         for place in 0..state.leaving.len() {
             let key = state.leaving[place];
-            let live = state.get(key).is_some_and(|task| task.id == unsaved);
+            let live = state.get(key).is_some() && state.holds(key, unsaved);
             (vacate, leave_soon) = (vacate || (live && next.is_none()), leave_soon || !live);
         }
         self.tasks.cpus[cpu].unsaved.store(unsaved.0, Ordering::Release);
@@ -68,6 +71,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 state.owed = None;
             }
         }
+        leave_soon |= !state.revoked.is_empty();
         if leave_soon || state.owed.is_some() || (state.surplus && interrupt.is_some()) {
             until = until.min(now + Duration::from_nanos(1));
         }

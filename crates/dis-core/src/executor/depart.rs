@@ -8,7 +8,7 @@ use lock_api::RawMutex;
 use super::{Decision, Executor, Held, Leave, Next, Turn};
 use crate::api::{BlockReason, SchedResult, TaskState, Timestamp};
 use crate::scheduler::Cpu;
-use crate::scheduler::slab::slot;
+use crate::scheduler::slab::{peek, slot};
 use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
@@ -33,7 +33,12 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let quiet = timer > now && !state.surplus && state.owed.is_none() && !offers && !balances;
         let Some(key) = state.current.filter(|_| quiet && !state.ready.is_empty()) else { return long_way(guard) };
         let task = slot(&mut state.slab, key);
-        if task.sched.killed || task.sched.token || task.sched.is_realtime() || !task.affinity.contains(state.seat) {
+        if task.sched.carries()
+            || task.sched.killed
+            || task.sched.token
+            || task.sched.is_realtime()
+            || !task.affinity.contains(state.seat)
+        {
             return long_way(guard);
         }
         let class = task.sched.class;
@@ -70,8 +75,12 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let task = slot(&mut state.slab, key);
         task.stats.context_switches += 1;
         let waited = now.since(task.sched.ready_since);
-        let next = Next { id: task.id, context: task.context, class: task.sched.class, switch: true, waited };
+        let carries = task.sched.carries();
+        let mut next = Next { id: task.id, context: task.context, class: task.sched.class, switch: true, waited };
         state.until = task.horizon(timer, &mut state.arbiter, state.ready, &state.limits, now);
+        if carries {
+            next.id = peek(&state.slab, state.runner(key)).id;
+        }
         state.counts.record_switch(true);
         shared.unsaved.store(gone.0, Ordering::Release);
         self.publish(state);

@@ -4,6 +4,7 @@ use lock_api::RawMutex;
 
 use super::{Executor, Held, Reason, Turn};
 use crate::api::{TaskId, Timestamp};
+use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// Others have asked this CPU to look around, or a task here is to leave it.
@@ -35,9 +36,25 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         state
     }
 
+    /// Somebody waits for the end of a task that has ended here.
+    pub(super) fn tell_of_end<'a>(
+        &'a self,
+        mut state: Held<'a, C, R>,
+        turn: &mut Turn,
+        joiner: TaskId,
+        now: Timestamp,
+    ) -> Held<'a, C, R> {
+        if self.unpark_here(&mut state, joiner, now) {
+            return state;
+        }
+        // The lock is let go. The task that has left must not look as if its registers were saved.
+        self.tasks.cpus[state.cpu].unsaved.store(turn.live.0, Ordering::Release);
+        self.tell_joiner(state, turn, joiner, now)
+    }
+
     /// The joiner may live on any CPU, so its lock is taken on its own.
     #[inline(never)]
-    pub(super) fn tell_joiner<'a>(
+    fn tell_joiner<'a>(
         &'a self,
         state: Held<'a, C, R>,
         turn: &mut Turn,

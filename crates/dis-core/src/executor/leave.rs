@@ -19,10 +19,20 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     ) -> Option<TaskId> {
         let key = state.current?;
         let task = state.task(key);
-        if task.sched.killed {
+        let carries = task.sched.carries();
+        // A carrier ends when its calls have been settled.
+        if task.sched.killed && !carries {
             return self.finish(state, key, ExitStatus::Killed, now);
         }
         match leave {
+            Leave::Exit(code) if carries => {
+                // A server ends in mid-call: its caller goes on, unless somebody is to go first.
+                let (server, _) = state.give_back(key)?;
+                let joiner = self.end_task(state, server, ExitStatus::Exited(code));
+                let _ = self.reapply(state, key, now);
+                self.stay(state, key, turn, now);
+                return joiner;
+            }
             Leave::Exit(code) => return self.finish(state, key, ExitStatus::Exited(code), now),
             Leave::Block(reason, until) => {
                 if !core::mem::take(&mut task.sched.token) {
@@ -171,7 +181,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
     /// The running task leaves its policy's care.
     #[inline(always)]
-    pub(super) fn stop_competing(&self, state: &mut CpuState<C>, key: TaskKey, next: TaskState, now: Timestamp) {
+    pub(crate) fn stop_competing(&self, state: &mut CpuState<C>, key: TaskKey, next: TaskState, now: Timestamp) {
         state.current = None;
         let (task, policy) = state.task_and_policy(key);
         policy.on_block(&mut task.sched.entity, now);

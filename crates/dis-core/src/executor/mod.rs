@@ -28,6 +28,7 @@ use lock_api::{MutexGuard, RawMutex};
 
 use crate::api::{CpuMask, SchedError, SchedResult, TaskId, Timestamp};
 use crate::modules::SchedulerRegistry;
+use crate::scheduler::slab::peek;
 use crate::scheduler::state::CpuState;
 use crate::scheduler::{Config, ConfigError, Cpu, TaskManager};
 use crate::sync::Ordering;
@@ -121,6 +122,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let state = shared.state.lock();
         let undisturbed = !shared.look_around.load(Ordering::Relaxed)
             && state.leaving.is_empty()
+            && state.revoked.is_empty()
             && shared.unsaved.load(Ordering::Relaxed) == TaskId::INVALID.0;
         match leave {
             Leave::Yield if undisturbed => return self.rotate(shared, state, now),
@@ -156,6 +158,10 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             Some(live) => live,
             None => self.check(&state, leave)?,
         };
+        if leave == Leave::NextPeriod && state.current.is_some_and(|key| peek(&state.slab, key).sched.carries()) {
+            // The job is the caller's.
+            return Err(SchedError::InvalidState);
+        }
         if self.is_in_doubt(&mut state, leave, now) {
             return Err(SchedError::Unmeasured);
         }
@@ -176,18 +182,19 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         state.charge(now);
         self.fire_timers(&mut state, &mut turn, now);
         let joiner = if requeued.is_some() { None } else { self.leave(&mut state, leave, &mut turn, now) };
-        // The lock is let go below. The task that has left must not look as if its registers were saved.
-        let mark_live = || shared.unsaved.store(live.0, Ordering::Release);
         for joiner in joiner.into_iter().chain(waiter) {
-            if self.unpark_here(&mut state, joiner, now) {
-                continue;
+            state = self.tell_of_end(state, &mut turn, joiner, now);
+        }
+        while !state.revoked.is_empty() {
+            turn.surplus = true;
+            if let Some(Some(joiner)) = self.settle_call(&mut state, live, now) {
+                state = self.tell_of_end(state, &mut turn, joiner, now);
             }
-            mark_live();
-            state = self.tell_joiner(state, &mut turn, joiner, now);
         }
         let mut reason = self.pick(&mut state, now);
         if state.current.is_none() {
-            mark_live();
+            // The lock is let go below. The task that has left must not look as if its registers were saved.
+            shared.unsaved.store(live.0, Ordering::Release);
             (state, reason) = self.look_elsewhere(state, &mut turn, now);
         }
         Ok(self.conclude(state, turn, reason, now))
@@ -210,17 +217,17 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         self.schedule(cpu, now, Leave::Ask)
     }
 
-    /// The task that runs on `cpu`, or its idle task.
+    /// The task whose stack runs on `cpu`, or its idle task.
     pub fn current(&self, cpu: usize) -> TaskId {
         let state = self.lock(cpu);
-        state.current.and_then(|key| state.get(key)).map_or(TaskId::idle(cpu), |task| task.id)
+        state.current.and_then(|key| state.get(state.runner(key))).map_or(TaskId::idle(cpu), |task| task.id)
     }
 
     /// Which task's registers are live; refuses a question that would lose a task's registers.
     #[inline(always)]
     fn check(&self, state: &CpuState<C>, leave: Leave) -> SchedResult<TaskId> {
         let unsaved = TaskId(self.tasks.cpus[state.cpu].unsaved.load(Ordering::Relaxed));
-        let Some(current) = state.current.and_then(|key| state.get(key)).map(|task| task.id) else {
+        let Some(current) = state.current.and_then(|key| state.get(state.runner(key))).map(|task| task.id) else {
             return if leave == Leave::Ask { Ok(unsaved) } else { Err(SchedError::InvalidState) };
         };
         if leave == Leave::Declined {

@@ -10,7 +10,7 @@ use lock_api::RawMutex;
 use super::{Decision, Executor, Held, Leave, Next, Reason};
 use crate::api::{Duration, SchedResult, TaskState, Timestamp};
 use crate::scheduler::Cpu;
-use crate::scheduler::slab::slot;
+use crate::scheduler::slab::{peek, slot};
 use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
@@ -40,7 +40,12 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let alone = state.ready.is_empty();
         // What else changes its urgency, with the time that it has used, than its credit.
         let urgent = limited && (task.sched.inherited.is_some() || task.sched.duty.reservation().is_some());
-        if task.sched.killed || task.sched.dirty || urgent || !(alone || state.ready.contains(class)) {
+        if task.sched.killed
+            || task.sched.dirty
+            || urgent
+            || task.sched.carries()
+            || !(alone || state.ready.contains(class))
+        {
             return long_way(guard);
         }
         let ran = now.since(state.charged);
@@ -122,7 +127,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             task.stats.time_slice = queue.new_slice(&task.sched.entity, class, state.ready);
         }
         let switch = task.id != gone;
-        let decided = Next { id: task.id, context: task.context, class, switch, waited };
+        let mut decided = Next { id: task.id, context: task.context, class, switch, waited };
+        let carries = task.sched.carries();
         if switch {
             task.stats.context_switches += 1;
             state.counts.record_switch(true);
@@ -135,6 +141,9 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             task.horizon(timer, &mut state.arbiter, state.ready, &state.limits, now)
         };
         let lost = if unrivalled { Some(class) } else { state.ready.first() };
+        if carries {
+            decided.id = peek(&state.slab, state.runner(next)).id;
+        }
         debug_assert_eq!(state.load, state.summary(), "one for another: nothing new for other CPUs");
         let interrupt = self.find_taker(state, true, now);
         if state.surplus && interrupt.is_some() {

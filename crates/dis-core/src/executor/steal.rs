@@ -57,8 +57,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 let task = from.get(key).filter(|task| task.may_be_stolen() && task.affinity.contains(cpu));
                 // It could not run here either.
                 let task = task.filter(|task| task.out_of_quota(now).is_none());
-                later |= task.is_some_and(|task| task.id == unsaved);
-                let may_move = task.is_some_and(|task| task.id != unsaved);
+                later |= task.is_some() && from.holds(key, unsaved);
+                let may_move = task.is_some() && !from.holds(key, unsaved);
                 if may_move {
                     found = Some(key);
                 }
@@ -78,7 +78,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             // It can be taken once its registers are saved: that CPU is to find a taker then.
             from.surplus = true;
             self.cpus[victim].waits_for_save.store(true, Ordering::SeqCst);
-            if !self.is_unsaved(victim, unsaved) {
+            if self.cpus[victim].unsaved.load(Ordering::Acquire) != unsaved.0 {
                 // They were saved before the mark was there to be seen.
                 drop((from, to));
                 return self.pull_from(cpu, victim, mine, now);
@@ -124,7 +124,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 let Some(task) = state.get(key).filter(|task| task.may_be_stolen()) else { return false };
                 first = first.or(Some((class, task.affinity)));
                 if idle.intersects(&task.affinity) {
-                    if task.id == unsaved {
+                    if state.holds(key, unsaved) {
                         later = true;
                     } else {
                         // Several CPUs at a time may look for takers: each asks another, if it can.
@@ -179,7 +179,11 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     pub(super) fn flush_evicted(&self, cpu: usize, now: Timestamp) -> Option<Option<usize>> {
         loop {
             let mut state = self.lock(cpu);
-            let saved = |&&key: &&TaskKey| state.get(key).is_some_and(|task| !self.is_unsaved(cpu, task.id));
+            let saved = |&&key: &&TaskKey| {
+                // Calls of one that is to end are settled first.
+                let ready = |task: &crate::api::Task<C>| !task.sched.is_in_calls() || !task.sched.killed;
+                state.get(key).is_some_and(ready) && !self.is_unsaved(&state, key)
+            };
             let key = *state.leaving.iter().find(saved)?;
             let seat = state.seat;
             let task = state.task(key);

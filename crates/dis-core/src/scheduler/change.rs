@@ -31,8 +31,11 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// [`SchedError::TaskNotFound`].
     pub fn inherit(&self, now: Timestamp, id: TaskId, lent: Option<Urgency>) -> SchedResult<Wake> {
         let (mut state, key) = self.lock_home(id)?;
+        state.task(key).sched.lent = lent;
+        // What a server is lent, its caller's time is the faster used for.
+        let key = state.carrier(key);
+        state.relend(key);
         let task = state.task(key);
-        task.sched.inherited = lent;
         if lent.is_some() && task.is_throttled() && task.domain().is_some() {
             // Who works for another does not wait for the budget of its domain.
             task.sched.throttled = false;
@@ -53,6 +56,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// [`SchedError::TaskNotFound`].
     pub fn set_movable(&self, id: TaskId, movable: bool) -> SchedResult<()> {
         let (mut state, key) = self.lock_home(id)?;
+        let (key, _) = state.place_of_stack(key);
         state.task(key).sched.movable = movable;
         state.recount_stealable(key);
         Ok(())
@@ -72,7 +76,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 
     /// Brings a task's place in line with its present urgency.
-    pub(super) fn reapply(&self, state: &mut CpuState<C>, key: TaskKey, now: Timestamp) -> Wake {
+    pub(crate) fn reapply(&self, state: &mut CpuState<C>, key: TaskKey, now: Timestamp) -> Wake {
         // What has been used up to now was under the old urgency.
         state.charge(now);
         let task = state.task(key);
@@ -168,6 +172,6 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     }
 }
 
-pub(super) fn interrupt(cpu: usize) -> Wake {
+pub(crate) fn interrupt(cpu: usize) -> Wake {
     Wake { cpu, interrupt: true, until: None, placement: Placement::Bound }
 }

@@ -24,6 +24,11 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if task.state.has_ended() || task.sched.killed {
             return Err(SchedError::InvalidState);
         }
+        if task.sched.is_in_calls() {
+            task.sched.killed = true;
+            let _ = state.revoke(key);
+            return Ok(Kill::Pending(cpu));
+        }
         if task.state == TaskState::Running {
             task.sched.killed = true;
             return Ok(Kill::Pending(cpu));
@@ -35,7 +40,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let task = state.task(key);
         task.sched.killed = true;
         task.sched.throttled = false;
-        if self.is_unsaved(cpu, id) {
+        if self.is_unsaved(&state, key) {
+            let task = state.task(key);
             // Out of every queue, so nothing can run it; its memory must stay until the registers are off its stack.
             task.state = TaskState::Blocked;
             self.evict(&mut state, key);
@@ -64,6 +70,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             ExitStatus::Killed => state.counts.tasks_killed += 1,
         }
         state.leaving.retain(|&other| other != key);
+        state.revoked.retain(|&other| other != key);
         let task = state.task(key);
         let (id, hold) = (task.id, task.sched.hold.take());
         match status {

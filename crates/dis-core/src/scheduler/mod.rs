@@ -10,7 +10,7 @@
 
 mod axis;
 mod book;
-mod change;
+pub(crate) mod change;
 mod declare;
 mod destroy;
 mod domains;
@@ -220,7 +220,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// # Errors
     /// [`SchedError::TaskNotFound`] for a stale id.
     pub fn urgency(&self, id: TaskId) -> SchedResult<Urgency> {
-        self.with_task(id, Task::lends)
+        let (state, key) = self.lock_home(id)?;
+        state.get(state.carrier(key)).map(Task::lends).ok_or(SchedError::TaskNotFound)
     }
 
     /// When a task that waits is woken at the latest, if it is known. O(1).
@@ -354,16 +355,44 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
     }
 
-    /// Moves a task that is in no queue and has no timer from one CPU's slab to another's.
+    /// Moves a task that is in no queue and has no timer from one CPU's slab to another's, and the servers on its time with it.
     pub(crate) fn rehome(&self, from: &mut CpuState<C>, to: &mut CpuState<C>, key: TaskKey) -> Option<TaskKey> {
-        if to.live_keys() >= homes::MAX_KEYS {
+        let company = from.servers(key).count();
+        if to.live_keys() + company >= homes::MAX_KEYS {
             return None;
         }
+        let mut server = from.get(key)?.sched.calls.top;
+        let carrier = self.carry_over(from, to, key)?;
+        let mut above = None;
+        for _ in 0..company {
+            let timer = from.timers.wake_time(server).filter(|_| from.task(server).sched.timed);
+            from.clear_timer(server);
+            let below = from.task(server).sched.calls.below;
+            let key = self.carry_over(from, to, server)?;
+            to.task(key).sched.calls.on = carrier;
+            match above {
+                None => to.task(carrier).sched.calls.top = key,
+                Some(above) => to.task(above).sched.calls.below = key,
+            }
+            if let Some(at) = timer {
+                to.set_timer(key, at);
+            }
+            (above, server) = (Some(key), below);
+        }
+        Some(carrier)
+    }
+
+    /// Moves one control block from one CPU's slab to another's.
+    fn carry_over(&self, from: &mut CpuState<C>, to: &mut CpuState<C>, key: TaskKey) -> Option<TaskKey> {
+        let revoked = from.revoked.contains(&key);
         let mut task = from.take(key)?;
         let id = task.id;
         task.stats.migrations += 1;
         let key = to.insert(task);
         self.homes.set(id, Home { cpu: to.cpu, key });
+        if revoked {
+            to.revoked.push(key);
+        }
         Some(key)
     }
 
@@ -412,8 +441,16 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         wake
     }
 
-    pub(crate) fn is_unsaved(&self, cpu: usize, id: TaskId) -> bool {
-        self.cpus[cpu].unsaved.load(Ordering::Acquire) == id.0
+    /// Whether the registers of the task, or of a server on its time, are in the CPU still.
+    #[inline(always)]
+    pub(crate) fn is_unsaved(&self, state: &CpuState<C>, key: TaskKey) -> bool {
+        let unsaved = TaskId(self.cpus[state.cpu].unsaved.load(Ordering::Acquire));
+        unsaved != TaskId::INVALID && state.holds(key, unsaved)
+    }
+
+    /// Where a task lives, at this moment.
+    pub(crate) fn home_of(&self, id: TaskId) -> SchedResult<(usize, TaskKey)> {
+        self.homes.get(id).map(|home| (home.cpu, home.key)).ok_or(SchedError::TaskNotFound)
     }
 
     /// The idle CPUs other than `except`.

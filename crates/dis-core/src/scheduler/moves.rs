@@ -16,7 +16,11 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         loop {
             let (mut state, key) = self.lock_home(id)?;
             let (home, seat) = (state.cpu, state.seat);
-            let unsaved = self.is_unsaved(home, id);
+            if state.task(key).sched.is_away() {
+                // It is where its carrier is; when it is back, it is judged anew.
+                return Ok(Wake::remembered(home));
+            }
+            let unsaved = self.is_unsaved(&state, key);
             let task = state.task(key);
             let ends = task.state.has_ended() || (task.sched.killed && task.state != TaskState::Running);
             if !ends {
@@ -50,9 +54,10 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             let (mut from, mut to) = self.lock_two(home, target);
             let same = |task: &Task<C>| {
                 let runs = task.state == TaskState::Running;
-                task.id == id && !runs && task.may_run(to.seat) && !task.may_run(from.seat)
+                let away = task.sched.is_away();
+                task.id == id && !runs && !away && task.may_run(to.seat) && !task.may_run(from.seat)
             };
-            if !from.get(key).is_some_and(same) || self.is_unsaved(home, id) {
+            if !from.get(key).is_some_and(same) || self.is_unsaved(&from, key) {
                 continue;
             }
             let wake = self.move_task(&mut from, &mut to, key, now)?;
@@ -105,16 +110,19 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
         if let Some(at) = timer {
             to.set_timer(moved, at);
-            return Ok(self.sleeper_added(to, at, Placement::LeastLoaded, now));
+            let wake = self.sleeper_added(to, at, Placement::LeastLoaded, now);
+            return Ok(Wake { interrupt: !to.revoked.is_empty(), ..wake });
         }
         if let Some(position) = position {
             to.arrive_at(moved, position);
         }
         if ready {
             self.admit_to_queue(to, moved, Arrival::Migrate, now);
-            let wake = self.assess(to, moved, Placement::LeastLoaded, now);
+            let mut wake = self.assess(to, moved, Placement::LeastLoaded, now);
+            wake.interrupt |= !to.revoked.is_empty();
             return Ok(self.settle(to, moved, wake));
         }
-        Ok(self.sleeper_added(to, Timestamp::MAX, Placement::Remembered, now))
+        let wake = self.sleeper_added(to, Timestamp::MAX, Placement::Remembered, now);
+        Ok(Wake { interrupt: !to.revoked.is_empty(), ..wake })
     }
 }

@@ -11,6 +11,7 @@ impl<C> CpuState<C> {
         self.free.reserve(keys.saturating_sub(self.free.len()));
         self.timers.reserve(keys);
         self.leaving.reserve(keys.saturating_sub(self.leaving.len()));
+        self.revoked.reserve(keys.saturating_sub(self.revoked.len()));
         for class in &mut self.classes {
             class.policy.reserve(keys);
         }
@@ -69,6 +70,7 @@ impl<C> CpuState<C> {
         }
         self.free.push(key);
         self.leaving.retain(|&other| other != key);
+        self.revoked.retain(|&other| other != key);
     }
 
     /// Notes whether the task has a reservation by share now.

@@ -13,6 +13,7 @@ use crate::admission::Assignment;
 use crate::api::{CpuMask, Duration, SchedError, SchedResult, Task, TaskId, TaskSpec, TaskState, TaskStats, Timestamp};
 use crate::executor::{Placement, Wake};
 use crate::intent::{Intent, IntentClass, QueueType, TaskHistory};
+use crate::ipc::Calls;
 use crate::isolation::Domain;
 use crate::optimizer::{Credit, Limits, SPAWN_GRACE, Server, Wanted, choose_cpu, may_wait_for_parent};
 use crate::policy::{Entity, TaskKey, VirtualTime};
@@ -244,6 +245,8 @@ fn new_task<C>(
             server: None,
             credit: None,
             inherited: None,
+            calls: Calls::NONE,
+            lent: None,
             duty: Duty::Free,
             pending_release: false,
             hold: None,

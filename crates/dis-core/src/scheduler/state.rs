@@ -46,6 +46,8 @@ pub(crate) struct CpuState<C> {
     pub until: Timestamp,
     /// The tasks that must leave this CPU (or end) as soon as their registers are saved.
     pub leaving: Vec<TaskKey>,
+    /// The tasks in calls that are to end without a reply, at the next question.
+    pub revoked: Vec<TaskKey>,
     /// Whether the task that ran last gave up the CPU by itself (nobody before the first).
     pub left_voluntarily: bool,
     pub arbiter: Arbiter,
@@ -102,6 +104,7 @@ impl<C> CpuState<C> {
             charged: Timestamp::ZERO,
             until: Timestamp::MAX,
             leaving: Vec::new(),
+            revoked: Vec::new(),
             left_voluntarily: true,
             arbiter: Arbiter::new(limits),
             limits,

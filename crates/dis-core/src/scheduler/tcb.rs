@@ -5,6 +5,7 @@ use super::queue::ClassQueue;
 use super::split::Hold;
 use crate::api::{BlockReason, Duration, Task, TaskId, Timestamp};
 use crate::intent::{Intent, IntentClass, QueueType};
+use crate::ipc::{Calls, NOBODY};
 use crate::isolation::Domain;
 use crate::optimizer::{Arbiter, ClassSet, Credit, Limits, Server};
 use crate::policy::{Entity, SchedulingPolicy};
@@ -56,7 +57,7 @@ pub(crate) struct SchedState {
     pub killed: bool,
     /// Its class, priority, deadline or affinity changed while it ran.
     pub dirty: bool,
-    /// It has a server, a credit, a reservation by share or a domain.
+    /// It has a server, a credit, a reservation by share or a domain, or has had a part in a call.
     pub limited: bool,
     /// How often it had been switched to, modulo 128, when a CPU that was ahead gave it away; 128 more if one did so again before it
     /// had run.
@@ -69,8 +70,10 @@ pub(crate) struct SchedState {
     pub credit: Option<Credit>,
     /// The target latency of an Interactive task.
     pub target: Duration,
+    /// What it is lent, or any server on its time.
     pub inherited: Option<Urgency>,
     pub server: Option<Server>,
+    pub calls: Calls,
     /// A wake-up came before the block it was meant for.
     pub token: bool,
     /// It has an entry in the timer queue (sleep, time-out, or replenishment).
@@ -90,6 +93,8 @@ pub(crate) struct SchedState {
     pub domain: Option<Domain>,
     pub duty: Duty,
     pub joiner: TaskId,
+    /// What those lend who wait for this very task.
+    pub lent: Option<Urgency>,
 }
 
 impl SchedState {
@@ -104,13 +109,31 @@ impl SchedState {
         self.server = server;
         self.duty = duty;
         self.limited = self.credit.is_some() || self.server.is_some() || self.duty.reservation().is_some();
-        self.limited |= self.domain.is_some();
+        self.limited |= self.domain.is_some() || self.calls.are_any();
     }
 
     /// Whether its jobs have deadlines of their own.
     #[inline(always)]
     pub fn is_realtime(&self) -> bool {
         self.own_class == QueueType::Realtime
+    }
+
+    /// Another task's stack runs on its time.
+    #[inline(always)]
+    pub fn carries(&self) -> bool {
+        self.limited && self.calls.top != NOBODY
+    }
+
+    /// Its stack runs, or waits, on another's time.
+    #[inline(always)]
+    pub fn is_away(&self) -> bool {
+        self.limited && self.calls.on != NOBODY
+    }
+
+    /// One of the two.
+    #[inline(always)]
+    pub fn is_in_calls(&self) -> bool {
+        self.limited && self.calls != Calls::NONE
     }
 }
 

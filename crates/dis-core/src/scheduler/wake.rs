@@ -41,10 +41,21 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
     fn rouse(&self, now: Timestamp, id: TaskId, manner: Manner) -> SchedResult<Wake> {
         loop {
-            let (mut state, key) = self.lock_home(id)?;
+            let (mut state, mut key) = self.lock_home(id)?;
             let home = state.cpu;
+            if state.task(key).sched.is_in_calls() {
+                let (place, competes) = state.place_of_stack(key);
+                if !competes {
+                    // In a call, and so not blocked: it hears of it when that is over.
+                    state.task(place).sched.token |= manner == Manner::Unpark;
+                    let remembered = Ok(Wake::remembered(home));
+                    return if manner == Manner::Unpark { remembered } else { Err(SchedError::InvalidState) };
+                }
+                key = place;
+            }
             let task = state.task(key);
-            if task.sched.killed && task.state != TaskState::Running {
+            let id = task.id;
+            if task.sched.killed && task.state != TaskState::Running && !task.sched.carries() {
                 return Err(SchedError::InvalidState);
             }
             match (task.state, manner) {
@@ -68,16 +79,17 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                 task.id == id
                     && matches!(task.state, TaskState::Blocked | TaskState::Sleeping)
                     && task.may_run(to.seat)
-                    && !task.sched.killed
+                    && (!task.sched.killed || task.sched.carries())
             };
-            if !from.get(key).is_some_and(waits) || self.is_unsaved(home, id) {
+            if !from.get(key).is_some_and(waits) || self.is_unsaved(&from, key) {
                 continue;
             }
             from.clear_timer(key);
             let Some(key) = self.rehome(&mut from, &mut to, key) else { return Err(SchedError::ResourceExhausted) };
             drop(from);
             self.make_ready(&mut to, key, Arrival::Wake, now);
-            let wake = self.assess(&mut to, key, placement, now);
+            let mut wake = self.assess(&mut to, key, placement, now);
+            wake.interrupt |= !to.revoked.is_empty();
             return Ok(self.settle(&mut to, key, wake));
         }
     }
@@ -86,7 +98,10 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// it is not at home there, does not wait, or might better go elsewhere: then [`unpark`](Self::unpark) it.
     pub(crate) fn unpark_here(&self, state: &mut CpuState<C>, id: TaskId, now: Timestamp) -> bool {
         let Some(Home { cpu, key }) = self.homes.get(id) else { return false };
-        let waits = |task: &Task<C>| task.id == id && task.state == TaskState::Blocked && !task.sched.killed;
+        let waits = |task: &Task<C>| {
+            let free = !task.sched.killed && !task.sched.is_in_calls();
+            task.id == id && task.state == TaskState::Blocked && free
+        };
         let here = cpu == state.cpu && state.get(key).is_some_and(waits) && self.place(state, key).0 == cpu;
         if here {
             self.make_ready(state, key, Arrival::Wake, now);
@@ -100,7 +115,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let home = state.cpu;
         let Some(task) = state.get(key) else { return (home, Placement::Bound) };
         let bound = task.sched.hold.is_some() || !task.sched.movable;
-        if self.is_unsaved(home, task.id) || (bound && task.may_run(state.seat)) {
+        if self.is_unsaved(state, key) || (bound && task.may_run(state.seat)) {
             return (home, Placement::Bound);
         }
         // The common cases without a look at other CPUs: nothing else is here, or there is no other.
