@@ -99,6 +99,7 @@ fn state(raw: &Raw) -> String {
         Some(BlockReason::Event) => "event",
         Some(BlockReason::ChildExit) => "join",
         Some(BlockReason::Ipc) => "message",
+        Some(BlockReason::Receive) => "call",
         Some(BlockReason::Host) => "system call",
         None if raw.throttled => return "throttled".into(),
         None if raw.internal && raw.state == TaskState::Ready => return "ready (futures)".into(),
