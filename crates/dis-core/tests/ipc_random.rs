@@ -189,13 +189,12 @@ impl World {
             }
             12 if runs => self.ask(cpu, Leave::Yield),
             13 if runs && self.rng.below(8) == 0 => self.ask(cpu, Leave::Exit(0)),
-            14 if self.rng.below(6) == 0 => match self.x.kill(at(self.now), id) {
-                Ok(Kill::Pending(cpu) | Kill::Done(Some(cpu))) => {
+            14 if self.rng.below(6) == 0 => {
+                if let Ok(Kill::Pending(cpu) | Kill::Done(Some(cpu))) = self.x.kill(at(self.now), id) {
                     self.counts[2] += 1;
                     self.cpus[cpu].asked = true;
                 }
-                _ => {}
-            },
+            }
             15 => {
                 if let Ok(wake) = self.x.cancel_call(id) {
                     self.counts[3] += 1;

@@ -28,16 +28,17 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let lost = state.ready.first();
         let mut next = None;
         if let Some(key) = state.current {
-            let runner = state.runner(key);
-            let task = state.task(runner);
-            let id = task.id;
-            let switch = id != turn.live;
-            if switch {
-                task.stats.context_switches += 1;
-            }
             let task = state.task(key);
             let waited = if reason == Reason::Continue { Duration::ZERO } else { now.since(task.sched.ready_since) };
-            next = Some(Next { id, context: task.context, class: task.sched.class, switch, waited });
+            let mut chosen =
+                Next { id: task.id, context: task.context, class: task.sched.class, switch: false, waited };
+            if task.sched.carries() {
+                chosen.id = state.count_for_server(key, turn.live);
+            } else if task.id != turn.live {
+                task.stats.context_switches += 1;
+            }
+            chosen.switch = chosen.id != turn.live;
+            next = Some(chosen);
         }
         let unsaved = match &next {
             Some(next) if !next.switch => TaskId::INVALID,

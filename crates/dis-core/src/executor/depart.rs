@@ -8,7 +8,7 @@ use lock_api::RawMutex;
 use super::{Decision, Executor, Held, Leave, Next, Turn};
 use crate::api::{BlockReason, SchedResult, TaskState, Timestamp};
 use crate::scheduler::Cpu;
-use crate::scheduler::slab::{peek, slot};
+use crate::scheduler::slab::slot;
 use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
@@ -73,13 +73,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         };
         state.offer = Timestamp::MAX;
         let task = slot(&mut state.slab, key);
-        task.stats.context_switches += 1;
-        let waited = now.since(task.sched.ready_since);
         let carries = task.sched.carries();
+        task.stats.context_switches += u64::from(!carries);
+        let waited = now.since(task.sched.ready_since);
         let mut next = Next { id: task.id, context: task.context, class: task.sched.class, switch: true, waited };
         state.until = task.horizon(timer, &mut state.arbiter, state.ready, &state.limits, now);
         if carries {
-            next.id = peek(&state.slab, state.runner(key)).id;
+            next.id = state.count_for_server(key, gone);
         }
         state.counts.record_switch(true);
         shared.unsaved.store(gone.0, Ordering::Release);

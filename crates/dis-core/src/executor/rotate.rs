@@ -10,7 +10,7 @@ use lock_api::RawMutex;
 use super::{Decision, Executor, Held, Leave, Next, Reason};
 use crate::api::{Duration, SchedResult, TaskState, Timestamp};
 use crate::scheduler::Cpu;
-use crate::scheduler::slab::{peek, slot};
+use crate::scheduler::slab::slot;
 use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
@@ -130,7 +130,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let mut decided = Next { id: task.id, context: task.context, class, switch, waited };
         let carries = task.sched.carries();
         if switch {
-            task.stats.context_switches += 1;
+            task.stats.context_switches += u64::from(!carries);
             state.counts.record_switch(true);
             shared.unsaved.store(gone.0, Ordering::Release);
         }
@@ -142,7 +142,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         };
         let lost = if unrivalled { Some(class) } else { state.ready.first() };
         if carries {
-            decided.id = peek(&state.slab, state.runner(next)).id;
+            decided.id = state.count_for_server(next, gone);
         }
         debug_assert_eq!(state.load, state.summary(), "one for another: nothing new for other CPUs");
         let interrupt = self.find_taker(state, true, now);

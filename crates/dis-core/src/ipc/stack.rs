@@ -15,6 +15,15 @@ impl<C> CpuState<C> {
         if sched.carries() { sched.calls.top } else { key }
     }
 
+    /// The server whose stack runs on the time of `carrier`; it counts a switch unless its registers are live.
+    #[cold]
+    pub fn count_for_server(&mut self, carrier: TaskKey, live: TaskId) -> TaskId {
+        let runner = self.runner(carrier);
+        let task = self.task(runner);
+        task.stats.context_switches += u64::from(task.id != live);
+        task.id
+    }
+
     /// On whose time the stack of `key` runs, or waits.
     pub fn carrier(&self, key: TaskKey) -> TaskKey {
         let on = peek(&self.slab, key).sched.calls.on;
