@@ -45,7 +45,6 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 if !takes_calls(&other, key) || self.is_unsaved(&other, key) {
                     return Err(SchedError::InvalidState);
                 }
-                other.clear_timer(key);
                 let key = self.rehome(&mut other, &mut state, key).ok_or(SchedError::ResourceExhausted)?;
                 (state, key)
             };

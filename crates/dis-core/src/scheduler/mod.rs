@@ -355,12 +355,14 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
     }
 
-    /// Moves a task that is in no queue and has no timer from one CPU's slab to another's, and the servers on its time with it.
+    /// Moves a task that is in no queue from one CPU's slab to another's, without its timer, and the servers on its time with it, with
+    /// theirs. `None`, and nothing has happened: there is no room.
     pub(crate) fn rehome(&self, from: &mut CpuState<C>, to: &mut CpuState<C>, key: TaskKey) -> Option<TaskKey> {
         let company = from.servers(key).count();
         if to.live_keys() + company >= homes::MAX_KEYS {
             return None;
         }
+        from.clear_timer(key);
         let mut server = from.get(key)?.sched.calls.top;
         let carrier = self.carry_over(from, to, key)?;
         let mut above = None;

@@ -93,14 +93,10 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if queued {
             from.dequeue(key, now);
         }
-        from.clear_timer(key);
         let Some(moved) = self.rehome(from, to, key) else {
             // The target is full: everything stays as it was.
             if queued {
                 from.enqueue(key, Arrival::Migrate, now);
-            }
-            if let Some(at) = timer {
-                from.set_timer(key, at);
             }
             return Err(SchedError::ResourceExhausted);
         };

@@ -84,7 +84,6 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             if !from.get(key).is_some_and(waits) || self.is_unsaved(&from, key) {
                 continue;
             }
-            from.clear_timer(key);
             let Some(key) = self.rehome(&mut from, &mut to, key) else { return Err(SchedError::ResourceExhausted) };
             drop(from);
             self.make_ready(&mut to, key, Arrival::Wake, now);
