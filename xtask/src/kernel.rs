@@ -38,13 +38,19 @@ const fn boot_of(cpus: u32, test: &'static str, counted: bool) -> Boot {
 }
 
 /// What both the optimised kernel and the one with debug assertions are to pass.
-const BOTH: &[Boot] = &[boot_of(1, "preempt", false), boot_of(4, "api", false), boot_of(2, "isolation", false)];
+const BOTH: &[Boot] = &[
+    boot_of(1, "preempt", false),
+    boot_of(4, "api", false),
+    boot_of(2, "isolation", false),
+    boot_of(4, "modules", false),
+];
 
 /// What the optimised kernel is to pass; it has room for 10,000 tasks, as its stacks are smaller.
 const OPTIMISED: &[Boot] = &[
     boot_of(8, "preempt", false),
     boot_of(4, "preempt", true),
     boot_of(2, "api", true),
+    boot_of(2, "modules", true),
     boot_of(2, "torture", false),
     boot_of(2, "user", false),
     boot_of(2, "injection", false),

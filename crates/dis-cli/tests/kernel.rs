@@ -44,11 +44,16 @@ fn image() -> Option<String> {
 
 /// Runs the workload both ways.
 fn both(workload: &str) -> Option<Pair> {
+    both_with(workload, &[])
+}
+
+/// The same with more arguments.
+fn both_with(workload: &str, more: &[&str]) -> Option<Pair> {
     let image = image()?;
     let folder = Folder::new();
     let file = folder.file("w.toml", workload);
     let run = |arguments: &[&str]| {
-        let output = command().args(arguments).output().unwrap();
+        let output = command().args(arguments).args(more).output().unwrap();
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         assert!(output.status.success(), "dis {}: {out}{err}", arguments.join(" "));
     };
@@ -253,6 +258,33 @@ fn shares_of_tasks_hold() {
         eprintln!("{host}: capped {capped:.2} %, reserved {reserved:.2} %");
         assert!((19.0..=20.3).contains(&capped), "{host}: {capped} % of at most 20 %");
         assert!(reserved >= 39.8, "{host}: {reserved} % of at least 40 %");
+    }
+}
+
+/// Under the fair policy the one would have four times as much as the other.
+#[test]
+fn a_policy_that_was_chosen_is_the_kernels_too() {
+    let workload = r#"
+        duration = "1s"
+        cpus = 1
+        [[task]]
+        name = "heavy"
+        intent = "batch"
+        priority = 56
+        loop = [ { run = "1s" } ]
+        [[task]]
+        name = "light"
+        intent = "batch"
+        priority = 206
+        loop = [ { run = "1s" } ]
+    "#;
+    for (policy, ratio) in [("batch=round-robin", 1.0), ("batch=fair", 4.0)] {
+        let Some(pair) = both_with(workload, &["--policy", policy]) else { return };
+        for (host, shares) in [("simulator", shares(&pair.sim)), ("kernel", shares(&pair.kernel))] {
+            let has = shares["heavy"] / shares["light"];
+            eprintln!("{host}: {policy}: {has:.2} times as much");
+            assert!((has / ratio - 1.0).abs() < 0.1, "{host}: {policy}: {has} instead of {ratio}");
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::memory::{self, Image, Machine};
 use crate::percpu::{self, PerCpu};
 use crate::pvh::{BootInfo, Physical};
 use crate::smp::{self, Trampoline};
-use crate::{acpi, clock, console, event, println, sched, selftest, task, watch, workload};
+use crate::{acpi, clock, console, event, modules, println, sched, selftest, task, watch, workload};
 
 /// What the first task finds.
 pub struct Booted {
@@ -51,6 +51,9 @@ pub unsafe fn start(start_info: u64, image: &Image, trampoline: &Trampoline, mai
         Ok(command) => command,
         Err(word) => bad_input(format_args!("the command line's {:?} is not understood", word.0)),
     };
+    if let Err(why) = modules::choose(&command.policies) {
+        bad_input(format_args!("{why}"));
+    }
     let module = read(info.module.clone());
 
     let pc = PerCpu::new(0, apic::id());
@@ -70,7 +73,7 @@ pub unsafe fn start(start_info: u64, image: &Image, trampoline: &Trampoline, mai
     });
     // SAFETY: once; the first MiB is not given to anybody.
     let cpus = unsafe { smp::start_others(&ids, trampoline, command.cpus.unwrap_or(percpu::MAX_CPUS)) };
-    sched::init(workload::config(&module, cpus));
+    modules::start(workload::config(&module, cpus));
     let memory = info.memory().iter().map(|range| range.end - range.start).sum::<u64>() >> 20;
     println!("dis-kernel: {cpus} CPUs, {memory} MiB, clock {} kHz, timer {} kHz", tsc / 1000, timer / 1000);
     event!("boot", "\"cpus\":{cpus},\"memory_mib\":{memory},\"tsc_hz\":{tsc},\"timer_hz\":{timer}");

@@ -1,6 +1,9 @@
 //! The kernel's command line: words, each `name` or `name=value`.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use dis_core::intent::QueueType;
 
 /// What the command line asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub struct Command {
     /// `watch=MS`: CPUs look after each other at least every MS milliseconds; 0 or absent: only when they have to do with
     /// each other. Costs a timer interrupt each time where there would be none.
     pub watch_ms: u64,
+    /// `policy=CLASS=NAME`: that class has the policy of that module; may be given several times.
+    pub policies: Vec<(QueueType, String)>,
 }
 
 /// A word that is not understood.
@@ -38,6 +43,10 @@ impl Command {
                 }
                 Some(("interleave", value)) => command.interleave_us = Some(value.parse().map_err(|_| unknown())?),
                 Some(("watch", value)) => command.watch_ms = value.parse().map_err(|_| unknown())?,
+                Some(("policy", choice)) => {
+                    let (class, name) = choice.split_once('=').ok_or_else(unknown)?;
+                    command.policies.push((QueueType::from_name(class).ok_or_else(unknown)?, name.to_string()));
+                }
                 Some((name, _)) if name.contains('.') => {}
                 None if word == "trace" => command.trace = true,
                 _ => return Err(unknown()),
@@ -57,7 +66,11 @@ mod tests {
         assert_eq!(command.interleave_us, Some(50));
         assert_eq!((command.test.as_deref(), command.cpus, command.watch_ms), (Some("two"), Some(3), 250));
         assert_eq!(Command::parse(""), Ok(Command::default()));
-        for word in ["bogus", "cpus=0", "cpus=x", "watch=soon"] {
+        let command = Command::parse("policy=batch=edf policy=system=fair").unwrap();
+        let [batch, system] =
+            [(QueueType::Batch, "edf"), (QueueType::System, "fair")].map(|(class, name)| (class, name.into()));
+        assert_eq!(command.policies, [batch, system]);
+        for word in ["bogus", "cpus=0", "cpus=x", "watch=soon", "policy=edf", "policy=batches=edf"] {
             assert_eq!(Command::parse(word), Err(UnknownWord(word.into())));
         }
     }

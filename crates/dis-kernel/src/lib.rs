@@ -24,6 +24,7 @@ pub mod fault;
 pub mod figures;
 pub mod lock;
 pub mod memory;
+pub mod modules;
 pub mod percpu;
 pub mod pvh;
 pub mod report;

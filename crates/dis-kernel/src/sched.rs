@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use dis_core::api::{SchedError, SchedResult, TaskId, Timestamp};
 use dis_core::executor::{Decision, Executor, Leave, Wake};
-use dis_core::scheduler::Config;
+use dis_core::scheduler::ConfigError;
 
 use crate::arch::selectors::Selectors;
 use crate::arch::{apic, entry, idt, irq};
@@ -44,9 +44,9 @@ pub struct Observed<'a> {
     pub decision: &'a Decision<TaskRef>,
 }
 
-/// Makes the scheduler. Once, before any CPU asks.
-pub fn init(config: Config) {
-    let made = Executor::new(config).unwrap_or_else(|error| panic!("the scheduler cannot be set up: {error}"));
+/// The scheduler has been made. Once, before any CPU asks.
+pub(crate) fn init(made: Result<Scheduler, ConfigError>) {
+    let made = made.unwrap_or_else(|error| panic!("the scheduler cannot be set up: {error}"));
     SCHEDULER.store(Box::leak(Box::new(made)), Ordering::Release);
 }
 

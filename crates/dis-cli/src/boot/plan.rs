@@ -10,6 +10,7 @@ use dis_workload::model::{Machine, Repeat};
 use crate::cli::{BootArgs, MOST_BOOT_CPUS};
 use crate::failure::Failure;
 use crate::run::plan::{check_affinity, place, read};
+use crate::run::policies::Chosen;
 
 /// A boot that is about to happen.
 #[derive(Debug)]
@@ -58,6 +59,10 @@ impl Plan {
                 1
             }
         };
+        // What another kernel has is known to that one alone, which refuses what it has not.
+        if args.image.is_none() {
+            notes.extend(Chosen::new(&[], &args.policy)?.notes(&args.policy));
+        }
         for task in &workload.tasks {
             check_affinity(task, &file, cpus, &mut notes)?;
         }
@@ -106,6 +111,18 @@ mod tests {
         assert_eq!((workload.cpus, workload.seed), (Some(3), 9));
         assert_eq!(workload.duration.map(Duration::from), Some(Duration::from_secs(5)));
         assert_eq!(plan.limit, Duration::from_secs(70));
+    }
+
+    #[test]
+    fn policies_are_those_of_the_kernel() {
+        let plan = |line: &str| plan(TASK, &format!("--duration 1s {line}"));
+        let notes = plan("--policy batch=edf").unwrap().notes;
+        assert!(
+            notes.iter().any(|note| note == "batch: a turn for every task is not guaranteed under edf"),
+            "{notes:?}"
+        );
+        assert!(plan("--policy batch=lottery").unwrap_err().message.contains("names: edf, fair, priority"));
+        assert!(plan("--policy batch=lottery --image k").is_ok());
     }
 
     #[test]

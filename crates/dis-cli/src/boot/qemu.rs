@@ -138,7 +138,8 @@ fn arguments(args: &BootArgs, cpus: usize) -> Vec<String> {
     let beat = args.deterministic.then(|| "interleave=100".into());
     let watch = args.watch.map(|every| format!("watch={}", every.as_nanos().div_ceil(1_000_000)));
     let trace = args.trace.is_some().then(|| "trace".into());
-    let asked: Vec<String> = [trace, beat, watch].into_iter().flatten().collect();
+    let policies = args.policy.iter().map(|choice| format!("policy={}={}", choice.class, choice.name));
+    let asked: Vec<String> = [trace, beat, watch].into_iter().flatten().chain(policies).collect();
     if !asked.is_empty() {
         words.extend(["-append".into(), asked.join(" ")]);
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use dis_core::api::Duration;
 
-use super::values::{self, Destination};
+use super::values::{self, Destination, PolicyChoice};
 
 /// Most CPUs that QEMU's `pc` machine has.
 pub const MOST_CPUS: u64 = 64;
@@ -16,6 +16,7 @@ Examples:
   dis boot examples/mixed.toml --cpus 4 --memory 512M --duration 3s
   dis boot examples/mixed.toml --deterministic --json report.json
   dis boot examples/mixed.toml --json - | jq '.tasks[] | {name, deadline_misses}'
+  dis boot examples/mixed.toml --policy batch=round-robin
   dis boot examples/mixed.toml --trace trace.json      (open it in https://ui.perfetto.dev)
 
 Ctrl-C asks the kernel to end the run early, and the report is still printed; a second Ctrl-C ends all at once.
@@ -60,6 +61,10 @@ pub struct BootArgs {
     /// Seed of the times that are drawn at random; overrides the file's `seed` (default: that, else 0)
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
+
+    /// Scheduling policy of a class (once for each class): edf, fair, priority, round-robin, or another that the kernel of --image has
+    #[arg(long, value_name = "CLASS=NAME", value_parser = values::policy)]
+    pub policy: Vec<PolicyChoice>,
 
     /// Count instructions instead of time: two runs give the same bytes
     #[arg(long)]

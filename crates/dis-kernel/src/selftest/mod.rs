@@ -8,6 +8,7 @@ mod basics;
 mod injection;
 mod isolation;
 mod memory;
+mod modules;
 mod torture;
 mod user;
 
@@ -32,6 +33,7 @@ const TESTS: &[(&str, Test)] = &[
     ("injection", injection::injection),
     ("leak", memory::leak),
     ("many", memory::many),
+    ("modules", modules::modules),
     ("kernel-fault", isolation::kernel_fault),
     ("kernel-panic", isolation::kernel_panic),
     ("figures", crate::figures::run),
