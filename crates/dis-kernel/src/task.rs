@@ -53,11 +53,11 @@ pub fn spawn_with(spec: TaskSpec<()>, work: Work) -> SchedResult<TaskId> {
 pub(crate) fn spawn_prepared(spec: TaskSpec<()>, task: Arc<Tcb>) -> SchedResult<TaskId> {
     let parent = current();
     let parent = if parent.is_idle() { TaskId::INVALID } else { parent };
-    let TaskSpec { name, intent, joinable, start, .. } = spec;
+    let TaskSpec { name, intent, joinable, start, domain, .. } = spec;
     let raw = Arc::into_raw(task);
     let spawned = with_wake(|cpu, now| {
         let from = if parent == TaskId::INVALID { None } else { Some(cpu) };
-        let spec = TaskSpec { name, intent, context: TaskRef(raw), parent, joinable, start, domain: None };
+        let spec = TaskSpec { name, intent, context: TaskRef(raw), parent, joinable, start, domain: domain.clone() };
         scheduler().spawn(now, from, spec).map(|(id, wake)| (id, Some(wake)))
     });
     if spawned.is_err() {

@@ -26,6 +26,13 @@ pub enum SimError {
         /// Why.
         error: SchedError,
     },
+    /// A domain cannot be made.
+    Domain {
+        /// Its name.
+        domain: String,
+        /// Why.
+        error: SchedError,
+    },
     /// A task does what no task can do; only workloads made in code can.
     Misuse {
         /// Its name.
@@ -121,6 +128,7 @@ impl fmt::Display for SimError {
                 write!(f, "no duration is given, and task \"{task}\" never ends; give a duration or a `repeat`")
             }
             SimError::Refused { task, error, .. } => write!(f, "task \"{task}\" is refused: {error}"),
+            SimError::Domain { domain, error } => write!(f, "domain \"{domain}\" is refused: {error}"),
             SimError::Misuse { task, what } => write!(f, "task \"{task}\" {what}"),
             SimError::Deadlock { at, cycle } => {
                 write!(f, "deadlock at {at}:")?;

@@ -1,7 +1,9 @@
 //! What the simulated machine asks of a scheduler.
 
+use dis_core::api::SchedError;
 use dis_core::api::{CpuMask, SchedResult, TaskId, TaskSpec, TaskStats, Timestamp};
 use dis_core::executor::{Decision, Executor, Leave, Wake};
+use dis_core::isolation::{Domain, DomainSpec};
 use dis_core::scheduler::Urgency;
 use dis_core::stats::SchedulerStats;
 
@@ -16,6 +18,13 @@ pub trait Kernel {
     /// # Errors
     /// It cannot be had, or is not admitted.
     fn spawn(&self, now: Timestamp, spec: TaskSpec<u32>) -> SchedResult<(TaskId, Wake)>;
+    /// Makes a domain.
+    ///
+    /// # Errors
+    /// It asks for more than its parent has, or the scheduler knows no domains.
+    fn create_domain(&self, _parent: Option<&Domain>, _spec: DomainSpec) -> SchedResult<Domain> {
+        Err(SchedError::NotSupported("domains in a scheduler for study"))
+    }
     /// The running task leaves so: what now?
     ///
     /// # Errors
@@ -65,6 +74,10 @@ pub trait Kernel {
 impl Kernel for Executor<u32, Lock> {
     fn spawn(&self, now: Timestamp, spec: TaskSpec<u32>) -> SchedResult<(TaskId, Wake)> {
         (**self).spawn(now, None, spec)
+    }
+
+    fn create_domain(&self, parent: Option<&Domain>, spec: DomainSpec) -> SchedResult<Domain> {
+        (**self).create_domain(parent, spec)
     }
 
     #[inline]

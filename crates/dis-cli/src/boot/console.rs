@@ -1,7 +1,7 @@
 //! What comes over the serial line: text for people, and messages.
 
 use dis_workload::boot::{Event, MARK, Message, Start};
-use dis_workload::report::{Record, SchedulerReport};
+use dis_workload::report::{DomainReport, Record, SchedulerReport};
 
 /// What the kernel has told so far.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Console {
     pub scheduler: Option<SchedulerReport>,
     /// How long the workload took, ns; once the report is complete.
     pub duration: Option<u64>,
+    /// The workload's domains.
+    pub domains: Vec<DomainReport>,
     /// What a person should know.
     pub notes: Vec<String>,
     /// A task that cannot be run, and why.
@@ -75,6 +77,7 @@ impl Console {
             Message::Task(task, record) => self.records.push((task, record)),
             Message::Trace(events) => self.events.extend(events),
             Message::TraceLost(lost) => self.lost += lost,
+            Message::Domains(domains) => self.domains = domains,
             Message::Scheduler(scheduler) => self.scheduler = Some(scheduler),
             Message::End(duration) => self.duration = Some(duration),
         }

@@ -141,6 +141,7 @@ fn report(plan: &Plan, console: &mut Console, duration: u64) -> Report {
         console.notes.extend(problem);
         report.tasks.push(record.report(&instance.name(), &instance.spec.intent.class, duration));
     }
+    report.domains = std::mem::take(&mut console.domains);
     report.scheduler = console.scheduler.take();
     report
 }

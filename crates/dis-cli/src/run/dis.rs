@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use dis_core::api::{SchedError, TaskId, Timestamp};
 use dis_core::intent::{Intent, IntentClass, QueueType};
+use dis_core::isolation::Domain;
 use dis_module::Faults;
 use dis_runtime::{BuildError, JoinError, JoinHandle, Runtime, SpawnError};
 use dis_workload::model::{Release, TaskSpec};
-use dis_workload::report::{Counters, SchedulerReport};
+use dis_workload::report::{Counters, DomainReport, SchedulerReport};
 
 use super::fifo;
 use super::noise::NoiseMeter;
@@ -68,7 +69,13 @@ impl DisRound<'_> {
         if self.trace.is_some() {
             round = round.keep_misses();
         }
-        let mut tasks = Tasks { round: Arc::new(round), released: Arc::default(), handles: Vec::with_capacity(count) };
+        let domains = plan.workload.make_domains(|parent, spec| runtime.create_domain(parent, spec));
+        let domains = domains.map_err(|(index, error)| {
+            let domain = &plan.workload.domains[index];
+            Failure::bad_input(format!("{}:{}: domain \"{}\": {error}", plan.file, domain.line, domain.name))
+        })?;
+        let (released, handles) = (Arc::default(), Vec::with_capacity(count));
+        let mut tasks = Tasks { round: Arc::new(round), released, handles, domains };
         if let Err(failure) = tasks.spawn_all(&runtime, plan, &mut outcome.notes) {
             tasks.round.stop();
             tasks.release();
@@ -95,6 +102,7 @@ impl DisRound<'_> {
         let mut stats = Vec::new();
         let measure = || {
             stats = tasks.stats();
+            outcome.domains = DomainReport::all(&tasks.domains);
             outcome.scheduler = Some(SchedulerReport::from(&runtime.stats()));
             outcome.noise = noise.read();
             // Later than all of that, so that no task has had more than the time that is reported.
@@ -153,6 +161,8 @@ struct Tasks {
     /// Whether they may go: until then they exist, so the core has their counters.
     released: Arc<AtomicBool>,
     handles: Vec<Handle>,
+    /// The workload's.
+    domains: Vec<Domain>,
 }
 
 impl Tasks {
@@ -169,6 +179,9 @@ impl Tasks {
             let origin = Timestamp::from_nanos(self.round.run.start() + spec.offset.as_nanos());
             let handle = loop {
                 let mut builder = runtime.task(intent.clone()).name(name.clone()).start_at(origin);
+                if let Some(domain) = spec.domain.and_then(|domain| self.domains.get(domain)) {
+                    builder = builder.in_domain(domain);
+                }
                 if spec.dedicated {
                     builder = builder.dedicated();
                 }

@@ -1,7 +1,7 @@
 //! What came out of the rounds of one host.
 
 use dis_workload::Workload;
-use dis_workload::report::{Record, Report, SchedulerReport};
+use dis_workload::report::{DomainReport, Record, Report, SchedulerReport};
 
 use super::noise::Disturbance;
 
@@ -14,6 +14,8 @@ pub struct Outcome {
     pub duration_ns: u64,
     /// Who disturbed it.
     pub noise: Disturbance,
+    /// The workload's domains, if the scheduler is ours.
+    pub domains: Vec<DomainReport>,
     /// The scheduler's counters, if it is ours.
     pub scheduler: Option<SchedulerReport>,
     /// What is to be said about it.
@@ -35,6 +37,7 @@ impl Outcome {
         if let (Some(sum), Some(round)) = (&mut self.scheduler, &round.scheduler) {
             merge_scheduler(sum, round);
         }
+        self.domains.iter_mut().zip(&round.domains).for_each(|(sum, round)| merge_domain(sum, round));
         self.notes.extend(round.notes);
         self.panics.extend(round.panics);
     }
@@ -46,6 +49,7 @@ impl Outcome {
         report.tasks = rows
             .map(|(instance, record)| record.report(&instance.name(), &instance.spec.intent.class, self.duration_ns))
             .collect();
+        report.domains = self.domains.clone();
         report.scheduler = self.scheduler.clone();
         report.noise = self.noise.noise.clone();
         report
@@ -59,6 +63,14 @@ pub fn hang_text(whom: &str, names: &[String]) -> String {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let names = names[..names.len().min(NAMED)].join(", ");
     format!("{whom} that did not end by themselves: {names}{more}; do they wait for each other, or are they too many?")
+}
+
+fn merge_domain(sum: &mut DomainReport, round: &DomainReport) {
+    sum.tasks = round.tasks;
+    sum.cpu_ns += round.cpu_ns;
+    sum.denied += round.denied;
+    sum.exhausted += round.exhausted;
+    sum.throttled += round.throttled;
 }
 
 fn merge_scheduler(sum: &mut SchedulerReport, round: &SchedulerReport) {

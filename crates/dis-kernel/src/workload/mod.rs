@@ -17,18 +17,19 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dis_core::api::{BlockReason, Duration, TaskId, TaskSpec, Timestamp};
 use dis_core::intent::{Intent, QueueType};
+use dis_core::isolation::Domain;
 use dis_core::optimizer::Limits;
 use dis_core::scheduler::Config;
 use dis_workload::boot::{Message, Start, decode};
 use dis_workload::interp::{Park, Round, execute};
 use dis_workload::model::Workload;
-use dis_workload::report::{Counters, SchedulerReport};
+use dis_workload::report::{Counters, DomainReport, SchedulerReport};
 
 use crate::arch::exit::Exit;
 use crate::arch::uart;
 use crate::boot::Booted;
 use crate::sched::scheduler;
-use crate::{clock, console, println, task};
+use crate::{clock, console, irq, println, task};
 use host::Bare;
 
 /// How often the console is asked whether somebody wants the workload to end.
@@ -76,7 +77,19 @@ pub fn run(booted: &Booted) -> Exit {
     if traced {
         round = round.keep_misses();
     }
-    let mut run = Run { workload, round: Arc::new(round), ids: Vec::with_capacity(count), gate: Arc::default() };
+    let made = {
+        let _off = irq::Off::new();
+        workload.make_domains(|parent, spec| scheduler().create_domain(parent, spec))
+    };
+    let domains = match made {
+        Ok(domains) => domains,
+        Err((domain, error)) => {
+            println!("domain \"{}\" is refused: {error}", workload.domains[domain].name);
+            return Exit::BadInput;
+        }
+    };
+    let mut run =
+        Run { domains, workload, round: Arc::new(round), ids: Vec::with_capacity(count), gate: Arc::default() };
     if let Err((spec, why)) = run.spawn_all() {
         send(&Message::Refused(spec, why));
         return Exit::BadInput;
@@ -112,6 +125,7 @@ impl Default for Gate {
 }
 
 struct Run {
+    domains: Vec<Domain>,
     workload: Arc<Workload>,
     round: Arc<Round<Bare>>,
     /// In the order of the workload's instances.
@@ -128,7 +142,9 @@ impl Run {
             let mut intent = spec.intent.clone();
             refusal::give_in(spec, &mut intent, &mut |note| send(&Message::Note(note))).map_err(|why| (at, why))?;
             let origin = Timestamp::from_nanos(self.round.run.start() + spec.offset.as_nanos());
-            let task = TaskSpec { start: Some(origin), ..TaskSpec::new(instance.name(), intent, ()) }.joinable();
+            let domain = spec.domain.and_then(|domain| self.domains.get(domain)).cloned();
+            let task =
+                TaskSpec { start: Some(origin), domain, ..TaskSpec::new(instance.name(), intent, ()) }.joinable();
             let (round, gate) = (Arc::clone(&self.round), Arc::clone(&self.gate));
             let host = Bare::new(spec);
             gate.busy.fetch_add(1, Ordering::SeqCst);
@@ -165,6 +181,7 @@ impl Run {
         let duration = now.since(start).as_nanos();
         let counters: Vec<Counters> =
             self.ids.iter().map(|&id| task::stats(id).as_ref().map(Counters::from).unwrap_or_default()).collect();
+        let domains = DomainReport::all(&self.domains);
         let scheduler = SchedulerReport::from(&scheduler().stats_at(now));
         self.round.stop();
         if let Some(log) = &log {
@@ -179,6 +196,7 @@ impl Run {
         if let Some(log) = log {
             log.send(cpus, &self.ids, &self.round.take_misses());
         }
+        send(&Message::Domains(domains));
         send(&Message::Scheduler(scheduler));
         send(&Message::End(duration));
         failed

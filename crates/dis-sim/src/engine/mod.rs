@@ -11,6 +11,7 @@ use std::iter;
 use dis_core::api::{Duration, TaskSpec, Timestamp};
 use dis_core::executor::Executor;
 use dis_core::intent::IntentClass;
+use dis_core::isolation::Domain;
 use dis_core::modules::SchedulerRegistry;
 use dis_core::scheduler::Config;
 use dis_workload::Workload;
@@ -56,6 +57,8 @@ pub struct Simulation<'w, K = Executor<u32, Lock>> {
     trace: Option<Vec<TraceEvent>>,
     /// What tasks that have ended had used.
     used: Vec<(u32, Counters)>,
+    /// The workload's.
+    domains: Vec<Domain>,
 }
 
 /// How far a simulation is.
@@ -124,7 +127,11 @@ impl<'w, K: Kernel> Simulation<'w, K> {
             recorder: wanted.then(|| Box::new(Recorder::new(options.cpus, options.schedule))),
             trace: options.trace.then(Vec::new),
             used: Vec::new(),
+            domains: Vec::new(),
         };
+        let made = workload.make_domains(|parent, spec| simulation.kernel.create_domain(parent, spec));
+        simulation.domains =
+            made.map_err(|(index, error)| SimError::Domain { domain: workload.domains[index].name.clone(), error })?;
         simulation.spawn_all(options.seed)?;
         simulation.pass_calendar(0);
         Ok(simulation)
@@ -136,6 +143,7 @@ impl<'w, K: Kernel> Simulation<'w, K> {
             let origin = spec.offset.as_nanos();
             let wanted = TaskSpec {
                 start: Some(Timestamp::from_nanos(origin)),
+                domain: spec.domain.and_then(|domain| self.domains.get(domain)).cloned(),
                 ..TaskSpec::new("", spec.intent.clone(), index as u32)
             };
             let (id, wake) = self.kernel.spawn(Timestamp::ZERO, wanted).map_err(|error| SimError::Refused {

@@ -1,7 +1,7 @@
 //! How the tasks fared.
 
 use dis_core::api::TaskId;
-use dis_workload::report::{Counters, Report, SchedulerReport};
+use dis_workload::report::{Counters, DomainReport, Report, SchedulerReport};
 
 use super::Simulation;
 use crate::error::SimError;
@@ -52,6 +52,7 @@ impl<K: Kernel> Simulation<'_, K> {
             };
             report.tasks.push(record.report(&instance.name(), &instance.spec.intent.class, self.now));
         }
+        report.domains = DomainReport::all(&self.domains);
         report.scheduler = Some(SchedulerReport::from(&self.kernel.stats_at(self.now())));
         report
     }

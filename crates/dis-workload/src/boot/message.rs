@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::Event;
-use crate::report::{Record, SchedulerReport};
+use crate::report::{DomainReport, Record, SchedulerReport};
 
 /// Begins each line that is a [`Message`]: ASCII "record separator", which no text for people holds.
 pub const MARK: char = '\x1e';
@@ -28,6 +28,8 @@ pub enum Message {
     Trace(Vec<Event>),
     /// So many events were lost.
     TraceLost(u64),
+    /// The workload's domains.
+    Domains(Vec<DomainReport>),
     /// The scheduler's counters.
     Scheduler(SchedulerReport),
     /// The measurement is complete, and took so long, ns.

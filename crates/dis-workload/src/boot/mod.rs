@@ -18,7 +18,7 @@ use crate::model::Workload;
 /// What every module begins with.
 const MAGIC: [u8; 4] = *b"DISW";
 /// Version of the encoding. It changes with the model: both sides come from one checkout, and this finds out if not.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Magic, version, length of the rest.
 const HEADER: usize = 10;
 

@@ -13,6 +13,7 @@
 
 mod check;
 mod cursor;
+mod domain;
 mod instances;
 #[cfg(feature = "std")]
 mod interner;
@@ -24,6 +25,7 @@ mod workload;
 
 pub use check::{Finding, FindingKind, check};
 pub use cursor::{Action, Cursor};
+pub use domain::DomainSpec;
 pub use instances::{Instance, MAX_INSTANCES};
 #[cfg(feature = "std")]
 pub(crate) use interner::Interner;

@@ -33,6 +33,8 @@ pub struct TaskSpec {
     pub dedicated: bool,
     /// Constraints that a host may leave unenforced (with a note) instead of refusing the task.
     pub best_effort: Vec<Constraint>,
+    /// Which of `workload.domains` it is in; `None`: the root.
+    pub domain: Option<usize>,
     /// Line of the task in the file, from 1; 0 for a task made in code.
     pub line: usize,
 }
@@ -52,6 +54,7 @@ impl TaskSpec {
             repeat: Repeat::Forever,
             dedicated: false,
             best_effort: Vec::new(),
+            domain: None,
             line: 0,
         }
     }

@@ -8,7 +8,7 @@ use dis_core::api::Duration;
 use dis_core::optimizer::Limits as CoreLimits;
 use serde::{Deserialize, Serialize};
 
-use super::{Instance, Objects, TaskSpec};
+use super::{DomainSpec, Instance, Objects, TaskSpec};
 
 /// What a file asks to be run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct Workload {
     pub machine: Machine,
     /// Caps and floors of the class guarantees.
     pub limits: Limits,
+    /// The domains, each behind the one that it is in.
+    pub domains: Vec<DomainSpec>,
     /// The tasks; never empty, names unique.
     pub tasks: Vec<TaskSpec>,
     /// Mutexes, events, timers and barriers that the steps name.

@@ -23,4 +23,4 @@ pub use record::{Counters, Record};
 #[cfg(feature = "std")]
 pub use render::render;
 pub use samples::Samples;
-pub use types::{Noise, QueueReport, QueuesReport, Report, SCHEMA, SchedulerReport, Summary, TaskReport};
+pub use types::{DomainReport, Noise, QueueReport, QueuesReport, Report, SCHEMA, SchedulerReport, Summary, TaskReport};

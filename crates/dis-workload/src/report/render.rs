@@ -17,6 +17,7 @@ pub fn render(report: &Report, colour: bool, width: usize) -> String {
     heading(&mut out, colour, &format!("Tasks ({}, {cpus}, {})", report.host, time(report.duration_ns)));
     tasks(&mut out, report, colour, width);
     warning(&mut out, report, "", (colour, width));
+    domains(&mut out, report, colour, width);
     if let Some(scheduler) = &report.scheduler {
         heading(&mut out, colour, "Scheduler");
         out.push_str(&format!(
@@ -73,6 +74,31 @@ fn heading(out: &mut String, colour: bool, text: &str) {
     }
     out.push_str(&Tone::Head.paint(text, colour));
     out.push('\n');
+}
+
+fn domains(out: &mut String, report: &Report, colour: bool, width: usize) {
+    if report.domains.is_empty() {
+        return;
+    }
+    heading(out, colour, "Domains");
+    let head = ["domain", "in", "weight", "tasks", "CPU", "share", "denied", "over quota", "throttled"];
+    let mut table = Table::new(&head, 2, &["weight", "over quota", "in"]);
+    for domain in &report.domains {
+        let cells = [
+            domain.name.clone(),
+            domain.parent.clone().unwrap_or_else(|| "-".into()),
+            domain.weight.to_string(),
+            count(domain.tasks.into()),
+            time(domain.cpu_ns),
+            // Of all CPUs.
+            percent(report.part(domain.cpu_ns)),
+            count(domain.denied),
+            count(domain.exhausted),
+            count(domain.throttled),
+        ];
+        table.row(cells.into_iter().map(|text| (text, Tone::Plain)).collect());
+    }
+    table.print(out, colour, width);
 }
 
 /// The rows that are shown of all: the first instances of each task, as many as there is room for.

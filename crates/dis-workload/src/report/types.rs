@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use dis_core::isolation::Domain;
 use dis_core::stats::{QueueStat, SchedulerStats};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ pub struct Report {
     pub duration_ns: u64,
     /// One entry for each instance of each task, in the workload's order.
     pub tasks: Vec<TaskReport>,
+    /// The workload's domains, in its order; none in a baseline, which has no domains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<DomainReport>,
     /// The scheduler's counters; `None` for a baseline, whose scheduler is the operating system's.
     pub scheduler: Option<SchedulerReport>,
     /// How undisturbed the machine was.
@@ -41,6 +45,7 @@ impl Report {
             cpus,
             duration_ns,
             tasks: Vec::new(),
+            domains: Vec::new(),
             scheduler: None,
             noise: Noise::default(),
             baselines: Vec::new(),
@@ -100,6 +105,47 @@ pub struct TaskReport {
     pub migrations: u64,
     /// Jobs that used more than the declared wcet.
     pub overruns: u64,
+}
+
+/// What one domain, with those below it, got.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DomainReport {
+    /// Its name.
+    pub name: String,
+    /// The name of the domain that it is in; `None`: the root.
+    pub parent: Option<String>,
+    /// Its weight, hundredths of a task.
+    pub weight: u16,
+    /// Tasks at the end, and domains below.
+    pub tasks: u32,
+    /// CPU time of all its tasks, ns.
+    pub cpu_ns: u64,
+    /// Calls of its tasks that were refused for want of a right.
+    pub denied: u64,
+    /// Spawns and charges of memory that its quotas refused.
+    pub exhausted: u64,
+    /// Times that a task waited for its CPU quota.
+    pub throttled: u64,
+}
+
+impl DomainReport {
+    /// The reports of the domains that were made for a workload.
+    pub fn all(domains: &[Domain]) -> Vec<DomainReport> {
+        let report = |domain: &Domain| {
+            let usage = domain.usage();
+            DomainReport {
+                name: domain.name().into(),
+                parent: domain.parent().map(|parent| parent.name().into()),
+                weight: domain.weight(),
+                tasks: usage.tasks,
+                cpu_ns: usage.cpu_time,
+                denied: usage.denied,
+                exhausted: usage.exhausted,
+                throttled: usage.throttled,
+            }
+        };
+        domains.iter().map(report).collect()
+    }
 }
 
 /// The scheduler's counters.

@@ -134,6 +134,7 @@ impl Reader {
             repeat: keys.repeat.unwrap_or_default(),
             dedicated: false,
             best_effort: Vec::new(),
+            domain: None,
             line: cx.line(member.at),
         });
     }

@@ -99,6 +99,20 @@ pub(crate) fn parse_share(text: &str) -> Result<u16, String> {
     }
 }
 
+/// A share of CPUs, ‰ of one: "50%", or "250%" for two and a half; at most 512 CPUs.
+pub(crate) fn parse_cpus(text: &str) -> Result<u32, String> {
+    let shown = shorten(text);
+    let Some(("%", (whole, decimals))) = split(text).map(|(whole, decimals, unit)| (unit, (whole, decimals))) else {
+        return Err(format!("\"{shown}\" is not a share; write per cent of one CPU, such as \"50%\" or \"250%\""));
+    };
+    match scaled(whole, decimals, 10) {
+        Ok(share @ 1..=512_000) => Ok(share as u32),
+        Ok(0) => Err("a share of 0 % lets nothing run; leave the key out for no limit".into()),
+        Err("too fine") => Err(format!("\"{shown}\" is finer than the smallest share, 0.1%")),
+        _ => Err(format!("\"{shown}\" is more than 512 CPUs; leave the key out for no limit")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

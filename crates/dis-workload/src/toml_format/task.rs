@@ -14,7 +14,7 @@ use crate::model::{Interner, MAX_INSTANCES, Phase, Release, Repeat, Step, TaskSp
 use crate::text::{Context, shorten};
 use dis_core::intent::{Intent, IntentClass};
 
-const OWN_KEYS: [&str; 13] = [
+const OWN_KEYS: [&str; 14] = [
     "name",
     "intent",
     "period",
@@ -28,20 +28,21 @@ const OWN_KEYS: [&str; 13] = [
     "repeat",
     "loop",
     "best_effort",
+    "domain",
 ];
 
 /// The names taken by earlier tasks, and the offsets of these.
 pub(super) type Names = HashMap<String, usize>;
 
-/// The task and the offset of each of its steps; `None` if it is too broken to be checked further.
-pub(super) fn read(
+/// The task, the offset of each of its steps, and its table; `None` if it is too broken to be checked further.
+pub(super) fn read<'a, 't>(
     cx: &mut Context<'_>,
-    table: &DeTable<'_>,
+    table: &'a DeTable<'t>,
     at: usize,
     index: usize,
     names: &mut Names,
     objects: &mut Interner,
-) -> Option<(TaskSpec, Vec<usize>)> {
+) -> Option<(TaskSpec, Vec<usize>, Fields<'a, 't>)> {
     let allowed: Vec<&str> = OWN_KEYS.into_iter().chain(CONSTRAINT_KEYS).collect();
     let label = match table.get("name").and_then(|name| name.get_ref().as_str()) {
         Some(name) if !name.is_empty() => format!("task \"{}\"", shorten(name)),
@@ -92,9 +93,10 @@ pub(super) fn read(
         repeat,
         dedicated,
         best_effort,
+        domain: None,
         line: cx.line(at),
     };
-    Some((spec, places))
+    Some((spec, places, fields))
 }
 
 fn read_name<'a>(cx: &mut Context<'_>, fields: &Fields<'a, '_>, names: &mut Names) -> Option<&'a str> {
