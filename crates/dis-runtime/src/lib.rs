@@ -62,6 +62,7 @@ mod gate;
 mod host;
 mod identity;
 mod inherit;
+mod isolation;
 mod join;
 mod keep;
 mod keeper;

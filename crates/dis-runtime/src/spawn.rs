@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use dis_core::api::{CpuMask, SchedError, TaskSpec, Timestamp};
 use dis_core::intent::Intent;
+use dis_core::isolation::Domain;
 
 use crate::gate::inside;
 use crate::host::Runtime;
@@ -71,6 +72,7 @@ pub struct TaskBuilder<'rt> {
     sharing: Sharing,
     best_effort: bool,
     start: Option<Timestamp>,
+    domain: Option<Domain>,
     /// The workers for it, whatever its affinity.
     workers: Option<CpuMask>,
     /// See `Header::internal`.
@@ -86,6 +88,7 @@ impl<'rt> TaskBuilder<'rt> {
             sharing: Sharing::WhenMany,
             best_effort: false,
             start: None,
+            domain: None,
             workers: None,
             internal: false,
         }
@@ -155,6 +158,12 @@ impl<'rt> TaskBuilder<'rt> {
         self
     }
 
+    /// In this domain ([`Runtime::create_domain`]), with its limits; without one, in that of the task that spawns it.
+    pub fn in_domain(mut self, domain: &Domain) -> Self {
+        self.domain = Some(domain.clone());
+        self
+    }
+
     /// Spawns the task. Returns at once.
     ///
     /// # Errors
@@ -207,6 +216,7 @@ impl<'rt> TaskBuilder<'rt> {
         // The core keeps no name: it would be freed under its lock.
         let mut spec = TaskSpec::new(String::new(), self.intent, TaskRef::new(task));
         spec.start = self.start;
+        spec.domain = self.domain;
         let mut planned = match Planned::spawn(rt, &spec.intent) {
             Ok(planned) => planned,
             Err(error) => {

@@ -189,6 +189,9 @@ pub fn run_round(
     let (duration_ns, ended) = watch.attend(&round, String::new, || {}, measure);
     outcome.duration_ns = duration_ns;
     outcome.records = round.records(round.run.start() + duration_ns);
+    if !plan.workload.domains.is_empty() {
+        outcome.notes.push(format!("{}: domains have no effect in a baseline", baseline.name()));
+    }
     if !ended {
         let named = plan.workload.instances().zip(&round.slots).filter(|(_, slot)| !slot.is_done());
         let hung: Vec<String> = named.map(|(instance, _)| instance.name()).collect();

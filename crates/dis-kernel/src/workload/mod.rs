@@ -26,10 +26,10 @@ use dis_workload::model::Workload;
 use dis_workload::report::{Counters, DomainReport, SchedulerReport};
 
 use crate::arch::exit::Exit;
-use crate::arch::uart;
+use crate::arch::{irq, uart};
 use crate::boot::Booted;
 use crate::sched::scheduler;
-use crate::{clock, console, irq, println, task};
+use crate::{clock, console, println, task};
 use host::Bare;
 
 /// How often the console is asked whether somebody wants the workload to end.

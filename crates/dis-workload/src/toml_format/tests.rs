@@ -114,12 +114,12 @@ period = "1ms"
 wcet = "2ms"
 "#;
     let known = "(allowed are `name`, `intent`, `period`, `deadline`, `wcet`, `latency`, `priority`, `offset`, \
-                 `instances`, `dedicated`, `repeat`, `loop`, `best_effort`, `affinity`, `memory`, `numa_node`, \
+                 `instances`, `dedicated`, `repeat`, `loop`, `best_effort`, `domain`, `affinity`, `memory`, `numa_node`, \
                  `io_priority`, `net_priority`, `cpu_min`, `cpu_max`, `mem_bandwidth` or `io_bandwidth`)";
     let expected = [
         "1:12: duration: \"10\" has no unit; write for instance \"10ms\" (units: ns, us, ms, s)",
         "2:8: cpus: is 0; it must be a whole number from 1 to 256",
-        "3:1: colour: unknown key (allowed are `duration`, `cpus`, `seed`, `limits`, `sim` or `task`)",
+        "3:1: colour: unknown key (allowed are `duration`, `cpus`, `seed`, `limits`, `sim`, `domain` or `task`)",
         "5:12: limits.realtime: \"120%\" is more than one CPU; give 0.1% to 100%",
         "6:1: task \"a\".period: is missing; give a duration such as \"10ms\"",
         &format!("9:1: task \"a\".perod: unknown key; did you mean `period`? {known}"),
@@ -263,7 +263,7 @@ fn whole_files_that_are_wrong() {
         problems("[[tasks]]\nname = \"a\""),
         [
             missing,
-            "1:3: tasks: unknown key; did you mean `task`? (allowed are `duration`, `cpus`, `seed`, `limits`, `sim` or `task`)"
+            "1:3: tasks: unknown key; did you mean `task`? (allowed are `duration`, `cpus`, `seed`, `limits`, `sim`, `domain` or `task`)"
         ]
     );
     let syntax = problems("duration = \n[[task]\n");
@@ -272,6 +272,52 @@ fn whole_files_that_are_wrong() {
     let tasks = "[[task]]\nname = \"a\"\nintent = \"batch\"\ninstances = 60000\nloop = [ { run = \"1ms\" } ]\n";
     let two = format!("{tasks}{}", tasks.replace("\"a\"", "\"b\""));
     assert_eq!(problems(&two), ["1:1: task: the file asks for 120000 tasks in all; at most 100000"]);
+}
+
+#[test]
+fn domains_that_are_wrong() {
+    let task = "[[task]]\nname = \"a\"\nintent = \"interactive\"\nlatency = \"2ms\"\nloop = [ { run = \"1ms\" } ]\n";
+    let one = |text: &str| {
+        let found = problems(&format!("{text}{task}"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        found[0].clone()
+    };
+    let named = |rest: &str| one(&format!("[[domain]]\nname = \"guest\"\n{rest}\n"));
+    assert!(one("[[domain]]\n").contains("domain #1.name: is missing; every domain needs a name"));
+    assert!(
+        named("weight = 0").starts_with("3:10: domain \"guest\".weight: is 0; it must be a whole number from 1 to")
+    );
+    assert!(named("wieght = 1").contains("unknown key; did you mean `weight`?"));
+    assert!(named("rights = [\"spwan\"]").contains("\"spwan\" is not a right; did you mean `spawn`?"));
+    assert!(named("ceiling = \"bach\"").contains("\"bach\" is not a class; did you mean `batch`?"));
+    assert!(named("ceiling_priority = 3").contains("has no `ceiling` to belong to; give one"));
+    assert!(named("cpu_period = \"20ms\"").contains("has no `cpu` to belong to; give one"));
+    assert!(named("cpu = \"25%\"\ncpu_period = \"2s\"").contains("must be from \"1ms\" to \"1s\""));
+    assert!(named("parent = \"guest\"").contains("there is no domain \"guest\" before this one"));
+    let twice = named("[[domain]]\nname = \"guest\"");
+    assert!(twice.contains("is taken by the domain in line 1; names must be unique"), "{twice}");
+    let inner = named("ceiling = \"batch\"\n[[domain]]\nname = \"inner\"\nparent = \"guest\"\nceiling = \"system\"");
+    assert!(inner.contains("is above that of domain \"guest\", \"batch\"; lower it to that"), "{inner}");
+}
+
+#[test]
+fn tasks_that_their_domain_forbids() {
+    let one = |domain: &str, task: &str| {
+        let text = format!(
+            "[[domain]]\nname = \"guest\"\n{domain}\n[[task]]\nname = \"a\"\n{task}\nloop = [ {{ run = \"1ms\" }} ]\n"
+        );
+        let found = problems(&text);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        found[0].clone()
+    };
+    let unknown = one("", "domain = \"gest\"\nintent = \"batch\"");
+    assert!(unknown.contains("there is no domain \"gest\"; did you mean `guest`?"), "{unknown}");
+    let high = one("ceiling = \"batch\"", "domain = \"guest\"\nintent = \"system\"");
+    assert!(high.contains("has the ceiling \"batch\", which \"system\" is above; raise the ceiling"), "{high}");
+    let reserved = one("cpu = \"50%\"", "domain = \"guest\"\nintent = \"batch\"\ncpu_min = \"10%\"");
+    assert!(reserved.contains("leave out the domain's `cpu`, or the task's reservation"), "{reserved}");
+    let many = one("tasks = 2", "domain = \"guest\"\nintent = \"batch\"\ninstances = 3");
+    assert!(many.contains("is 2, but the file puts 3 tasks and domains into it"), "{many}");
 }
 
 #[test]
