@@ -271,3 +271,36 @@ fn a_full_cpu_is_sure_without_bounds() {
     assert!(tasks.iter().any(|task| task["response_bound_ns"].is_null()), "all bounds are known: not the case meant");
     assert_eq!(code, 0);
 }
+
+/// A domain limits what its tasks do beside their reservations, and takes part in none: the verdict is that without it. Where it could get in
+/// the way of one, the file is refused, here as in a run.
+#[test]
+fn domains_change_no_verdict_or_are_refused() {
+    let folder = Folder::new();
+    let text = |domain: &str, of: &str| {
+        let sure = "intent = \"realtime\"\nperiod = \"10ms\"\nwcet = \"4ms\"\nloop = [ { run = \"4ms\" } ]";
+        let share = "intent = \"batch\"\ncpu_min = \"20%\"\nloop = [ { run = \"1ms\" } ]";
+        format!(
+            "duration = \"1s\"\ncpus = 1\n{domain}[[task]]\nname = \"sure\"\n{of}{sure}\n[[task]]\nname = \"share\"\n{of}{share}\n"
+        )
+    };
+    let (guest, of) = ("[[domain]]\nname = \"guest\"\nweight = 10\n", "domain = \"guest\"\n");
+    let (plain, within) = (folder.file("plain.toml", &text("", "")), folder.file("within.toml", &text(guest, of)));
+    let ((code, plain), (other, within_report)) = (check(&[&plain]), check(&[&within]));
+    assert_eq!((code, other), (0, 0), "{plain}");
+    assert_eq!(plain, within_report);
+    let simulated = report(&dis(&["sim", &within, "--json", "-", "--quiet", "--no-progress"]));
+    assert_eq!(task(&simulated, "sure")["deadline_misses"], 0);
+    assert!(task(&simulated, "share")["cpu_ns"].as_u64() >= Some(200_000_000), "{simulated}");
+
+    let limited = folder.file("limited.toml", &text(&format!("{guest}cpu = \"90%\"\n"), of));
+    for command in ["check", "sim"] {
+        let output = dis(&[command, &limited]);
+        let error = common::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(
+            error.contains("limited.toml:10:10: task \"sure\".intent: domain \"guest\" has a CPU quota"),
+            "{error}"
+        );
+    }
+}

@@ -11,9 +11,10 @@ use common::faulty::Erratic;
 use common::lock::Lock;
 use common::modules::with_made;
 use common::rng::Rng;
-use dis_core::api::{BlockReason, CpuMask, TaskId, TaskSpec, TaskState};
+use dis_core::api::{BlockReason, CpuMask, SchedError, TaskId, TaskSpec, TaskState};
 use dis_core::executor::{Executor, Leave};
 use dis_core::intent::{Intent, QueueType};
+use dis_core::isolation::{Bandwidth, Domain, DomainSpec, Quota, Sweep};
 use dis_core::scheduler::Config;
 
 thread_local! {
@@ -49,8 +50,15 @@ static ALLOCATOR: Counting = Counting;
 
 const CPUS: usize = 3;
 
-fn populated(each: usize) -> (Executor<u32, Lock>, Vec<TaskId>) {
+fn populated(each: usize, domains: usize) -> (Executor<u32, Lock>, Vec<TaskId>) {
     let x = Executor::new(Config::new(CPUS)).unwrap();
+    let domains: Vec<Domain> = (0..domains).fold(Vec::new(), |mut domains, n| {
+        let cpu = (n % 2 == 1).then_some(Bandwidth::per_mille(500));
+        let spec =
+            DomainSpec::new("guest").with_weight(50 + 100 * n as u16).with_quota(Quota { cpu, ..Quota::default() });
+        domains.push(x.create_domain(domains.get(n.wrapping_sub(2)), spec).unwrap());
+        domains
+    });
     let mut ids = Vec::new();
     for i in 0..each {
         let period = 100_000 * each as u64;
@@ -62,7 +70,11 @@ fn populated(each: usize) -> (Executor<u32, Lock>, Vec<TaskId>) {
             Intent::background(),
             Intent::batch().with_cpu_share(0, 100),
         ] {
-            ids.push(x.spawn(at(0), None, TaskSpec::new("", intent, 0)).unwrap().0);
+            let mut spec = TaskSpec::new("", intent, 0);
+            if spec.intent.class.queue() != QueueType::Realtime {
+                spec.domain = domains.get(i % (domains.len() + 1)).cloned();
+            }
+            ids.push(x.spawn(at(0), None, spec).unwrap().0);
         }
     }
     (x, ids)
@@ -112,8 +124,8 @@ fn drive(x: &Executor<u32, Lock>, ids: &[TaskId], rng: &mut Rng, now: &mut u64, 
 
 #[test]
 fn nothing_allocates_at_run_time() {
-    for each in [10, 1_000] {
-        let (x, ids) = populated(each);
+    for (each, domains) in [(10, 0), (1_000, 0), (10, 3), (1_000, 5)] {
+        let (x, ids) = populated(each, domains);
         let (mut rng, mut now) = (Rng::new(7), 0);
         // Warm: each CPU has owned as many tasks as it will ever own.
         for target in 0..CPUS {
@@ -127,7 +139,8 @@ fn nothing_allocates_at_run_time() {
         }
         let before = COUNT.get();
         drive(&x, &ids, &mut rng, &mut now, 30_000);
-        assert_eq!(COUNT.get() - before, 0, "allocations with {each} tasks in each class");
+        assert_eq!(COUNT.get() - before, 0, "allocations with {each} tasks in each class, {domains} domains");
+        assert!(x.domains().iter().all(|domain| domain.usage().cpu_time > 0), "each has run");
         let stats = x.stats();
         assert!(stats.context_switches > 10_000, "{stats:?}");
     }
@@ -137,7 +150,7 @@ fn nothing_allocates_at_run_time() {
 #[test]
 fn spawning_allocates() {
     let before = COUNT.get();
-    let _ = populated(10);
+    let _ = populated(10, 0);
     assert!(COUNT.get() > before);
 }
 
@@ -162,4 +175,20 @@ fn a_policy_is_replaced_without_allocating_or_freeing() {
     }
     assert_eq!((COUNT.get(), FREED.get()), before);
     assert_eq!(x.stats().policy_faults, 4, "each policy with tasks");
+}
+
+/// A refused spawn drops what names the domain under the lock of a CPU; and so does a task that ends.
+#[test]
+fn a_domain_is_not_freed_by_the_last_that_names_it() {
+    let x: Executor<u32, Lock> = Executor::new(Config::new(1)).unwrap();
+    let guest = x.create_domain(None, DomainSpec::new("guest")).unwrap();
+    let spec = TaskSpec::new("", Intent::batch(), 0).in_domain(&guest);
+    assert!(x.destroy_domain(at(0), &guest, &mut Sweep::default(), 16, |_, _| {}).unwrap());
+    drop(guest);
+    let before = FREED.get();
+    assert_eq!(x.spawn(at(0), None, spec).unwrap_err(), SchedError::InvalidState);
+    assert_eq!(FREED.get() - before, 0, "no memory is freed under a lock");
+    // It is when the next one is made: nothing piles up.
+    let _ = x.create_domain(None, DomainSpec::new("next")).unwrap();
+    assert!(FREED.get() > before);
 }

@@ -158,7 +158,8 @@ impl<'rt> TaskBuilder<'rt> {
         self
     }
 
-    /// In this domain ([`Runtime::create_domain`]), with its limits; without one, in that of the task that spawns it.
+    /// In this domain ([`Runtime::create_domain`]), with its limits; without one, in that of the task that spawns it. Whoever has a handle to
+    /// a domain may do so: this acts with the host's rights, not with those of the task that calls.
     pub fn in_domain(mut self, domain: &Domain) -> Self {
         self.domain = Some(domain.clone());
         self

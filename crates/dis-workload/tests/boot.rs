@@ -6,7 +6,7 @@ use std::path::Path;
 use dis_core::api::{CpuMask, Duration};
 use dis_core::intent::Intent;
 use dis_workload::Workload;
-use dis_workload::boot::{DecodeError, decode, encode};
+use dis_workload::boot::{DecodeError, VERSION, decode, encode};
 use dis_workload::model::{Distribution, Phase, Repeat, Step, TaskSpec};
 use proptest::prelude::*;
 
@@ -71,7 +71,8 @@ proptest! {
     #[test]
     fn rubbish_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(decode(&bytes).is_err());
-        let mut module = b"DISW\x01\0".to_vec();
+        let mut module = b"DISW".to_vec();
+        module.extend(VERSION.to_le_bytes());
         module.extend((bytes.len() as u32).to_le_bytes());
         module.extend(&bytes);
         // Whatever it is taken for, it is exactly that.

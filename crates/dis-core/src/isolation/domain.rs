@@ -152,6 +152,8 @@ struct Node {
     quota: Quota,
     /// It is being destroyed.
     closed: AtomicBool,
+    /// It has been.
+    gone: AtomicBool,
     tasks: AtomicU32,
     memory: AtomicU64,
     cpu_time: AtomicU64,
@@ -203,6 +205,7 @@ impl Domain {
             ceiling: wanted,
             quota: spec.quota,
             closed: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             tasks: AtomicU32::new(0),
             memory: AtomicU64::new(0),
             cpu_time: AtomicU64::new(0),
@@ -365,6 +368,20 @@ impl Domain {
 
     pub(crate) fn close(&self) {
         self.0.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it has been destroyed.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.gone.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_gone(&self) {
+        self.0.gone.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody else has a handle to it, so that nobody will get one.
+    pub(crate) fn is_unshared(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 
     /// Whether it or a domain above it has a quota of CPU time.

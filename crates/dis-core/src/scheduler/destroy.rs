@@ -27,7 +27,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         most: usize,
         mut told: impl FnMut(TaskId, Option<Kill>),
     ) -> SchedResult<bool> {
-        if !self.domains.all.lock().contains(domain) {
+        if domain.is_gone() {
             return Err(SchedError::InvalidState);
         }
         domain.close();
@@ -57,25 +57,25 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if self.tasks_within(domain) > 0 {
             return Ok(false);
         }
-        let mut all = self.domains.all.lock();
-        domain.uncharge_memory(domain.usage().memory);
-        all.retain(|other| {
-            let ends = other.is_within(domain);
-            if let Some(parent) = other.parent().filter(|_| ends) {
-                parent.leave();
-            }
-            if ends {
+        {
+            let all = self.domains.all.lock();
+            domain.uncharge_memory(domain.usage().memory);
+            for other in all.iter().filter(|other| !other.is_gone() && other.is_within(domain)) {
+                other.set_gone();
+                if let Some(parent) = other.parent() {
+                    parent.leave();
+                }
                 self.domains.give_slot_back(other.group());
             }
-            !ends
-        });
+        }
+        self.domains.forget();
         Ok(true)
     }
 
     /// How many tasks are in the domain and below; domains are not counted.
     fn tasks_within(&self, domain: &Domain) -> u32 {
         let all = self.domains.all.lock();
-        let below = all.iter().filter(|other| *other != domain && other.is_within(domain)).count();
+        let below = all.iter().filter(|other| *other != domain && !other.is_gone() && other.is_within(domain)).count();
         domain.usage().tasks.saturating_sub(below as u32)
     }
 }

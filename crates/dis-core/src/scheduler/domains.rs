@@ -14,7 +14,7 @@ use crate::sync::{AtomicBool, AtomicU32, Ordering};
 
 /// What a machine knows of its domains.
 pub(super) struct Domains<R> {
-    /// All that have been made and not destroyed. Tasks name theirs without a look in here.
+    /// All that have been made and not forgotten. Tasks name theirs without a look in here.
     pub(super) all: Mutex<R, Vec<Domain>>,
     denials: Mutex<R, Denials>,
     /// How many have ever been made.
@@ -46,6 +46,12 @@ impl<R: RawMutex> Domains<R> {
     pub fn give_slot_back(&self, slot: u16) {
         self.slots.lock().0.push(slot);
     }
+
+    /// Forgets those that have been destroyed and that nobody names any more. Until then they stay here, so a task or a [`TaskSpec`], which
+    /// is dropped under the lock of a CPU, where no memory may be freed, is never the last to name one.
+    pub fn forget(&self) {
+        self.all.lock().retain(|domain| !(domain.is_gone() && domain.is_unshared()));
+    }
 }
 
 impl<C: Copy, R: RawMutex> TaskManager<C, R> {
@@ -63,6 +69,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             Domain::create(id, slot, parent, spec, &self.config).inspect_err(|_| self.domains.give_slot_back(slot))?;
         (0..self.cpu_count()).for_each(|cpu| self.seat(cpu, &domain));
         self.domains.denials.lock().reserve();
+        self.domains.forget();
         self.domains.all.lock().push(domain.clone());
         self.domains.used.store(true, Ordering::Release);
         Ok(domain)
@@ -70,7 +77,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
     /// All domains, in the order in which they were made.
     pub fn domains(&self) -> Vec<Domain> {
-        self.domains.all.lock().clone()
+        self.domains.all.lock().iter().filter(|domain| !domain.is_gone()).cloned().collect()
     }
 
     /// The domain of a task; `None`: the root. At no cost while there has never been a domain.

@@ -63,6 +63,13 @@ pub(super) fn read(
     } else if fields.get("name").is_none() {
         fields.problem(cx, "name", "is missing; every domain needs a name, such as \"guest\"");
     }
+    for (key, why) in
+        [("rights", "no step of a loop needs a right"), ("memory", "no host charges what a workload uses")]
+    {
+        if fields.get(key).is_some() {
+            cx.note(fields.place(key), fields.field(key), format!("has no effect: {why}"));
+        }
+    }
     inherits(cx, &fields, workload, &domain);
     workload.domains.push(domain);
 }

@@ -328,6 +328,19 @@ fn what_is_odd_but_harmless_is_noted() {
 }
 
 #[test]
+fn what_has_no_effect_in_a_domain_is_noted() {
+    let task = "[[task]]\nname = \"a\"\nintent = \"batch\"\ndomain = \"d\"\nloop = [ { run = \"1ms\" } ]\n";
+    let w = read_ok(&format!("[[domain]]\nname = \"d\"\nrights = [\"spawn\"]\nmemory = \"1MiB\"\n{task}"));
+    let notes: Vec<_> = w.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[0].ends_with("domain \"d\".rights: has no effect: no step of a loop needs a right"), "{notes:?}");
+    assert!(
+        notes[1].ends_with("domain \"d\".memory: has no effect: no host charges what a workload uses"),
+        "{notes:?}"
+    );
+}
+
+#[test]
 fn random_times_are_read() {
     let us = Duration::from_micros;
     let folder = std::env::temp_dir().join(format!("dis-workload-times-{}", std::process::id()));
