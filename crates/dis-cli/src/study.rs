@@ -5,6 +5,7 @@ use dis_core::api::{CpuMask, Duration};
 use dis_core::intent::{IntentClass, QueueType};
 use dis_sim::study::{Analysis, Study};
 use dis_workload::Workload;
+use dis_workload::model::Release;
 
 use crate::cli::PolicyChoice;
 use crate::failure::Failure;
@@ -64,6 +65,12 @@ impl StudySet {
             let task = SporadicTask::new(wcet, deadline, period);
             if let Err(what) = study.accepts(&task, spec.offset) {
                 return bad(format!("{}: {what}", place()));
+            }
+            if matches!(study, Study::Pd2 | Study::DpWrap) && matches!(spec.release, Release::Sporadic { .. }) {
+                return bad(format!(
+                    "{}: interarrival: {name} divides time by periodic releases; leave it out, or take rm, dm, llf or global-edf",
+                    place()
+                ));
             }
             set.tasks.push(task);
             set.starts.push(spec.offset);

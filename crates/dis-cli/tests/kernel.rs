@@ -163,6 +163,34 @@ fn edf_order_is_the_simulators() {
     ["a", "b", "c"].iter().for_each(|task| assert_eq!(misses(&pair, task), 0, "{task}"));
 }
 
+/// Arrivals and run times come from the seed, so the kernel's are the simulator's.
+#[test]
+fn sporadic_jobs_arrive_as_in_the_simulator() {
+    let workload = r#"
+        duration = "400ms"
+        cpus = 1
+        seed = 11
+        [[task]]
+        name = "a"
+        intent = "realtime"
+        period = "5ms"
+        wcet = "1100us"
+        interarrival = { bursty = ["3ms", "21ms"], burst = 4 }
+        loop = [ { run = { uniform = ["300us", "1ms"] } } ]
+        [[task]]
+        name = "b"
+        intent = "realtime"
+        period = "9ms"
+        wcet = "2100us"
+        offset = "1700us"
+        interarrival = { uniform = ["9ms", "18ms"] }
+        loop = [ { run = { normal = ["1500us", "300us"] } } ]
+    "#;
+    let Some(pair) = both(workload) else { return };
+    same_order(&pair, &["a", "b"], 100.0);
+    ["a", "b"].iter().for_each(|task| assert_eq!(misses(&pair, task), 0, "{task}"));
+}
+
 #[test]
 fn an_overrun_is_stopped_at_its_budget() {
     let workload = r#"

@@ -32,6 +32,30 @@ fn an_overrun_hurts_only_itself() {
     assert_eq!(m.actors[good].cpu_time, ms(500));
 }
 
+/// A job that arrives later is released later, with the deadline that follows; one that arrives too early waits for the period.
+#[test]
+fn a_sporadic_job_is_released_when_it_arrives_but_not_within_a_period() {
+    for (next, released) in [(15, 17), (9, 11), (3, 10), (0, 10)] {
+        let mut m = Machine::new(1);
+        let task = m.spawn(realtime(10, 8, 4), &[Run(ms(2)), NextJob(ms(next)), Run(ms(3)), NextPeriod]);
+        m.run_until(ms(released) - 1);
+        assert_eq!(m.actors[task].cpu_time, ms(2), "{next}");
+        m.run_until(ms(released + 1));
+        assert_eq!(m.task(task, |t| t.urgency().deadline), at(ms(released + 8)), "{next}");
+        m.run_until(ms(released + 3));
+        assert_eq!(m.actors[task].cpu_time, ms(5), "{next}");
+        assert_eq!((misses(&m, task), m.task(task, |t| t.stats.overruns)), (0, 0));
+        m.reconcile();
+    }
+    // Arrivals without a pause: 4 of each 10 ms, and an honest neighbour loses nothing.
+    let mut m = Machine::new(1);
+    let eager = m.spawn(realtime(10, 10, 4), &[Run(ms(4)), NextJob(0)]);
+    let other = m.spawn(realtime(10, 10, 5), &[Run(ms(5)), NextPeriod]);
+    m.run_until(ms(1_000));
+    assert_eq!((m.actors[eager].cpu_time, m.actors[other].cpu_time), (ms(400), ms(500)));
+    assert_eq!((misses(&m, eager), misses(&m, other)), (0, 0));
+}
+
 /// Whoever waits for a lock keeps deadline and budget, as its holder runs in its place; whoever sleeps may not keep both.
 #[test]
 fn a_wait_for_a_lock_does_not_postpone_a_deadline() {

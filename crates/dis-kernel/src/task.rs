@@ -100,6 +100,12 @@ pub fn next_period() {
     sched::leave(Leave::NextPeriod);
 }
 
+/// Realtime, sporadic: the job is finished; sleeps until the next one, which arrives at that instant, is released: not sooner
+/// than a period after the last.
+pub fn next_job(arrival: Timestamp) {
+    sched::leave(Leave::NextJob(arrival));
+}
+
 /// Blocks until another task wakes the caller, or until `until`. Returns at once if it was [`unpark`]ed before.
 pub fn block(reason: BlockReason, until: Option<Timestamp>) {
     sched::leave(Leave::Block(reason, until));

@@ -116,12 +116,25 @@ pub fn current() -> Option<TaskId> {
 /// # Errors
 /// [`SchedError::InvalidState`] outside a task, or in a task whose intent is not Realtime.
 pub fn next_period() -> Result<Job, SchedError> {
+    end_job(Leave::NextPeriod)
+}
+
+/// As [`next_period`], for a sporadic task whose next job arrives at `arrival`, on the clock of [`now`]: it is released then, but not
+/// sooner than a period after the release of this one, which is what admission has reckoned with.
+///
+/// # Errors
+/// As for [`next_period`].
+pub fn next_job(arrival: Timestamp) -> Result<Job, SchedError> {
+    end_job(Leave::NextJob(arrival))
+}
+
+fn end_job(leave: Leave) -> Result<Job, SchedError> {
     let (klt, me) = here().ok_or(SchedError::InvalidState)?;
     check_abort();
     if !me.is_realtime() {
         return Err(SchedError::InvalidState);
     }
-    gate::wait(klt, Leave::NextPeriod);
+    gate::wait(klt, leave);
     check_abort();
     job()
 }

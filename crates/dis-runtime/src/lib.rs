@@ -97,7 +97,8 @@ mod watcher;
 mod worker;
 
 pub use api::{
-    checkpoint, current, job, next_period, now, park, sleep, sleep_until, spawn_blocking, spawn_fn, task, yield_now,
+    checkpoint, current, job, next_job, next_period, now, park, sleep, sleep_until, spawn_blocking, spawn_fn, task,
+    yield_now,
 };
 pub use builder::{BuildError, Builder, MAX_KLTS, default_limits};
 pub use host::{OsPolicy, Runtime};

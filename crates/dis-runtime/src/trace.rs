@@ -162,14 +162,14 @@ fn note(rt: &Inner, ring: &Ring, now: Timestamp, leave: Leave, decision: &Decisi
             Leave::Ask => TraceKind::Preempt,
             Leave::Yield => TraceKind::Yield,
             Leave::Block(..) => TraceKind::Block,
-            Leave::Sleep(_) | Leave::NextPeriod => TraceKind::Sleep,
+            Leave::Sleep(_) | Leave::NextPeriod | Leave::NextJob(_) => TraceKind::Sleep,
             Leave::Exit(_) => TraceKind::Exit,
             Leave::Declined => TraceKind::Declined,
         };
         let until = match leave {
             Leave::Sleep(until) => Some(until),
             Leave::Block(_, until) => until,
-            Leave::NextPeriod => rt.exec.wake_time(before),
+            Leave::NextPeriod | Leave::NextJob(_) => rt.exec.wake_time(before),
             _ => None,
         };
         ring.push(match kind {

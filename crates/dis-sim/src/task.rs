@@ -2,7 +2,7 @@
 
 use dis_core::api::TaskId;
 use dis_core::scheduler::Urgency;
-use dis_workload::model::{Draws, MutexId, TimerId};
+use dis_workload::model::{Arrivals, Draws, MutexId, TimerId};
 use dis_workload::report::{Deadlines, Grid, Record};
 
 use crate::walk::Walk;
@@ -36,11 +36,18 @@ pub(crate) struct Actor<'w> {
     pub period: u64,
     /// Its relative deadline, ns; without end for tasks that have none.
     pub deadline: u64,
+    /// What drawn `run` times may still take of the job, ns; and of each.
+    pub drawable: u64,
+    pub most_drawn: u64,
+    /// When its jobs arrive, if it is sporadic.
+    pub arrivals: Option<Box<Arrivals>>,
     /// Since when it has work to do: its last wake-up, until it blocks again.
     pub since: Option<u64>,
     pub deadlines: Deadlines,
     /// When its jobs are released and due, if they are.
     pub grid: Option<Grid>,
+    /// Its arrivals as far as the calendar has come.
+    pub calendar: Option<Box<Arrivals>>,
     pub record: Record,
     /// Index of its specification.
     pub spec: usize,

@@ -183,6 +183,7 @@ fn check(family: &Family, index: u32, count: &mut Count) {
             count.accepted += 1;
             count.split += u64::from(book.split_count() > 0);
             count.events += outcome.events;
+            count.events += sporadic(&text, &options, index);
         }
         Err(SimError::Refused { .. }) => {
             assert!(!known, "accepted by the book and refused: {family:?} {index} {others:?}\n{text}");
@@ -193,6 +194,23 @@ fn check(family: &Family, index: u32, count: &mut Count) {
     if family.cpus == 1 {
         exact(&tasks, family, index, count);
     }
+}
+
+/// The same set with jobs that arrive at random, in part sooner than the least separation, does not miss either.
+fn sporadic(text: &str, options: &Options, index: u32) -> u64 {
+    let with_arrivals = |line: &str| match line.strip_prefix("period = \"").and_then(|rest| rest.strip_suffix("us\"")) {
+        None => format!("{line}\n"),
+        Some(period) => {
+            let period: u64 = period.parse().expect("a number");
+            let [low, high] = [period / 2, period * 2].map(|us| us + u64::from(index % 3));
+            format!("{line}\ninterarrival = {{ uniform = [\"{low}us\", \"{high}us\"] }}\n")
+        }
+    };
+    let text: String = text.lines().map(with_arrivals).collect();
+    let outcome = simulate(&workload(&text), &Options { seed: u64::from(index), ..options.clone() }, true);
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(outcome.misses, 0, "accepted and missed with seed {index}:\n{text}");
+    outcome.events
 }
 
 /// On a whole CPU the test is exact: rejected sets miss a deadline within the interval that it names, others none.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dis_core::api::Duration;
-use dis_workload::model::{MutexId, Step, TaskSpec};
+use dis_workload::model::{MutexId, Objects, Step, TaskSpec};
 
 /// A stretch of a job in which it holds locks without a pause.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,16 +31,33 @@ pub struct Body {
 
 impl Body {
     /// Follows one pass. The second round of a phase stands for all later ones.
-    pub fn of(task: &TaskSpec) -> Body {
+    pub fn of(task: &TaskSpec, objects: &Objects) -> Body {
         let mut body = Body { moves: task.phases.iter().any(|phase| phase.affinity.is_some()), ..Body::default() };
         let mut held: BTreeSet<MutexId> = BTreeSet::new();
+        let mut drawable = task.most_drawn().unwrap_or(Duration::MAX);
         for phase in &task.phases {
             for round in 0..phase.repeat.min(2) {
                 let times = if round == 1 { phase.repeat - 1 } else { 1 };
                 // What is locked from before is locked in all those rounds; what is locked in one of them, in that one.
                 let mut locked_before = !held.is_empty();
                 for step in &phase.steps {
-                    body.step(step, &mut held, times, if locked_before { times } else { 1 });
+                    let times_locked = if locked_before { times } else { 1 };
+                    match *step {
+                        Step::Run(time) => {
+                            body.runs += time.mul_div(times, 1);
+                            body.holds(time.mul_div(times_locked, 1), &held);
+                        }
+                        Step::RunDrawn(id) => {
+                            let longest = objects.distributions[id.0].longest();
+                            // What they may take together may all be taken while the locks are held.
+                            let [all, locked] =
+                                [times, times_locked].map(|times| longest.mul_div(times, 1).min(drawable));
+                            drawable = drawable - all;
+                            body.runs += all;
+                            body.holds(locked, &held);
+                        }
+                        _ => body.step(step, &mut held),
+                    }
                     locked_before &= !held.is_empty();
                 }
             }
@@ -48,14 +65,15 @@ impl Body {
         body
     }
 
-    fn step(&mut self, step: &Step, held: &mut BTreeSet<MutexId>, times: u64, times_locked: u64) {
+    /// Computes with these locks.
+    fn holds(&mut self, time: Duration, held: &BTreeSet<MutexId>) {
+        if let Some(section) = self.sections.last_mut().filter(|_| !held.is_empty()) {
+            section.length += time;
+        }
+    }
+
+    fn step(&mut self, step: &Step, held: &mut BTreeSet<MutexId>) {
         match *step {
-            Step::Run(time) => {
-                self.runs += time.mul_div(times, 1);
-                if let Some(section) = self.sections.last_mut().filter(|_| !held.is_empty()) {
-                    section.length += time.mul_div(times_locked, 1);
-                }
-            }
             Step::Lock(mutex) => {
                 if held.is_empty() {
                     self.sections.push(Section::default());
@@ -70,7 +88,7 @@ impl Body {
             }
             _ => {
                 let what = match step {
-                    Step::Sleep(_) if step.sleeps() => "sleeps",
+                    Step::Sleep(_) | Step::SleepDrawn(_) if step.sleeps() => "sleeps",
                     Step::Timer { .. } if step.sleeps() => "waits for a timer",
                     Step::Wait { .. } => "waits for an event",
                     Step::Barrier(_) => "waits at a barrier",
@@ -103,7 +121,8 @@ mod tests {
             "cpus = 1\nduration = \"1s\"\n[[task]]\nname = \"t\"\nintent = \"realtime\"\nperiod = \"9s\"\n\
              wcet = \"1s\"\n{steps}\n[[task]]\nname = \"s\"\nintent = \"batch\"\nloop = [ {{ signal = \"e\" }}, {{ run = \"1ms\" }} ]"
         );
-        Body::of(&Workload::from_toml(&text, "t.toml").unwrap().tasks[0])
+        let workload = Workload::from_toml(&text, "t.toml").unwrap();
+        Body::of(&workload.tasks[0], &workload.objects)
     }
 
     fn ms(n: u64) -> Duration {
@@ -133,10 +152,23 @@ mod tests {
             phase(4, &[run]),
             phase(1, &[Step::Unlock(mutex)]),
         ];
-        let body = Body::of(&task);
+        let body = Body::of(&task, &Objects::default());
         assert_eq!((body.runs, body.longest(|_| true)), (ms(14), ms(8)));
         task.phases.truncate(1);
-        assert_eq!(Body::of(&task).longest(|_| true), ms(2));
+        assert_eq!(Body::of(&task, &Objects::default()).longest(|_| true), ms(2));
+    }
+
+    #[test]
+    fn drawn_times_count_as_the_longest_that_may_be() {
+        let drawn = "loop = [ { run = \"100ms\" }, { lock = \"a\" }, { run = { uniform = [\"1ms\", \"2s\"] } }, { unlock = \"a\" } ]";
+        let cut = body(drawn);
+        assert_eq!((cut.runs, cut.longest(|_| true)), (ms(1_000), ms(900)));
+        let free = body(&format!("overrun = true\n{drawn}"));
+        assert_eq!((free.runs, free.longest(|_| true)), (ms(2_100), ms(2_000)));
+        assert_eq!(
+            body("loop = [ { run = \"1ms\" }, { sleep = { uniform = [\"0s\", \"1ms\"] } } ]").waits,
+            Some("sleeps")
+        );
     }
 
     #[test]

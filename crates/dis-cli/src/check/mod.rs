@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use dis_core::admission::Rejection;
 use dis_core::optimizer::Limits;
 use dis_workload::Workload;
+use dis_workload::model::Release;
 
 use crate::cli::CheckArgs;
 use crate::failure::Failure;
@@ -31,6 +32,19 @@ pub fn why_not(workload: &Workload, cpus: usize, limits: &Limits, instance: usiz
     Some((rejection, remedies::remedies(&mut admission, candidate, limits)))
 }
 
+/// What is assumed of tasks whose jobs arrive at random.
+fn sporadic(workload: &Workload) -> Option<String> {
+    let mut sporadic = workload.tasks.iter().filter(|task| matches!(task.release, Release::Sporadic { .. }));
+    let first = &sporadic.next()?.name;
+    let more = match sporadic.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "task \"{first}\"{more}: checked as sporadic, whatever `interarrival` draws: at most one job in each `period`, which every host enforces"
+    ))
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -39,6 +53,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let plan = Plan::new(args)?;
     let json = JsonOutput::open(args.json.as_ref())?;
     let mut notes = plan.notes.clone();
+    notes.extend(sporadic(&plan.workload));
     let report = match &plan.study {
         Some(set) => study::check(&plan, set),
         None => verdicts::check(&plan, &mut notes),

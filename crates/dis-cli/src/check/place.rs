@@ -51,6 +51,11 @@ impl Candidate<'_> {
     }
 }
 
+/// What the tasks do, in the order of the workload.
+pub fn bodies(workload: &Workload) -> Vec<Body> {
+    workload.tasks.iter().map(|task| Body::of(task, &workload.objects)).collect()
+}
+
 impl<'a> Placed<'a> {
     /// Places the tasks of `workload` on `cpus` CPUs.
     pub fn new(workload: &'a Workload, cpus: usize, limits: &Limits) -> Placed<'a> {
@@ -78,7 +83,7 @@ impl<'a> Placed<'a> {
             Some(Candidate { instance, id, request, rejection, asked })
         });
         let candidates = candidates.collect();
-        Placed { candidates, admission, bodies: workload.tasks.iter().map(Body::of).collect() }
+        Placed { candidates, admission, bodies: bodies(workload) }
     }
 
     /// Whether somebody is not admitted.

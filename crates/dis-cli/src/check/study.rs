@@ -9,6 +9,7 @@ use dis_sim::study::{Answer as Verdict, Study};
 use dis_workload::Workload;
 
 use super::body::Body;
+use super::place::bodies;
 use super::plan::Plan;
 use super::report::{Answer, Report, SCHEMA, TaskRow};
 use crate::output::{remedy_lines, time};
@@ -91,7 +92,7 @@ fn enough_cpus(set: &StudySet, cpus: usize) -> Option<usize> {
 /// What bodies do that the tests do not have: no budget stops a job here, and nobody inherits urgency. Whoever runs beside such a
 /// task cannot be sure of anything.
 fn judge_bodies(workload: &Workload, rows: &mut [TaskRow]) {
-    let bodies: Vec<Body> = workload.tasks.iter().map(Body::of).collect();
+    let bodies = bodies(workload);
     let mut users: BTreeMap<_, usize> = BTreeMap::new();
     for instance in workload.instances() {
         let mutexes: BTreeSet<_> = bodies[instance.task].sections.iter().flat_map(|section| &section.mutexes).collect();

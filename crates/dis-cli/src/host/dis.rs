@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use dis_core::api::CpuMask;
+use dis_core::api::{CpuMask, Timestamp};
 use dis_runtime::{JoinHandle, sync};
 use dis_workload::report::Counters;
 
@@ -62,11 +62,15 @@ impl Host for Dis {
         }
     }
 
-    fn next_period(&self) -> Option<NextJob> {
+    fn next_job(&self, arrival: Option<u64>) -> Option<NextJob> {
         if !self.periodic {
             return None;
         }
-        let job = dis_runtime::next_period().ok()?;
+        let job = match arrival {
+            None => dis_runtime::next_period(),
+            Some(arrival) => dis_runtime::next_job(Timestamp::from_nanos(arrival)),
+        };
+        let job = job.ok()?;
         Some(NextJob { release: job.release.as_nanos(), skipped: job.skipped })
     }
 

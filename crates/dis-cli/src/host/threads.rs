@@ -67,7 +67,7 @@ impl Host for Threads {
         sys::set_affinity(&cpus).map_err(|error| format!("affinity {mask} was refused: {error}"))
     }
 
-    fn next_period(&self) -> Option<NextJob> {
+    fn next_job(&self, _arrival: Option<u64>) -> Option<NextJob> {
         None
     }
 

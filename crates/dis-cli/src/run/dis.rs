@@ -6,11 +6,11 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use dis_core::api::{SchedError, TaskId, Timestamp};
-use dis_core::intent::{Intent, IntentClass, QueueType};
+use dis_core::intent::{Intent, QueueType};
 use dis_core::isolation::Domain;
 use dis_module::Faults;
 use dis_runtime::{BuildError, JoinError, JoinHandle, Runtime, SpawnError};
-use dis_workload::model::{Release, TaskSpec};
+use dis_workload::model::TaskSpec;
 use dis_workload::report::{Counters, DomainReport, SchedulerReport};
 
 use super::fifo;
@@ -214,9 +214,7 @@ impl Tasks {
     fn body(&mut self, plan: &Plan, spec: &TaskSpec, task: usize, me: usize) -> impl FnOnce() + Send + 'static {
         self.handles.truncate(me);
         self.handles.push(Handle::default());
-        let periodic = matches!((spec.release, &spec.intent.class),
-            (Release::Periodic(period), IntentClass::Realtime { period_us, .. })
-                if period.as_nanos() == period_us.saturating_mul(1_000));
+        let periodic = spec.is_released_by_intent();
         let host = Dis { cpus: plan.cpus.clone(), periodic, handle: self.handles[me].clone() };
         let (round, released) = (Arc::clone(&self.round), Arc::clone(&self.released));
         move || {

@@ -17,6 +17,9 @@ pub enum Leave {
     Sleep(Timestamp),
     /// Realtime: its job is finished; it sleeps until the next release.
     NextPeriod,
+    /// Realtime, sporadic: its job is finished, and the next one arrives at the instant given. It is released then, but not
+    /// sooner than a period after the release of this one.
+    NextJob(Timestamp),
     /// It ended with this code.
     Exit(i32),
     /// The task that the last decision chose cannot run yet, as a resource of the host that it needs is taken (in the

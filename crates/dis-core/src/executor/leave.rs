@@ -49,12 +49,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
                 }
             }
             Leave::Sleep(until) if until > now => self.block(state, key, None, Some(until), now),
-            Leave::NextPeriod if matches!(task.intent.class, IntentClass::Realtime { .. }) => {
+            Leave::NextPeriod | Leave::NextJob(_) if matches!(task.intent.class, IntentClass::Realtime { .. }) => {
                 turn.surplus = true;
-                self.next_period(state, key, now);
+                let arrival = if let Leave::NextJob(arrival) = leave { arrival } else { Timestamp::ZERO };
+                self.next_job(state, key, arrival, now);
             }
             // A sleep that is over already, and a job without a period, let the peers go first.
-            Leave::Yield | Leave::Sleep(_) | Leave::NextPeriod => {
+            Leave::Yield | Leave::Sleep(_) | Leave::NextPeriod | Leave::NextJob(_) => {
                 task.stats.voluntary_yields += 1;
                 state.left_voluntarily = true;
                 self.give_way(state, key, Arrival::Yield, turn, now);
@@ -221,14 +222,15 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         }
     }
 
-    /// A Realtime job is finished: the task sleeps until the next release, or goes on if that has come.
-    fn next_period(&self, state: &mut CpuState<C>, key: TaskKey, now: Timestamp) {
+    /// A Realtime job is finished: the task sleeps until the next release, which is a period after the last one or when the next
+    /// job arrives, whichever is later; or it goes on if that has come.
+    fn next_job(&self, state: &mut CpuState<C>, key: TaskKey, arrival: Timestamp, now: Timestamp) {
         let task = state.task(key);
         let IntentClass::Realtime { period_us, deadline_us, .. } = task.intent.class else { return };
         let (period, deadline) = (Duration::from_micros(period_us), Duration::from_micros(deadline_us));
         let Some(job) = task.sched.duty.job() else { return };
         let missed = now > job.deadline;
-        job.release += period;
+        job.release = (job.release + period).max(arrival);
         // Releases whose deadlines have passed too are skipped: their jobs could only be late.
         let late = now.since(job.release + deadline).as_nanos();
         let skipped = late.div_ceil(period.as_nanos().max(1));

@@ -5,9 +5,8 @@ use alloc::string::String;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dis_core::api::{BlockReason, CpuMask, Duration, TaskId, Timestamp};
-use dis_core::intent::IntentClass;
 use dis_workload::interp::{CHUNK_NS, Host, NextJob, Park, Speed, spin};
-use dis_workload::model::{Release, TaskSpec};
+use dis_workload::model::TaskSpec;
 use dis_workload::report::Counters;
 
 use super::mutex::Mutex;
@@ -45,13 +44,7 @@ pub struct Bare {
 impl Bare {
     /// For a task that does what `spec` says.
     pub fn new(spec: &TaskSpec) -> Bare {
-        let periodic = match (spec.release, &spec.intent.class) {
-            (Release::Periodic(period), IntentClass::Realtime { period_us, .. }) => {
-                period.as_nanos() == period_us.saturating_mul(1_000)
-            }
-            _ => false,
-        };
-        Bare { periodic }
+        Bare { periodic: spec.is_released_by_intent() }
     }
 }
 
@@ -78,11 +71,14 @@ impl Host for Bare {
         task::set_affinity(task::current(), mask).map_err(|error| format!("affinity {mask} was refused: {error}"))
     }
 
-    fn next_period(&self) -> Option<NextJob> {
+    fn next_job(&self, arrival: Option<u64>) -> Option<NextJob> {
         if !self.periodic {
             return None;
         }
-        task::next_period();
+        match arrival {
+            None => task::next_period(),
+            Some(arrival) => task::next_job(Timestamp::from_nanos(arrival)),
+        }
         let job = scheduler().with_task(task::current(), |task| task.job()).ok()?;
         Some(NextJob { release: job.release.as_nanos(), skipped: job.skipped })
     }

@@ -132,7 +132,7 @@ fn departure(leave: Leave) -> What {
         Leave::Ask | Leave::Declined => What::Preempted,
         Leave::Yield => What::Yielded,
         Leave::Block(_, None) => What::Blocked,
-        Leave::Block(_, Some(_)) | Leave::Sleep(_) | Leave::NextPeriod => What::Sleeping,
+        Leave::Block(_, Some(_)) | Leave::Sleep(_) | Leave::NextPeriod | Leave::NextJob(_) => What::Sleeping,
         Leave::Exit(_) => What::Ended,
     }
 }

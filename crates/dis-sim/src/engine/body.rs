@@ -59,7 +59,13 @@ impl<K: Kernel> Simulation<'_, K> {
         let now = self.now;
         Ok(match *step {
             Step::Run(time) => Flow::Run(time.as_nanos()),
-            Step::RunDrawn(id) => Flow::Run(self.draw(me, id)),
+            Step::RunDrawn(id) => {
+                let time = self.draw(me, id);
+                let actor = &mut self.actors[me as usize];
+                let time = time.min(actor.drawable);
+                actor.drawable -= time;
+                Flow::Run(time)
+            }
             Step::Sleep(time) => self.sleep_for(me, time.as_nanos()),
             Step::SleepDrawn(id) => {
                 let time = self.draw(me, id);
@@ -118,6 +124,7 @@ impl<K: Kernel> Simulation<'_, K> {
     fn begin_pass(&mut self, me: u32, cpu: usize, pass: u64) -> Flow {
         let now = self.now;
         let actor = &mut self.actors[me as usize];
+        actor.drawable = actor.most_drawn;
         if actor.period == 0 {
             actor.job = pass + 1;
             let job = actor.job;
@@ -131,17 +138,24 @@ impl<K: Kernel> Simulation<'_, K> {
         }
         if pass > 0 {
             // As the core does: releases whose deadlines have passed too are left out, their jobs could only be late.
-            let next = actor.release.saturating_add(actor.period);
-            let late = now.saturating_sub(next.saturating_add(actor.deadline));
-            let skipped = if late == 0 { 0 } else { late.div_ceil(actor.period) };
-            actor.release = next.saturating_add(actor.period.saturating_mul(skipped));
+            let skipped = if let Some(arrivals) = &mut actor.arrivals {
+                let (release, skipped) = arrivals.next_in_time(&self.workload.objects, actor.deadline, now);
+                actor.release = release;
+                skipped
+            } else {
+                let next = actor.release.saturating_add(actor.period);
+                let late = now.saturating_sub(next.saturating_add(actor.deadline));
+                let skipped = if late == 0 { 0 } else { late.div_ceil(actor.period) };
+                actor.release = next.saturating_add(actor.period.saturating_mul(skipped));
+                skipped
+            };
             actor.job += 1 + skipped;
         }
         actor.settled = actor.job - 1;
         actor.in_job = true;
         let release = actor.release;
-        if let Some(grid) = &actor.grid {
-            actor.deadlines.begin(grid, release);
+        if actor.grid.is_some() {
+            actor.deadlines.begin(actor.job - 1);
         }
         if pass == 0 {
             return Flow::On;
@@ -151,7 +165,10 @@ impl<K: Kernel> Simulation<'_, K> {
             actor.pending = Pending::Released(release);
         }
         if actor.periodic {
-            return Flow::Leave(Leave::NextPeriod);
+            return Flow::Leave(match actor.arrivals {
+                None => Leave::NextPeriod,
+                Some(_) => Leave::NextJob(Timestamp::from_nanos(release)),
+            });
         }
         if waits { Flow::Leave(Leave::Sleep(Timestamp::from_nanos(release))) } else { Flow::On }
     }
@@ -164,7 +181,7 @@ impl<K: Kernel> Simulation<'_, K> {
         let (job, release) = (actor.job, actor.release);
         if std::mem::take(&mut actor.in_job) {
             if let Some(grid) = &actor.grid {
-                actor.deadlines.end(grid, release, now);
+                actor.deadlines.end(grid, job - 1, release, now);
             }
             self.responded(me, release);
         }

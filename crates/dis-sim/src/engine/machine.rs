@@ -207,7 +207,7 @@ impl<K: Kernel> Simulation<'_, K> {
                 let departure = match leave {
                     Leave::Yield => Departure::Yielded,
                     Leave::Block(..) => Departure::Blocked,
-                    Leave::Sleep(_) | Leave::NextPeriod => Departure::Sleeping,
+                    Leave::Sleep(_) | Leave::NextPeriod | Leave::NextJob(_) => Departure::Sleeping,
                     Leave::Exit(_) => Departure::Ended,
                     Leave::Ask | Leave::Declined => Departure::Preempted,
                 };

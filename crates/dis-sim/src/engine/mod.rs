@@ -15,7 +15,7 @@ use dis_core::isolation::Domain;
 use dis_core::modules::SchedulerRegistry;
 use dis_core::scheduler::Config;
 use dis_workload::Workload;
-use dis_workload::model::{Draws, Release, Repeat};
+use dis_workload::model::{Arrivals, Draws, Release, Repeat};
 use dis_workload::report::{Counters, Deadlines, Grid, Record};
 
 use crate::agenda::Agenda;
@@ -153,9 +153,7 @@ impl<'w, K: Kernel> Simulation<'w, K> {
             })?;
             self.obey(wake);
             self.events += 1;
-            let periodic = matches!((spec.release, &spec.intent.class),
-                (Release::Periodic(period), IntentClass::Realtime { period_us, .. })
-                    if period == Duration::from_micros(*period_us));
+            let arrivals = Arrivals::of(&instance, seed).map(|arrivals| Box::new(arrivals.starting(origin)));
             self.actors.push(Actor {
                 id,
                 spec: instance.task,
@@ -165,17 +163,23 @@ impl<'w, K: Kernel> Simulation<'w, K> {
                 last_cpu: None,
                 preempted: false,
                 ended: false,
-                periodic,
+                periodic: spec.is_released_by_intent(),
                 origin,
                 period: match spec.release {
-                    Release::Periodic(period) => period.as_nanos().max(1),
+                    Release::Periodic(period) | Release::Sporadic { separation: period, .. } => {
+                        period.as_nanos().max(1)
+                    }
                     Release::Free => 0,
                 },
                 deadline: match spec.intent.class {
                     IntentClass::Realtime { deadline_us, .. } => Duration::from_micros(deadline_us).as_nanos(),
                     _ => NEVER,
                 },
-                grid: Grid::of(spec, origin),
+                drawable: 0,
+                most_drawn: spec.most_drawn().map_or(NEVER, |time| time.as_nanos()),
+                grid: Grid::of(spec, origin, arrivals.as_deref().cloned()),
+                calendar: arrivals.clone(),
+                arrivals,
                 deadlines: Deadlines::default(),
                 release: origin,
                 job: 1,

@@ -26,8 +26,9 @@ impl<K: Kernel> Simulation<'_, K> {
         let Some(actor) = self.actors.get(task) else { return 0 };
         let spec = &self.workload.tasks[actor.spec];
         let periodic = actor.grid.as_ref();
-        let periodic =
-            periodic.map_or(0, |grid| actor.deadlines.missed(grid, spec.repeat, actor.record.jobs, self.now));
+        let periodic = periodic.map_or(0, |grid| {
+            actor.deadlines.missed(grid, &self.workload.objects, spec.repeat, actor.record.jobs, self.now)
+        });
         // What a task that paces itself has not answered is a miss only if it was due by now.
         let waits = |since: u64| self.now > since.saturating_add(actor.deadline);
         let open = actor.grid.is_none() && !actor.ended && actor.since.is_some_and(waits);
@@ -81,7 +82,7 @@ impl<K: Kernel> Simulation<'_, K> {
     pub(super) fn pass_calendar(&mut self, end: u64) {
         while let Some(entry) = self.recorder.as_mut().and_then(|recorder| recorder.next_before(end)) {
             let Entry { at, deadline, task, job } = entry;
-            let actor = &self.actors[task as usize];
+            let actor = &mut self.actors[task as usize];
             if actor.ended {
                 continue;
             }
@@ -91,12 +92,15 @@ impl<K: Kernel> Simulation<'_, K> {
                 }
                 continue;
             }
+            let next = match &mut actor.calendar {
+                Some(arrivals) => arrivals.next(&self.workload.objects),
+                None => at.saturating_add(actor.period),
+            };
             let (period, deadline) = (actor.period, actor.grid.is_some().then_some(actor.deadline));
             let cpu = self.home(task);
             let Some(recorder) = self.recorder.as_mut().filter(|_| at < self.end) else { continue };
             recorder.push(at, cpu, (task, job), ScheduleKind::Release);
             if period > 0 {
-                let next = at.saturating_add(period);
                 recorder.plan(Entry { at: next, deadline: false, task, job: job + 1 });
             }
             if let Some(deadline) = deadline {

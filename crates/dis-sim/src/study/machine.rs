@@ -109,7 +109,8 @@ impl Inner {
             Leave::Block(_, until) => task.state = State::Blocked(until.map_or(forever, Timestamp::as_nanos)),
             Leave::Declined => task.state = State::Blocked(forever),
             Leave::Sleep(until) => task.state = State::Blocked(until.as_nanos()),
-            Leave::NextPeriod => task.finish(self.now),
+            Leave::NextPeriod => task.finish(self.now, 0),
+            Leave::NextJob(arrival) => task.finish(self.now, arrival.as_nanos()),
             Leave::Exit(_) => {
                 task.state = State::Ended;
                 self.stats.tasks_exited += 1;

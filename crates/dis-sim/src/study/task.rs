@@ -76,10 +76,10 @@ impl StudyTask {
         self.model.period.as_nanos()
     }
 
-    /// The job is done. The next one is the first whose deadline has not passed, or is now.
-    pub fn finish(&mut self, now: u64) {
+    /// The job is done. The next one is the first whose deadline has not passed, or is now; it is not released before `arrival`.
+    pub fn finish(&mut self, now: u64, arrival: u64) {
         let (period, deadline) = (self.period(), self.model.deadline.as_nanos());
-        let next = self.release.saturating_add(period);
+        let next = self.release.saturating_add(period).max(arrival);
         let left_out = now.saturating_sub(next.saturating_add(deadline)).div_ceil(period);
         self.stats.deadline_misses += u64::from(now > self.deadline) + left_out;
         self.job += left_out;

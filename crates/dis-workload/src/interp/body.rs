@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use crate::model::{Action, Cursor, DistributionId, Draws, Release, Scope, Step, TaskSpec, TimerId, TimerMode};
+use crate::model::{
+    Action, Arrivals, Cursor, DistributionId, Draws, Release, Scope, Step, TaskSpec, TimerId, TimerMode,
+};
 use crate::report::{Grid, Record};
 use dis_core::api::{CpuMask, Duration};
 use dis_core::intent::IntentClass;
@@ -26,14 +28,17 @@ pub fn execute<H: Host>(host: &H, round: &Round<H>, spec: &TaskSpec, me: usize) 
         spec,
         me,
         origin,
-        grid: Grid::of(spec, origin),
+        grid: Grid::of(spec, origin, round.arrivals[me].clone()),
+        arrivals: round.arrivals[me].clone().map(|arrivals| arrivals.starting(origin)),
         record: Record::default(),
         guards: Vec::new(),
         timers: Vec::new(),
         draws: round.draws[me].clone(),
         since: None,
         job: None,
+        number: 0,
         release: 0,
+        drawable: u64::MAX,
         actions: 0,
         cut: false,
     };
@@ -49,6 +54,8 @@ struct Body<'a, H: Host> {
     origin: u64,
     /// When its jobs are released and due, if they are.
     grid: Option<Grid>,
+    /// When they arrive, if it is sporadic.
+    arrivals: Option<Arrivals>,
     record: Record,
     /// The mutexes it holds.
     guards: Vec<(usize, Guard<'a, H>)>,
@@ -60,8 +67,12 @@ struct Body<'a, H: Host> {
     since: Option<u64>,
     /// The job of a periodic task that is under way.
     job: Option<Job>,
+    /// The number of its release, or of the last one's, from 0.
+    number: u64,
     /// When that, or the last one, was released.
     release: u64,
+    /// What drawn `run` times may still take of the pass.
+    drawable: u64,
     actions: u32,
     /// A step was cut short, as the round is over.
     cut: bool,
@@ -134,39 +145,35 @@ impl<'a, H: Host> Body<'a, H> {
     }
 
     fn begin_pass(&mut self, pass: u64) {
-        let Release::Periodic(period) = self.spec.release else {
+        self.drawable = self.spec.most_drawn().map_or(u64::MAX, |time| time.as_nanos());
+        if self.spec.release == Release::Free {
             self.actions = ACTIONS_PER_LOOK;
             return;
-        };
+        }
         let released = match pass {
             0 => NextJob { release: self.origin, skipped: 0 },
-            _ => self.next_release(period),
+            _ => self.next_release(),
         };
         self.mark(released.skipped);
         self.release = released.release;
+        self.number = match &self.grid {
+            Some(grid) if self.arrivals.is_none() => grid.number(released.release),
+            _ => self.number + released.skipped + u64::from(pass > 0),
+        };
         self.cut |= self.is_late();
         if !self.cut {
-            if let Some(grid) = &self.grid {
-                self.round.slots[self.me].deadlines.begin(grid, released.release);
-            }
+            self.round.slots[self.me].deadlines.begin(self.number);
             self.job = Some(Job { cpu: self.host.cpu_time() });
         }
     }
 
     /// Waits for the next release: the host's, if it knows the period, else the clock's.
-    fn next_release(&mut self, period: Duration) -> NextJob {
+    fn next_release(&mut self) -> NextJob {
         let before = self.host.now();
-        let period = period.as_nanos().max(1);
-        let mut release = self.release.saturating_add(period);
-        // The host would wait for a release that is none any more.
-        let of_host = if release < self.round.run.end() { self.await_host() } else { None };
-        let next = of_host.unwrap_or_else(|| {
-            // Releases whose deadlines have passed too are left out: their jobs could only be late.
-            let skipped = before.saturating_sub(release.saturating_add(self.deadline())).div_ceil(period);
-            release = release.saturating_add(period.saturating_mul(skipped));
-            self.until(release);
-            NextJob { release, skipped }
-        });
+        let next = match self.spec.release {
+            Release::Periodic(period) => self.next_periodic(period, before),
+            Release::Sporadic { .. } | Release::Free => self.next_sporadic(before),
+        };
         let now = self.host.now();
         if before < next.release && now >= next.release && !self.is_late() {
             self.record.wake.record(now - next.release);
@@ -174,10 +181,38 @@ impl<'a, H: Host> Body<'a, H> {
         next
     }
 
-    fn await_host(&self) -> Option<NextJob> {
+    fn next_periodic(&mut self, period: Duration, now: u64) -> NextJob {
+        let period = period.as_nanos().max(1);
+        let mut release = self.release.saturating_add(period);
+        self.await_host(release, None).unwrap_or_else(|| {
+            // Releases whose deadlines have passed too are left out: their jobs could only be late.
+            let skipped = now.saturating_sub(release.saturating_add(self.deadline())).div_ceil(period);
+            release = release.saturating_add(period.saturating_mul(skipped));
+            self.until(release);
+            NextJob { release, skipped }
+        })
+    }
+
+    fn next_sporadic(&mut self, now: u64) -> NextJob {
+        let deadline = self.deadline();
+        let objects = &self.round.workload.objects;
+        let next = self.arrivals.as_mut().map(|arrivals| arrivals.next_in_time(objects, deadline, now));
+        let (release, skipped) = next.unwrap_or((now, 0));
+        if self.await_host(release, Some(release)).is_none() {
+            self.until(release);
+        }
+        NextJob { release, skipped }
+    }
+
+    /// Waits as the host does for the next job, which is released at `release`; for that of a sporadic task, which arrives then.
+    fn await_host(&self, release: u64, arrival: Option<u64>) -> Option<NextJob> {
+        if release >= self.round.run.end() {
+            // The host would wait for a release that is none any more.
+            return None;
+        }
         let waits = &self.round.slots[self.me].between_jobs;
         waits.store(true, Ordering::Release);
-        let next = self.host.next_period();
+        let next = self.host.next_job(arrival);
         waits.store(false, Ordering::Release);
         next
     }
@@ -189,7 +224,7 @@ impl<'a, H: Host> Body<'a, H> {
         let Some(job) = self.job.take() else { return };
         let now = self.responded(self.release);
         if let Some(grid) = &self.grid {
-            slot.deadlines.end(grid, self.release, now);
+            slot.deadlines.end(grid, self.number, self.release, now);
         }
         if let (Some(before), Some(after), IntentClass::Realtime { wcet_us, .. }) =
             (job.cpu, self.host.cpu_time(), self.spec.intent.class)
@@ -269,7 +304,8 @@ impl<'a, H: Host> Body<'a, H> {
         match *step {
             Step::Run(time) => self.burn(time.as_nanos()),
             Step::RunDrawn(id) => {
-                let time = self.draw(id);
+                let time = self.draw(id).min(self.drawable);
+                self.drawable -= time;
                 self.burn(time);
             }
             Step::Sleep(time) => self.sleep(time.as_nanos()),

@@ -21,8 +21,9 @@ pub trait Host: Clone + Send + Sync + 'static {
     fn yield_now(&self);
     /// Restricts the task to these CPUs of the workload, numbered from 0.
     fn set_affinity(&self, mask: CpuMask) -> Result<(), String>;
-    /// Ends the job of a Realtime task and waits for its next release, where the host knows the task's period.
-    fn next_period(&self) -> Option<NextJob>;
+    /// Ends the job of a Realtime task and waits for its next release, where the host knows the task's period; that of a sporadic task
+    /// arrives at `arrival`, ns.
+    fn next_job(&self, arrival: Option<u64>) -> Option<NextJob>;
     /// Uses `ns` of the task's CPU time, and asks now and then whether to go on. Answers how much it used. By default so
     /// much work as takes that long at `speed`; a host that can measure a task's time exactly measures it.
     fn burn(&self, speed: Speed, ns: u64, go_on: impl FnMut() -> bool) -> u64 {

@@ -19,7 +19,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::model::{Draws, Workload};
+use crate::model::{Arrivals, Draws, Workload};
 use crate::report::{Grid, Record};
 
 pub use body::execute;
@@ -42,6 +42,8 @@ pub struct Round<H: Host> {
     pub speed: Speed,
     /// The random times of each task, from their beginning.
     pub draws: Vec<Draws>,
+    /// The arrivals of each sporadic task, as if it began at 0.
+    pub arrivals: Vec<Option<Arrivals>>,
     /// Deadlines missed, for a trace: which task, when. `None`: nobody wants to know.
     pub misses: Option<H::Mutex<Vec<(usize, u64)>>>,
 }
@@ -67,14 +69,18 @@ impl<H: Host> Round<H> {
             slots: (0..tasks).map(|_| Slot::default()).collect(),
             run: Run { start: start.into(), length, stopped: AtomicBool::new(false) },
             speed,
-            draws: draws(workload, workload.seed),
+            draws: Vec::new(),
+            arrivals: Vec::new(),
             misses: None,
         }
+        .seed(workload.seed)
     }
 
     /// Random times depend on this seed, and not on the workload's own.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.draws = draws(&self.workload, seed);
+        let workload = &self.workload;
+        self.draws = workload.instances().map(|one| Draws::new(seed, one.task, one.instance)).collect();
+        self.arrivals = workload.instances().map(|one| Arrivals::of(&one, seed)).collect();
         self
     }
 
@@ -116,10 +122,11 @@ impl<H: Host> Round<H> {
 
     /// Deadlines missed up to `end`, task by task.
     pub fn missed_by(&self, end: u64) -> impl Iterator<Item = u64> {
-        self.workload.instances().zip(&self.slots).map(move |(instance, slot)| {
-            let grid = Grid::of(instance.spec, self.run.start() + instance.spec.offset.as_nanos());
+        self.workload.instances().zip(&self.slots).zip(&self.arrivals).map(move |((instance, slot), arrivals)| {
+            let (spec, objects) = (instance.spec, &self.workload.objects);
+            let grid = Grid::of(spec, self.run.start() + spec.offset.as_nanos(), arrivals.clone());
             let jobs = slot.jobs.load(Ordering::Relaxed);
-            grid.map_or(0, |grid| slot.deadlines.missed(&grid, instance.spec.repeat, jobs, end))
+            grid.map_or(0, |grid| slot.deadlines.missed(&grid, objects, spec.repeat, jobs, end))
         })
     }
 
@@ -128,10 +135,6 @@ impl<H: Host> Round<H> {
         let end = end.min(self.run.end());
         self.slots.iter().zip(self.missed_by(end)).map(|(slot, missed)| slot.take(missed)).collect()
     }
-}
-
-fn draws(workload: &Workload, seed: u64) -> Vec<Draws> {
-    workload.instances().map(|instance| Draws::new(seed, instance.task, instance.instance)).collect()
 }
 
 impl Run {

@@ -52,6 +52,11 @@ impl Interner {
         BarrierId(intern(&mut self.barriers, &mut self.objects.barriers, name, |name| Barrier { name, parties: 0 }))
     }
 
+    /// A distribution that has a row.
+    pub fn distribution_of(&self, id: DistributionId) -> &Distribution {
+        &self.objects.distributions[id.0]
+    }
+
     /// A distribution; each has a row of its own.
     pub fn distribution(&mut self, distribution: Distribution) -> DistributionId {
         self.objects.distributions.push(distribution);

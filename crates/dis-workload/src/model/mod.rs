@@ -8,9 +8,11 @@
 //! Release of a pass ([`Release`]):
 //! * [`Release::Periodic`] (Realtime): pass `k` may begin at `start + offset + k * period` and not before; it is due
 //!   one relative deadline later. A pass that ends after the next release is followed at once by the next pass,
-//!   whose release keeps its place on the grid; no release is skipped.
+//!   whose release keeps its place on the grid; releases whose deadlines have passed as well are left out.
+//! * [`Release::Sporadic`] (Realtime): the same with the releases of [`Arrivals`].
 //! * [`Release::Free`] (everything else): the next pass begins as soon as the previous one ends.
 
+mod arrivals;
 mod check;
 mod cursor;
 mod domain;
@@ -23,6 +25,7 @@ mod step;
 mod task;
 mod workload;
 
+pub use arrivals::Arrivals;
 pub use check::{Finding, FindingKind, check};
 pub use cursor::{Action, Cursor};
 pub use domain::DomainSpec;

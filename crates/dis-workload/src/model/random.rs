@@ -51,6 +51,16 @@ pub enum Distribution {
 }
 
 impl Distribution {
+    /// The shortest time that can be drawn.
+    pub fn shortest(&self) -> Duration {
+        match self {
+            Distribution::Uniform { low, .. } => *low,
+            Distribution::Normal { mean, deviation } => *mean - deviation.mul_div(6, 1),
+            Distribution::Bursty { short, long, .. } => (*short).min(*long),
+            Distribution::Recorded { times, .. } => times.iter().copied().min().unwrap_or_default(),
+        }
+    }
+
     /// The longest time that can be drawn.
     pub fn longest(&self) -> Duration {
         match self {
@@ -78,6 +88,11 @@ impl Draws {
     pub fn new(seed: u64, task: usize, instance: usize) -> Draws {
         let state = [task as u64, instance as u64].into_iter().fold(mix(seed), |state, part| mix(state ^ part));
         Draws { state, places: Vec::new() }
+    }
+
+    /// The stream of the arrivals of that instance.
+    pub fn of_arrivals(seed: u64, task: usize, instance: usize) -> Draws {
+        Draws { state: mix(Draws::new(seed, task, instance).state ^ 1), places: Vec::new() }
     }
 
     /// The next time from a distribution, which has that id.

@@ -5,10 +5,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use dis_core::api::{CpuMask, Duration};
-use dis_core::intent::{Intent, IoPriority};
+use dis_core::intent::{Intent, IntentClass, IoPriority};
 use serde::{Deserialize, Serialize};
 
-use super::Step;
+use super::{DistributionId, Step};
 
 /// One `[[task]]` of the file: a declaration of intent and a body. It stands for [`TaskSpec::instances`] tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub struct TaskSpec {
     pub phases: Vec<Phase>,
     /// How many passes the task makes before it exits.
     pub repeat: Repeat,
+    /// Whether `run` times that are drawn may take a Realtime job beyond its wcet; else they are cut.
+    pub overrun: bool,
     /// Asks for a thread identity of the task's own, shared with no other task.
     pub dedicated: bool,
     /// Constraints that a host may leave unenforced (with a note) instead of refusing the task.
@@ -52,11 +54,35 @@ impl TaskSpec {
             release,
             phases: vec![Phase { name: None, repeat: 1, affinity: None, steps: body }],
             repeat: Repeat::Forever,
+            overrun: false,
             dedicated: false,
             best_effort: Vec::new(),
             domain: None,
             line: 0,
         }
+    }
+
+    /// Whether a scheduler that knows the intent can release the jobs: periods of both are the same.
+    pub fn is_released_by_intent(&self) -> bool {
+        match (self.release, self.intent.class) {
+            (
+                Release::Periodic(period) | Release::Sporadic { separation: period, .. },
+                IntentClass::Realtime { period_us, .. },
+            ) => period == Duration::from_micros(period_us),
+            _ => false,
+        }
+    }
+
+    /// How much CPU time of a job its drawn `run` times may take together: what fixed ones leave of the wcet. `None`: no matter
+    /// how much.
+    pub fn most_drawn(&self) -> Option<Duration> {
+        let IntentClass::Realtime { wcet_us, .. } = self.intent.class else { return None };
+        let fixed = |step: &Step| if let Step::Run(time) = step { *time } else { Duration::ZERO };
+        let of = |phase: &Phase| {
+            phase.steps.iter().fold(Duration::ZERO, |sum, step| sum + fixed(step)).mul_div(phase.repeat, 1)
+        };
+        let fixed = self.phases.iter().fold(Duration::ZERO, |sum, phase| sum + of(phase));
+        (!self.overrun).then(|| Duration::from_micros(wcet_us) - fixed)
     }
 
     /// Every step of the body in order, each phase once.
@@ -83,6 +109,14 @@ pub struct Phase {
 pub enum Release {
     /// At `start + offset + k * period`: one pass is one job.
     Periodic(Duration),
+    /// When a job arrives, at the distance from the one before that is drawn, but at least `separation` after the release before: one
+    /// pass is one job. See [`Arrivals`](super::Arrivals).
+    Sporadic {
+        /// Least distance of two releases: the period of the intent.
+        separation: Duration,
+        /// Distance from an arrival to the next.
+        interarrival: DistributionId,
+    },
     /// When the pass before has ended. The body's own steps (sleep, timer, wait) pace it.
     Free,
 }
@@ -91,9 +125,7 @@ impl Release {
     /// What the format means by an intent: Realtime is periodic, all else is free.
     pub const fn of(intent: &Intent) -> Release {
         match intent.class {
-            dis_core::intent::IntentClass::Realtime { period_us, .. } => {
-                Release::Periodic(Duration::from_micros(period_us))
-            }
+            IntentClass::Realtime { period_us, .. } => Release::Periodic(Duration::from_micros(period_us)),
             _ => Release::Free,
         }
     }

@@ -5,10 +5,12 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::{Release, Repeat, TaskSpec};
+use alloc::boxed::Box;
+
+use crate::model::{Arrivals, Objects, Release, Repeat, TaskSpec};
 use dis_core::intent::IntentClass;
 
-/// What a periodic task has done; others read it while it runs.
+/// What a Realtime task has done; others read it while it runs.
 #[derive(Debug, Default)]
 pub struct Deadlines {
     /// Releases whose jobs have ended or were left out.
@@ -19,47 +21,62 @@ pub struct Deadlines {
     last_due: AtomicU64,
 }
 
-/// When the jobs of a periodic task are released and due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// When the jobs of a Realtime task are released and due.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grid {
     origin: u64,
     period: u64,
     deadline: u64,
+    /// Of a sporadic task, from its first job on.
+    arrivals: Option<Box<Arrivals>>,
 }
 
 impl Grid {
-    /// That of a task whose own time begins at `origin`; `None` if its jobs are not released periodically, or are never
-    /// due.
-    pub fn of(spec: &TaskSpec, origin: u64) -> Option<Grid> {
-        match (spec.release, spec.intent.class) {
-            (Release::Periodic(period), IntentClass::Realtime { deadline_us, .. }) => {
-                Some(Grid { origin, period: period.as_nanos().max(1), deadline: deadline_us.saturating_mul(1_000) })
-            }
-            _ => None,
-        }
+    /// That of a task whose own time begins at `origin`, with its arrivals if it is sporadic; `None` if its jobs are not released
+    /// for it, or are never due.
+    pub fn of(spec: &TaskSpec, origin: u64, arrivals: Option<Arrivals>) -> Option<Grid> {
+        let (Release::Periodic(period) | Release::Sporadic { separation: period, .. }) = spec.release else {
+            return None;
+        };
+        let IntentClass::Realtime { deadline_us, .. } = spec.intent.class else { return None };
+        Some(Grid {
+            origin,
+            period: period.as_nanos().max(1),
+            deadline: deadline_us.saturating_mul(1_000),
+            arrivals: arrivals.map(|arrivals| Box::new(arrivals.starting(origin))),
+        })
     }
 
-    /// The number of the release at that instant, from 0.
-    fn number(&self, release: u64) -> u64 {
+    /// The number of the release of a periodic task at that instant, from 0.
+    pub fn number(&self, release: u64) -> u64 {
         release.saturating_sub(self.origin) / self.period
     }
 
-    /// How many releases are due at or before `end`.
-    fn due_by(&self, end: u64) -> u64 {
+    /// How many releases are due at or before `end`. O(1) for a periodic task, O(releases) for a sporadic one.
+    fn due_by(&self, objects: &Objects, end: u64) -> u64 {
         let first = self.origin.saturating_add(self.deadline);
-        if end < first { 0 } else { (end - first) / self.period + 1 }
+        if end < first {
+            return 0;
+        }
+        let Some(arrivals) = &self.arrivals else { return (end - first) / self.period + 1 };
+        let mut arrivals = arrivals.clone();
+        let mut due = 1;
+        while arrivals.next(objects).saturating_add(self.deadline) <= end {
+            due += 1;
+        }
+        due
     }
 }
 
 impl Deadlines {
-    /// The job of this release begins; those before it are dealt with.
-    pub fn begin(&self, grid: &Grid, release: u64) {
-        self.settled.store(grid.number(release), Ordering::Relaxed);
+    /// The job of this release, numbered from 0, begins; those before it are dealt with.
+    pub fn begin(&self, number: u64) {
+        self.settled.store(number, Ordering::Relaxed);
     }
 
     /// The job of this release ends now.
-    pub fn end(&self, grid: &Grid, release: u64, now: u64) {
-        self.settled.store(grid.number(release) + 1, Ordering::Relaxed);
+    pub fn end(&self, grid: &Grid, number: u64, release: u64, now: u64) {
+        self.settled.store(number + 1, Ordering::Relaxed);
         let due = release.saturating_add(grid.deadline);
         if now <= due {
             self.last_due.store(due, Ordering::Relaxed);
@@ -68,9 +85,10 @@ impl Deadlines {
         }
     }
 
-    /// Releases due at or before `end` whose jobs had not ended by then, of a task that has ended `jobs` jobs.
-    pub fn missed(&self, grid: &Grid, repeat: Repeat, jobs: u64, end: u64) -> u64 {
-        let mut due = grid.due_by(end);
+    /// Releases due at or before `end` whose jobs had not ended by then, of a task that has ended `jobs` jobs. `objects` are those of the
+    /// workload.
+    pub fn missed(&self, grid: &Grid, objects: &Objects, repeat: Repeat, jobs: u64, end: u64) -> u64 {
+        let mut due = grid.due_by(objects, end);
         if let Repeat::Times(times) = repeat {
             // A task that exits owes no more than these.
             due = due.min(self.settled.load(Ordering::Relaxed).saturating_add(times.saturating_sub(jobs)));
@@ -85,12 +103,16 @@ impl Deadlines {
 mod tests {
     use super::*;
 
-    const GRID: Grid = Grid { origin: 100, period: 10, deadline: 8 };
+    const GRID: Grid = Grid { origin: 100, period: 10, deadline: 8, arrivals: None };
+
+    fn missed(deadlines: &Deadlines, repeat: Repeat, jobs: u64, end: u64) -> u64 {
+        deadlines.missed(&GRID, &Objects::default(), repeat, jobs, end)
+    }
 
     #[test]
     fn every_release_that_was_due_counts() {
         let none = Deadlines::default();
-        let missed = |end| none.missed(&GRID, Repeat::Forever, 0, end);
+        let missed = |end| missed(&none, Repeat::Forever, 0, end);
         assert_eq!([0, 107, 108, 117, 118, 1_100].map(missed), [0, 0, 1, 1, 2, 100]);
     }
 
@@ -99,10 +121,10 @@ mod tests {
         let deadlines = Deadlines::default();
         for (number, took) in [(0, 8), (1, 9), (2, 3)] {
             let release = 100 + number * 10;
-            deadlines.begin(&GRID, release);
-            deadlines.end(&GRID, release, release + took);
+            deadlines.begin(number);
+            deadlines.end(&GRID, number, release, release + took);
         }
-        let missed = |end| deadlines.missed(&GRID, Repeat::Forever, 3, end);
+        let missed = |end| missed(&deadlines, Repeat::Forever, 3, end);
         // The third was due at 128. An end before that counts neither it nor what it was in time for.
         assert_eq!([127, 128, 137, 138, 148].map(missed), [1, 1, 1, 2, 3]);
     }
@@ -111,12 +133,12 @@ mod tests {
     fn a_task_that_exits_owes_nothing_more() {
         let deadlines = Deadlines::default();
         // One job of two, in the middle of the second: it ran over the releases 1 and 2, the fourth is its second.
-        deadlines.begin(&GRID, 100);
-        assert_eq!(deadlines.missed(&GRID, Repeat::Times(2), 0, 10_000), 2);
-        deadlines.end(&GRID, 100, 125);
-        deadlines.begin(&GRID, 130);
-        assert_eq!(deadlines.missed(&GRID, Repeat::Times(2), 1, 10_000), 4);
-        deadlines.end(&GRID, 130, 135);
-        assert_eq!(deadlines.missed(&GRID, Repeat::Times(2), 2, 10_000), 3);
+        deadlines.begin(0);
+        assert_eq!(missed(&deadlines, Repeat::Times(2), 0, 10_000), 2);
+        deadlines.end(&GRID, 0, 100, 125);
+        deadlines.begin(3);
+        assert_eq!(missed(&deadlines, Repeat::Times(2), 1, 10_000), 4);
+        deadlines.end(&GRID, 3, 130, 135);
+        assert_eq!(missed(&deadlines, Repeat::Times(2), 2, 10_000), 3);
     }
 }

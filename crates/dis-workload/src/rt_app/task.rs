@@ -124,6 +124,7 @@ impl Reader {
         let name = self.unique_name(cx, member, path);
         self.places.push(Place { at: member.at, steps: places });
         self.tasks.push(TaskSpec {
+            overrun: false,
             name,
             instances: keys.instances,
             intent,

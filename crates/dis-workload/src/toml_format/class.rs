@@ -6,10 +6,12 @@ use super::fields::Fields;
 use crate::text::{Context, did_you_mean, join_or, shorten};
 
 /// Which classes take which parameter.
-const PARAMETERS: [(&str, QueueType); 4] = [
+const PARAMETERS: [(&str, QueueType); 6] = [
     ("period", QueueType::Realtime),
     ("deadline", QueueType::Realtime),
     ("wcet", QueueType::Realtime),
+    ("interarrival", QueueType::Realtime),
+    ("overrun", QueueType::Realtime),
     ("latency", QueueType::Interactive),
 ];
 

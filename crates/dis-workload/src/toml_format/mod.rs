@@ -7,6 +7,7 @@ mod domain;
 mod fields;
 mod limits;
 mod machine;
+mod sporadic;
 mod steps;
 mod task;
 mod times;

@@ -9,17 +9,20 @@ use super::class::read_class;
 use super::constraints::{CONSTRAINT_KEYS, read_best_effort, read_constraints};
 use super::contradiction;
 use super::fields::Fields;
+use super::sporadic;
 use super::steps::read_loop;
-use crate::model::{Interner, MAX_INSTANCES, Phase, Release, Repeat, Step, TaskSpec};
+use crate::model::{Interner, MAX_INSTANCES, Phase, Repeat, Step, TaskSpec};
 use crate::text::{Context, shorten};
 use dis_core::intent::{Intent, IntentClass};
 
-const OWN_KEYS: [&str; 14] = [
+const OWN_KEYS: [&str; 16] = [
     "name",
     "intent",
     "period",
     "deadline",
     "wcet",
+    "interarrival",
+    "overrun",
     "latency",
     "priority",
     "offset",
@@ -57,6 +60,8 @@ pub(super) fn read<'a, 't>(
     let dedicated = fields.boolean(cx, "dedicated").unwrap_or(false);
     let repeat = fields.integer(cx, "repeat", 1..=u64::MAX / 2).map_or(Repeat::Forever, Repeat::Times);
     let best_effort = read_best_effort(cx, &fields);
+    let interarrival = sporadic::read(cx, &fields, objects);
+    let overrun = fields.boolean(cx, "overrun").unwrap_or(false);
     let mut intent = class.map(|class| Intent { class, constraints: Default::default(), qos: Default::default() });
     // The constraints are read even where the class is wrong, to report their problems too.
     let mut scratch = Intent::batch();
@@ -85,17 +90,19 @@ pub(super) fn read<'a, 't>(
     let spec = TaskSpec {
         name: name?.to_string(),
         instances,
-        release: Release::of(&intent),
+        release: sporadic::release(&intent, interarrival),
         intent,
         priority,
         offset,
         phases,
         repeat,
+        overrun,
         dedicated,
         best_effort,
         domain: None,
         line: cx.line(at),
     };
+    sporadic::remark(cx, &fields, &spec, objects);
     Some((spec, places, fields))
 }
 

@@ -113,7 +113,7 @@ intent = "realtime"
 period = "1ms"
 wcet = "2ms"
 "#;
-    let known = "(allowed are `name`, `intent`, `period`, `deadline`, `wcet`, `latency`, `priority`, `offset`, \
+    let known = "(allowed are `name`, `intent`, `period`, `deadline`, `wcet`, `interarrival`, `overrun`, `latency`, `priority`, `offset`, \
                  `instances`, `dedicated`, `repeat`, `loop`, `best_effort`, `domain`, `affinity`, `memory`, `numa_node`, \
                  `io_priority`, `net_priority`, `cpu_min`, `cpu_max`, `mem_bandwidth` or `io_bandwidth`)";
     let expected = [
@@ -409,4 +409,54 @@ fn costs_of_a_simulated_machine_are_read() {
     assert_eq!(costs, (Some(Duration::from_micros(2)), None, Some(Duration::ZERO)));
     let found = problems(&format!("[sim]\nswitch_cost = \"-2us\"\n{task}"));
     assert!(found[0].starts_with("2:") && found[0].contains("sim.switch_cost: \"-2us\" is negative"), "{found:?}");
+}
+
+fn us(us: u64) -> Duration {
+    Duration::from_micros(us)
+}
+
+/// A Realtime task with period 10 ms and wcet 2 ms, and the notes of its file.
+fn sporadic(rest: &str) -> (Workload, Vec<String>) {
+    let text = "[[task]]\nname = \"a\"\nintent = \"realtime\"\nperiod = \"10ms\"\nwcet = \"2ms\"\n";
+    let workload = read_ok(&format!("{text}{rest}"));
+    let notes = workload.notes.iter().map(ToString::to_string).collect();
+    (workload, notes)
+}
+
+#[test]
+fn arrivals_are_read_and_those_that_come_too_soon_are_noted() {
+    let (separation, interarrival) = (Duration::from_millis(10), DistributionId(0));
+    let (w, notes) = sporadic("interarrival = { uniform = [\"10ms\", \"30ms\"] }");
+    assert_eq!(w.tasks[0].release, Release::Sporadic { separation, interarrival });
+    assert!(w.tasks[0].is_released_by_intent() && notes.is_empty(), "{notes:?}");
+    let (w, notes) = sporadic("interarrival = \"15ms\"");
+    assert_eq!(w.objects.distributions, [Distribution::Uniform { low: us(15_000), high: us(15_000) }]);
+    assert!(notes.is_empty());
+    let (_, notes) = sporadic("interarrival = { normal = [\"20ms\", \"2ms\"] }");
+    assert!(
+        notes[0].contains(":6: task \"a\".interarrival: may be shorter than the period, 10ms: what arrives sooner"),
+        "{notes:?}"
+    );
+    let (_, notes) = sporadic("interarrival = \"9ms\"");
+    assert!(notes[0].contains("is never longer than the period, 10ms: jobs are released periodically"), "{notes:?}");
+}
+
+#[test]
+fn drawn_run_times_of_realtime_jobs_are_cut_to_the_wcet() {
+    let (w, notes) = sporadic("loop = [ { run = \"500us\" }, { run = { uniform = [\"0s\", \"1500us\"] } } ]");
+    assert_eq!((w.tasks[0].most_drawn(), notes.len()), (Some(us(1_500)), 0));
+    let (w, notes) = sporadic("loop = [ { run = \"500us\" }, { run = { uniform = [\"0s\", \"3ms\"] } } ]");
+    assert_eq!(w.tasks[0].most_drawn(), Some(us(1_500)));
+    assert!(
+        notes[0].contains("task \"a\".loop: the run times drawn for a job are cut to 1500us together"),
+        "{notes:?}"
+    );
+    let (w, notes) = sporadic("overrun = true\nloop = [ { run = { uniform = [\"0s\", \"3ms\"] } } ]");
+    assert_eq!((w.tasks[0].most_drawn(), notes.len()), (None, 0));
+    let (_, notes) = sporadic("overrun = true");
+    assert!(notes[0].contains("task \"a\".overrun: has no effect"), "{notes:?}");
+    for key in ["interarrival = \"9ms\"", "overrun = true"] {
+        let found = task_problem(&format!("{key}\nloop = [ {{ run = \"1ms\" }} ]"));
+        assert!(found.contains("belongs to intent \"realtime\""), "{found}");
+    }
 }

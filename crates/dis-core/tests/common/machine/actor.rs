@@ -20,6 +20,8 @@ pub enum Op {
     BlockFor(BlockReason, u64),
     Yield,
     NextPeriod,
+    /// The next job arrives so long from now, ns.
+    NextJob(u64),
     Exit(i32),
     /// Unparks the task of this number, if it lives.
     Unpark(usize),

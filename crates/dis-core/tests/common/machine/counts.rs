@@ -74,8 +74,9 @@ impl Machine {
                 }
             }
             Leave::Sleep(until) if until > now => counts.blocks += 1,
-            Leave::NextPeriod if seen.is_realtime() => {
-                let (release, misses) = next_release(seen, now);
+            Leave::NextPeriod | Leave::NextJob(_) if seen.is_realtime() => {
+                let arrival = if let Leave::NextJob(arrival) = leave { arrival } else { Timestamp::ZERO };
+                let (release, misses) = next_release(seen, arrival, now);
                 counts.misses += misses;
                 if release > now {
                     counts.blocks += 1;
@@ -83,7 +84,7 @@ impl Machine {
                     counts.yields += 1;
                 }
             }
-            Leave::Yield | Leave::Sleep(_) | Leave::NextPeriod => {
+            Leave::Yield | Leave::Sleep(_) | Leave::NextPeriod | Leave::NextJob(_) => {
                 counts.yields += 1;
                 overrun = true;
             }
@@ -215,11 +216,11 @@ impl Machine {
 
 /// The release that follows a finished job, and how many deadlines were missed: the job's own, and those of the releases
 /// that are skipped because their deadlines have passed as well.
-fn next_release(seen: &Seen, now: Timestamp) -> (Timestamp, u64) {
+fn next_release(seen: &Seen, arrival: Timestamp, now: Timestamp) -> (Timestamp, u64) {
     let IntentClass::Realtime { period_us, deadline_us, .. } = seen.class else { unreachable!("a Realtime task") };
     let (period, deadline) = (period_us * 1_000, deadline_us * 1_000);
     let mut misses = u64::from(now > seen.job.deadline);
-    let mut release = seen.job.release.as_nanos() + period;
+    let mut release = (seen.job.release.as_nanos() + period).max(arrival.as_nanos());
     while release + deadline < now.as_nanos() {
         release += period;
         misses += 1;

@@ -134,6 +134,7 @@ impl Machine {
                 BlockFor(why, span) => Some(Leave::Block(why, Some(at(self.now + span)))),
                 Yield => Some(Leave::Yield),
                 NextPeriod => Some(Leave::NextPeriod),
+                NextJob(span) => Some(Leave::NextJob(at(self.now + span))),
                 Exit(code) => Some(Leave::Exit(code)),
             };
             match leave {
@@ -213,7 +214,7 @@ impl Machine {
         self.unparked = waiter;
         self.look(true);
         self.unparked = None;
-        if let (Some(ran), Leave::Yield | Leave::Sleep(_) | Leave::NextPeriod) = (&ran, leave) {
+        if let (Some(ran), Leave::Yield | Leave::Sleep(_) | Leave::NextPeriod | Leave::NextJob(_)) = (&ran, leave) {
             self.begin_request(ran.task);
         }
         if let Some(next) = decision.next {
