@@ -54,7 +54,8 @@ const EMPTY: u32 = 0;
 const ORDER: u32 = 1;
 const LOOK: u32 = 2;
 
-/// A kernel-level thread of the runtime.
+/// A kernel-level thread of the runtime. It writes here whenever it enters or leaves the runtime, so it shares no pair of cache lines with others.
+#[repr(align(128))]
 pub(crate) struct Klt {
     pub(crate) rt: *const Inner,
     /// Index in the runtime's table.

@@ -1,7 +1,7 @@
 //! Lanes over shuttle: no task is lost, none is polled twice at a time, and none waits while its kind's servers are parked; with
 //! servers that are displaced in mid-poll.
 //!
-//! The ring and the book-keeping of parked servers are the runtime's own source, with shuttle's atomics. What the servers do around
+//! The ring, what a server has taken from it, and the book-keeping of parked servers are the runtime's own source, with shuttle's atomics. What the servers do around
 //! them is written down a second time: `Model::serve` and `Model::park` mirror `serve.rs`, `serve` and `find_more_or_park`;
 //! `Model::push` mirrors `lane.rs`. Each of the [`Fault`]s takes a step away; the model fails then. There are no timers, so whoever misses a
 //! wake-up sleeps for ever, which shuttle reports as a deadlock. Shuttle's atomics are sequentially consistent: it says nothing of weaker
@@ -17,6 +17,8 @@ mod atomics {
 mod idle;
 #[path = "../src/future/ring.rs"]
 mod ring;
+#[path = "../src/future/taken.rs"]
+mod taken;
 
 use std::panic::catch_unwind;
 
@@ -26,6 +28,7 @@ use shuttle::rand::Rng;
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::{check_random, thread};
+use taken::Taken;
 
 const LANES: usize = 2;
 const TASKS: usize = 5;
@@ -42,6 +45,8 @@ enum Fault {
     SilentPush,
     /// A displaced server does not wake the one that takes its place.
     NobodyToldOfLane,
+    /// What a server has taken out of the ring remains with it when it is displaced.
+    TakenAway,
 }
 
 /// Lets others go first, for a while that differs from run to run.
@@ -70,6 +75,8 @@ impl Parker {
 
 struct Lane {
     ring: Ring,
+    /// The lane's are the first.
+    taken: [Taken; 2],
     /// The worker: whoever has it may push.
     worker: Mutex<()>,
     /// Which of its two pollers serves.
@@ -148,7 +155,13 @@ impl Model {
                 own.pollers[me].block();
                 continue;
             }
-            let task = own.ring.pop().map(|task| task.addr() - 1).or_else(|| self.take_injected());
+            let taken = &own.taken[if self.fault == Fault::TakenAway { me } else { 0 }];
+            // Now and then it looks into the shared queue first.
+            let first = if shuttle::rand::thread_rng().gen_range(0..2) == 0 { self.take_injected() } else { None };
+            let task = first.or_else(|| {
+                let task = taken.pop(&own.ring, self.idle.all_serve());
+                task.map(|task| task.addr() - 1).or_else(|| self.take_injected())
+            });
             let Some(task) = task else {
                 self.park(lane, me);
                 continue;
@@ -226,8 +239,13 @@ impl Model {
 }
 
 fn run(fault: Fault) {
-    let lane =
-        || Lane { ring: Ring::new(), worker: Mutex::new(()), server: AtomicUsize::new(0), pollers: Default::default() };
+    let lane = || Lane {
+        ring: Ring::new(),
+        taken: [Taken::new(), Taken::new()],
+        worker: Mutex::new(()),
+        server: AtomicUsize::new(0),
+        pollers: Default::default(),
+    };
     let model = Arc::new(Model {
         fault,
         idle: Idle::new(LANES),
@@ -244,9 +262,10 @@ fn run(fault: Fault) {
             thread::spawn(move || model.serve(n / 2, n % 2))
         })
         .collect();
+    // Each comes when the others are over, so that the servers are about to park, or have; or all come at once.
+    let at_once = shuttle::rand::thread_rng().gen_range(0..2) == 0;
     for task in 0..TASKS {
-        // Each comes when the others are over, so that the servers are about to park, or have.
-        while model.over.load(SeqCst) + 2 <= task {
+        while !at_once && model.over.load(SeqCst) + 2 <= task {
             thread::yield_now();
         }
         dawdle(40);
@@ -265,7 +284,8 @@ fn no_task_is_lost_on_lanes() {
 
 #[test]
 fn the_model_fails_when_a_step_is_taken_away() {
-    for fault in [Fault::NoLastLook, Fault::LookTooEarly, Fault::SilentPush, Fault::NobodyToldOfLane] {
+    for fault in [Fault::NoLastLook, Fault::LookTooEarly, Fault::SilentPush, Fault::NobodyToldOfLane, Fault::TakenAway]
+    {
         assert!(catch_unwind(|| check_random(move || run(fault), 10_000)).is_err(), "{fault:?} goes unnoticed");
     }
 }

@@ -50,6 +50,12 @@ impl Idle {
         self.parked.load(Ordering::SeqCst) > 0
     }
 
+    /// Whether all servers have tasks: momentary.
+    #[inline]
+    pub(crate) fn all_serve(&self) -> bool {
+        self.parked.load(Ordering::Relaxed) == 0 && self.searching.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether one should be woken if there is a task for it. The task was published by a sequentially consistent step before.
     #[inline]
     pub(crate) fn wants_another(&self) -> bool {

@@ -19,6 +19,7 @@ use crate::future::poller::Poller;
 use crate::future::ring::{BATCH, Raw, Ring};
 use crate::future::standby::Standbys;
 use crate::future::stats::LaneCounters;
+use crate::future::taken::Taken;
 use crate::future::timers::Timers;
 use crate::future::watch;
 use crate::klt::Klt;
@@ -37,11 +38,13 @@ pub(crate) struct Kind {
     pub(crate) idle: Idle,
 }
 
-/// See the module.
+/// See the module. What one worker writes with each poll shares no cache line, nor a pair of them, with what another one reads.
+#[repr(align(128))]
 pub(crate) struct Lane {
     pub(crate) cpu: usize,
     pub(crate) ring: Ring,
-    /// The task that was woken last by the one that is being polled: it is next, while its data are warm.
+    pub(crate) taken: Taken,
+    /// The task that was woken last by the one that is being polled: it is next, while its data are warm. The server's alone.
     pub(crate) last: AtomicPtr<()>,
     /// Who serves it.
     pub(crate) server: AtomicPtr<Poller>,
@@ -55,6 +58,7 @@ impl Lane {
         Lane {
             cpu,
             ring: Ring::new(),
+            taken: Taken::new(),
             last: AtomicPtr::new(ptr::null_mut()),
             server: AtomicPtr::new(ptr::null_mut()),
             standbys: Locked::new(Standbys::new()),
@@ -63,9 +67,16 @@ impl Lane {
         }
     }
 
+    /// How many tasks wait on this lane, but for the one that was woken last.
+    #[inline]
+    pub(crate) fn ready(&self) -> usize {
+        self.taken.len() + self.ring.len()
+    }
+
     /// Whether a task waits on this lane.
+    #[inline]
     pub(crate) fn has_tasks(&self) -> bool {
-        !self.last.load(Ordering::Relaxed).is_null() || !self.ring.is_empty()
+        !self.last.load(Ordering::Relaxed).is_null() || self.ready() > 0
     }
 }
 
@@ -98,8 +109,9 @@ impl Kind {
         // In the poll of this lane's own server, which is not parked, so it will look.
         let own = klt.poller().filter(|poller| ptr::eq(poller.lane(), lane) && poller.serves());
         match own {
-            Some(poller) if next && poller.prefers_last() => {
-                let before = lane.last.swap(task, Ordering::Relaxed);
+            Some(poller) if next && poller.prefers_last(lane) => {
+                let before = lane.last.load(Ordering::Relaxed);
+                lane.last.store(task, Ordering::Relaxed);
                 if !before.is_null() {
                     self.append(lane, before);
                     self.wake_another(klt.rt());
@@ -109,9 +121,9 @@ impl Kind {
             Some(poller) => {
                 // If the task that is being polled yields, the server looks at once, see `share`. If nothing else is ready it is
                 // as with the one that was woken last: the server comes to it, or is displaced.
-                let alone = !lane.has_tasks();
+                let others = next && lane.has_tasks();
                 self.append(lane, task);
-                if next && !alone {
+                if others {
                     self.wake_another(klt.rt());
                 }
                 klt.watch_again(poller);
@@ -136,8 +148,15 @@ impl Kind {
     }
 
     /// Appends to the ring; what it cannot hold goes to the shared queue.
+    #[inline]
     fn append(&self, lane: &Lane, task: Raw) {
-        let Err(task) = lane.ring.push(task) else { return };
+        if let Err(task) = lane.ring.push(task) {
+            self.overflow(lane, task);
+        }
+    }
+
+    #[cold]
+    fn overflow(&self, lane: &Lane, task: Raw) {
         let mut moved = [ptr::null_mut(); BATCH + 1];
         let count = lane.ring.take_half(&mut moved[..BATCH]);
         moved[count] = task;
@@ -183,7 +202,8 @@ impl Kind {
         }
     }
 
-    /// As [`wake_another`](Self::wake_another), for a server that has just taken a task: that was a full barrier.
+    /// As [`wake_another`](Self::wake_another), for a server that has just taken a task: that was a full barrier, or the next poll's
+    /// beginning is.
     #[inline]
     pub(crate) fn share(&self, rt: &Inner, lane: &Lane) {
         if self.idle.wants_another() && (!lane.ring.is_empty() || self.inject.len() > 0) {

@@ -39,6 +39,7 @@ mod set;
 mod spawn;
 mod standby;
 mod stats;
+mod taken;
 mod time;
 mod timers;
 mod waits;

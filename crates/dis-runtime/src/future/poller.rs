@@ -26,7 +26,8 @@ use crate::klt::{self, Klt};
 /// How many times in a row the task that was woken last goes first.
 pub(super) const LAST_IN_A_ROW: u32 = 3;
 
-/// See the module. Its address is good as long as the runtime.
+/// See the module. Its address is good as long as the runtime. Aligned as lanes are.
+#[repr(align(128))]
 pub(crate) struct Poller {
     pub(super) kind: *const Kind,
     pub(super) lane: *const Lane,
@@ -132,10 +133,11 @@ impl Poller {
         self.serving.load(Ordering::Relaxed)
     }
 
-    /// Whether the task that is woken now, by the one that is being polled, may go first. What timers wake keeps its order.
+    /// Whether the task that is woken now, by the one that is being polled, may go first: not always if others wait. What timers wake
+    /// keeps its order.
     #[inline]
-    pub(crate) fn prefers_last(&self) -> bool {
-        self.row.get() < LAST_IN_A_ROW && self.began.load(Ordering::Relaxed) != 0
+    pub(crate) fn prefers_last(&self, lane: &Lane) -> bool {
+        (self.row.get() < LAST_IN_A_ROW || lane.ready() == 0) && self.began.load(Ordering::Relaxed) != 0
     }
 
     /// When the present poll began, ns; 0: none is under way.

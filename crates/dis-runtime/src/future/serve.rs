@@ -35,7 +35,7 @@ impl Poller {
             self.row.set(self.row.get() + 1);
             return Some(last);
         }
-        if let Some(task) = lane.ring.pop() {
+        if let Some(task) = lane.taken.pop(&lane.ring, kind.idle.all_serve()) {
             self.row.set(0);
             kind.share(rt, lane);
             return Some(task);

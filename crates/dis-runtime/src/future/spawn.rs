@@ -13,7 +13,7 @@ use crate::future::block_on::entered;
 use crate::future::join::JoinHandle;
 use crate::future::meta::{FutureId, Meta, Wrapped};
 use crate::future::own::{self, Own};
-use crate::gate::inside;
+use crate::gate::{inside, leave_runtime};
 use crate::host::Runtime;
 use crate::klt;
 use crate::runtime::Inner;
@@ -179,7 +179,15 @@ fn enqueue(runnable: Runnable<Meta>, next: bool) {
     let rt = ptr::from_ref(&*meta.rt);
     match klt::this().filter(|klt| ptr::eq(klt.rt, rt) && klt.current().is_some()) {
         // On a thread of the runtime, which therefore exists.
-        Some(klt) => inside(|| klt.rt().futures.kind(kind).push(klt, runnable.into_raw().as_ptr(), next)),
+        Some(klt) => {
+            let task = runnable.into_raw().as_ptr();
+            let entered = klt.enter();
+            klt.rt().futures.kind(kind).push(klt, task, next);
+            // At the end of a poll the way back to the server, which is inside the runtime, leads by no code of the user's.
+            if entered && next {
+                leave_runtime(klt);
+            }
+        }
         None => {
             // As soon as it is in the queue, it may end, and with it its reference.
             let rt = meta.rt.clone();

@@ -174,7 +174,7 @@ impl Futures {
             LaneStats {
                 class,
                 worker: lane.cpu,
-                ready: lane.ring.len(),
+                ready: lane.ready(),
                 polls: counters.polls.load(Ordering::Relaxed),
                 busy: time(&counters.busy),
                 longest: time(&counters.longest),
