@@ -24,8 +24,9 @@ pub(crate) struct Aside {
     /// Futex word: changes when it has nothing more to do and somebody waits for that.
     rounds: AtomicU32,
     waiting: AtomicU32,
-    /// How often a worker stood aside.
+    /// How often a worker stood aside, and how often of these the thread ran until it had nothing more to do.
     times: AtomicU64,
+    runs: AtomicU64,
 }
 
 impl Aside {
@@ -49,6 +50,11 @@ impl Aside {
         self.times.load(Ordering::Relaxed)
     }
 
+    /// How often the thread then ran until it had nothing more to do, before the worker lost its patience.
+    pub(crate) fn runs(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
+    }
+
     /// For the carrier of a worker on that CPU of the machine: lets the thread run first if it waits for this CPU. About 3 µs if it
     /// does not. Async-signal-safe; changes `errno`.
     pub(crate) fn stand(&self, cpu: usize) {
@@ -62,6 +68,9 @@ impl Aside {
         // It may have run meanwhile, on another CPU.
         if watcher::runs_on(stat.as_raw_fd()) == Some(cpu) {
             sys::futex_wait(&self.rounds, round, Some(LONGEST));
+            if self.rounds.load(Ordering::SeqCst) != round {
+                self.runs.fetch_add(1, Ordering::Relaxed);
+            }
         }
         self.waiting.fetch_sub(1, Ordering::SeqCst);
     }

@@ -31,8 +31,8 @@ impl Reactor {
     #[inline(always)]
     pub(crate) fn stand_aside(&self, _: usize) {}
 
-    pub(crate) fn stood_aside(&self) -> u64 {
-        0
+    pub(crate) fn stood_aside(&self) -> (u64, u64) {
+        (0, 0)
     }
 
     pub(crate) fn enter(&self) -> Option<Guard> {

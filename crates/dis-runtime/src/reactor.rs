@@ -110,9 +110,9 @@ impl Reactor {
         }
     }
 
-    /// How often that was so.
-    pub(crate) fn stood_aside(&self) -> u64 {
-        self.aside.times()
+    /// How often that was so, and how often of these it ran until it rested.
+    pub(crate) fn stood_aside(&self) -> (u64, u64) {
+        (self.aside.times(), self.aside.runs())
     }
 
     /// Puts the calling thread into the context of tokio's runtime until the guard is dropped.

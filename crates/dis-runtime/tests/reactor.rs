@@ -34,8 +34,8 @@ fn make_least(name: &str) {
 }
 
 /// How many timers of tokio's end, one after the other, while a poll that never yields holds the only worker; how often the worker
-/// found the reactor waiting.
-fn ends(rt: Builder, cpu: usize, name: &str) -> (u64, u64) {
+/// found the reactor waiting, and how often that then ran.
+fn ends(rt: Builder, cpu: usize, name: &str) -> (u64, (u64, u64)) {
     let rt = rt.name(name).workers(1).cpus(CpuMask::single(cpu)).build().unwrap();
     make_least(&format!("{name}-tokio"));
     let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -57,17 +57,26 @@ fn ends(rt: Builder, cpu: usize, name: &str) -> (u64, u64) {
     hog.unwrap().join().unwrap();
     timers.unwrap().abort();
     let text = rt.prometheus();
-    let waits = text.lines().find_map(|line| line.strip_prefix("dis_reactor_waits_total "));
-    (count.load(Ordering::Relaxed), waits.unwrap().parse().unwrap())
+    let counter = |name| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().parse().unwrap();
+    (count.load(Ordering::Relaxed), (counter("dis_reactor_waits_total "), counter("dis_reactor_runs_total ")))
 }
 
-/// That the reactor waits less is for `examples/http-service/compare.py` to show; here, that its waits are found.
+/// How much less the reactor waits is for `examples/http-service/compare.py` to show; here, that its waits are found, and that the worker
+/// lets it run then.
 #[test]
-fn a_worker_that_computes_finds_the_reactor_waiting() {
+fn a_worker_that_computes_finds_the_reactor_waiting_and_lets_it_run() {
     let cpu = one_cpu();
     let (without, never) = ends(Runtime::builder().tokio_look_every(Duration::ZERO), cpu, "w");
-    let (with, found) = ends(Runtime::builder().tokio(), cpu, "l");
-    eprintln!("{without} timers ended without looking, {with} with; the reactor was found waiting {found} times");
-    assert_eq!(never, 0);
-    assert!(found > 0 && with > 0, "{with}, found {found}");
+    assert_eq!(never, (0, 0));
+    // Other processes on this CPU hold up the reactor too.
+    for round in 0..5 {
+        let (with, (found, run)) = ends(Runtime::builder().tokio(), cpu, &format!("l{round}"));
+        eprintln!(
+            "{without} timers ended without looking, {with} with; {found} waits found, {run} ended while the worker waited"
+        );
+        if found > 10 && run * 5 > found && with > 0 {
+            return;
+        }
+    }
+    panic!("a worker did not find the reactor waiting, or did not let it run");
 }

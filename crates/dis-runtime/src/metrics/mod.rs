@@ -82,8 +82,11 @@ fn host(text: &mut Exposition, rt: &Inner) {
     }
     text.counter("dis_preemption_signals_total", "Preemption signals that have reached running tasks.")
         .sample(&[], klts().map(|klt| klt.signals.load(Ordering::Relaxed)).sum::<u64>());
+    let (waits, runs) = rt.reactor.stood_aside();
     text.counter("dis_reactor_waits_total", "Times that the reactor's thread was found waiting for a worker's CPU.")
-        .sample(&[], rt.reactor.stood_aside());
+        .sample(&[], waits);
+    text.counter("dis_reactor_runs_total", "Times of these that it ran until it rested, while the worker stood aside.")
+        .sample(&[], runs);
     text.counter("dis_takeovers_total", "Workers taken over from tasks that were blocked in the kernel.")
         .sample(&[], klts().map(|klt| klt.displacements.load(Ordering::Relaxed)).sum::<u64>());
 }
