@@ -19,6 +19,7 @@ use dis_core::executor::Leave;
 use crate::future::Entered;
 use crate::future::lane::{Kind, Lane};
 use crate::future::meta::FutureId;
+use crate::future::serve::LOOK_AROUND;
 use crate::future::stats::Overrun;
 use crate::gate::{self, inside};
 use crate::klt::{self, Klt};
@@ -48,7 +49,8 @@ pub(crate) struct Poller {
     pub(crate) owes: AtomicBool,
     /// How many times in a row it has preferred the task that was woken last.
     pub(super) row: Cell<u32>,
-    pub(super) polls: Cell<u32>,
+    /// After how many polls it looks into the shared queue.
+    pub(super) until_look: Cell<u32>,
     pub(super) random: Cell<u64>,
     /// The next in the list of standbys, or of those that have ended.
     pub(super) next: Cell<*const Poller>,
@@ -84,7 +86,7 @@ impl Poller {
             ended: Cell::new(Timestamp::ZERO),
             owes: AtomicBool::new(false),
             row: Cell::new(0),
-            polls: Cell::new(0),
+            until_look: Cell::new(LOOK_AROUND),
             random: Cell::new(0x9E37_79B9_7F4A_7C15 ^ (lane.cpu as u64 + 1)),
             next: Cell::new(ptr::null()),
             next_of_all: AtomicPtr::new(ptr::null_mut()),

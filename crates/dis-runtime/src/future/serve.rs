@@ -18,16 +18,19 @@ use crate::klt::Klt;
 use crate::runtime::Inner;
 
 /// After how many polls a server looks into the shared queue although it has tasks of its own.
-const LOOK_AROUND: u32 = 61;
+pub(super) const LOOK_AROUND: u32 = 61;
 
 impl Poller {
     /// The next task to poll. Inside the runtime, by the server.
     fn next(&self, rt: &Inner) -> Option<Raw> {
         let (kind, lane) = (self.kind(), self.lane());
         let mut one = [ptr::null_mut()];
-        self.polls.set(self.polls.get().wrapping_add(1));
-        if self.polls.get().is_multiple_of(LOOK_AROUND) && kind.inject.take(&mut one) == 1 {
-            return Some(one[0]);
+        self.until_look.set(self.until_look.get() - 1);
+        if self.until_look.get() == 0 {
+            self.until_look.set(LOOK_AROUND);
+            if kind.inject.take(&mut one) == 1 {
+                return Some(one[0]);
+            }
         }
         let last = lane.last.load(Ordering::Relaxed);
         if !last.is_null() && self.row.get() < LAST_IN_A_ROW {
