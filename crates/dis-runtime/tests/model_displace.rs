@@ -18,12 +18,15 @@
 //! In optimised builds only: it takes too long otherwise.
 #![cfg(not(debug_assertions))]
 
+#[path = "common/shuttled.rs"]
+mod shuttled;
+
 use std::panic::catch_unwind;
 
-use shuttle::rand::Rng;
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use shuttle::sync::{Arc, Condvar, Mutex};
+use shuttle::sync::{Arc, Mutex};
 use shuttle::{check_random, thread};
+use shuttled::{Futex, dawdle, random};
 
 /// Tasks, each with a KLT of its own of the same number; then come the homes.
 const TASKS: usize = 3;
@@ -71,44 +74,6 @@ impl Fault {
     /// Whether tasks wait for what comes once. Each wake-up is a kick too, which makes up for lost ones: not with the other faults.
     fn waits(self) -> bool {
         matches!(self, Fault::None | Fault::WakeForgotten | Fault::ContestIgnored)
-    }
-}
-
-fn random(below: usize) -> usize {
-    shuttle::rand::thread_rng().gen_range(0..below)
-}
-
-/// Lets others go first, for a while that differs from run to run.
-fn dawdle(most: usize) {
-    (0..random(most)).for_each(|_| thread::yield_now());
-}
-
-/// A word to sleep on.
-struct Futex {
-    word: AtomicUsize,
-    kernel: Mutex<()>,
-    sleepers: Condvar,
-}
-
-impl Futex {
-    fn new(word: usize) -> Futex {
-        Futex { word: AtomicUsize::new(word), kernel: Mutex::new(()), sleepers: Condvar::new() }
-    }
-
-    fn wait(&self, expected: usize) {
-        let kernel = self.kernel.lock().unwrap();
-        if self.word.load(SeqCst) == expected {
-            drop(self.sleepers.wait(kernel).unwrap());
-        }
-    }
-
-    fn wake(&self) {
-        drop(self.kernel.lock().unwrap());
-        self.sleepers.notify_all();
-    }
-
-    fn change(&self, from: usize, to: usize) -> bool {
-        self.word.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
     }
 }
 

@@ -18,20 +18,23 @@
 //! In optimised builds only: it takes a minute otherwise.
 #![cfg(not(debug_assertions))]
 
+#[path = "common/shuttled.rs"]
+mod shuttled;
+
 use std::panic::catch_unwind;
 
-use shuttle::rand::Rng;
-use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
-use shuttle::sync::{Arc, Condvar, Mutex};
+use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use shuttle::sync::{Arc, Mutex};
 use shuttle::{check_random, thread};
+use shuttled::{Futex, dawdle, random};
 
 const KLTS: usize = 3;
 const KICKERS: usize = 2;
 const KICKS: usize = 2;
 
-const BUSY: u32 = 0;
-const ASLEEP: u32 = 1;
-const ROUSED: u32 = 2;
+const BUSY: usize = 0;
+const ASLEEP: usize = 1;
+const ROUSED: usize = 2;
 
 /// What is left out or turned round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,36 +52,6 @@ enum Fault {
     PendingTooLate,
     /// `pending` is cleared after the question.
     ClearedTooLate,
-}
-
-/// Lets others go first, for a while that differs from run to run.
-fn dawdle(most: u32) {
-    (0..shuttle::rand::thread_rng().gen_range(0..most)).for_each(|_| thread::yield_now());
-}
-
-/// A futex word.
-struct Futex {
-    word: AtomicU32,
-    kernel: Mutex<()>,
-    sleepers: Condvar,
-}
-
-impl Futex {
-    fn new(word: u32) -> Futex {
-        Futex { word: AtomicU32::new(word), kernel: Mutex::new(()), sleepers: Condvar::new() }
-    }
-
-    fn wait(&self, expected: u32) {
-        let kernel = self.kernel.lock().unwrap();
-        if self.word.load(SeqCst) == expected {
-            drop(self.sleepers.wait(kernel).unwrap());
-        }
-    }
-
-    fn wake(&self) {
-        drop(self.kernel.lock().unwrap());
-        self.sleepers.notify_all();
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -229,10 +202,10 @@ impl Model {
         if seen == self.all_reasons {
             return Decision::End;
         }
-        match shuttle::rand::thread_rng().gen_range(0..6) {
+        match random(6) {
             0 | 1 => Decision::Continue,
             2 => Decision::Idle,
-            _ => Decision::Hand((me + shuttle::rand::thread_rng().gen_range(1..KLTS)) % KLTS),
+            _ => Decision::Hand((me + 1 + random(KLTS - 1)) % KLTS),
         }
     }
 
@@ -312,7 +285,7 @@ impl Model {
         if self.await_order(me) == Then::End || self.leave_runtime(me) == Then::End {
             return;
         }
-        for _ in 0..shuttle::rand::thread_rng().gen_range(0..3) {
+        for _ in 0..random(3) {
             if self.klts[me].signal.word.swap(0, SeqCst) == 1 && self.interrupted(me) == Then::End {
                 return;
             }
@@ -331,7 +304,7 @@ impl Model {
 }
 
 fn scenario(fault: Fault) {
-    let kicks = shuttle::rand::thread_rng().gen_range(1..=KICKS);
+    let kicks = 1 + random(KICKS);
     let model = Arc::new(Model::new(fault, KICKERS * kicks));
     let mut threads: Vec<_> = (0..KLTS)
         .map(|me| {

@@ -17,6 +17,8 @@ mod atomics {
 mod idle;
 #[path = "../src/future/ring.rs"]
 mod ring;
+#[path = "common/shuttled.rs"]
+mod shuttled;
 #[path = "../src/future/taken.rs"]
 mod taken;
 
@@ -24,10 +26,10 @@ use std::panic::catch_unwind;
 
 use idle::Idle;
 use ring::Ring;
-use shuttle::rand::Rng;
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::{check_random, thread};
+use shuttled::{dawdle, random};
 use taken::Taken;
 
 const LANES: usize = 2;
@@ -47,11 +49,6 @@ enum Fault {
     NobodyToldOfLane,
     /// What a server has taken out of the ring remains with it when it is displaced.
     TakenAway,
-}
-
-/// Lets others go first, for a while that differs from run to run.
-fn dawdle(most: u32) {
-    (0..shuttle::rand::thread_rng().gen_range(0..most)).for_each(|_| thread::yield_now());
 }
 
 /// The core's block and unpark, with its token.
@@ -157,7 +154,7 @@ impl Model {
             }
             let taken = &own.taken[if self.fault == Fault::TakenAway { me } else { 0 }];
             // Now and then it looks into the shared queue first.
-            let first = if shuttle::rand::thread_rng().gen_range(0..2) == 0 { self.take_injected() } else { None };
+            let first = if random(2) == 0 { self.take_injected() } else { None };
             let task = first.or_else(|| {
                 let task = taken.pop(&own.ring, self.idle.all_serve());
                 task.map(|task| task.addr() - 1).or_else(|| self.take_injected())
@@ -181,7 +178,7 @@ impl Model {
         assert!(!self.polled[task].swap(true, SeqCst), "polled twice at a time");
         let own = &self.lanes[lane];
         // The handler finds that it takes too long.
-        let displaced = shuttle::rand::thread_rng().gen_range(0..3) == 0;
+        let displaced = random(3) == 0;
         if displaced {
             let other = 1 - me;
             own.server.store(other, SeqCst);
@@ -263,7 +260,7 @@ fn run(fault: Fault) {
         })
         .collect();
     // Each comes when the others are over, so that the servers are about to park, or have; or all come at once.
-    let at_once = shuttle::rand::thread_rng().gen_range(0..2) == 0;
+    let at_once = random(2) == 0;
     for task in 0..TASKS {
         while !at_once && model.over.load(SeqCst) + 2 <= task {
             thread::yield_now();
