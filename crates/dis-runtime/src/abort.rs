@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use dis_core::api::TaskId;
 use dis_core::executor::Kill;
+use dis_core::isolation::Domain;
 
 use crate::gate::inside;
 use crate::life::{Audience, announce_end};
@@ -17,16 +18,16 @@ const STEP: usize = 256;
 impl Inner {
     /// Counted references to all tasks that `pick` names and the core knows; one that moves to another CPU meanwhile may be
     /// missing. For the keeper: allocates, but never under the core's lock.
-    fn collect(&self, pick: impl Fn(&Header) -> bool) -> Vec<Counted> {
+    fn collect(&self, pick: impl Fn(&Header, Option<&Domain>) -> bool) -> Vec<Counted> {
         let mut found = Vec::new();
         for cpu in 0..self.workers.len() {
             let mut from = Some(0);
             while let Some(start) = from {
                 found.reserve(STEP);
                 from = self.exec.visit_tasks(cpu, start, STEP, |task| {
-                    let task = task.context.header();
+                    let (task, domain) = (task.context.header(), task.domain());
                     // What the core knows has not been reaped, and cannot be while the core is locked.
-                    if pick(task) {
+                    if pick(task, domain) {
                         task.leak();
                         found.push(Counted(task));
                     }
@@ -70,6 +71,16 @@ impl Inner {
                 self.unpark(joiner);
             }
         });
+    }
+
+    /// Aborts the tasks of a domain and of those below it that have not been aborted yet, and the futures. On a foreign thread.
+    pub(crate) fn abort_domain(&self, domain: &Domain) {
+        let within = |task: &Header, other: Option<&Domain>| {
+            let doomed = !task.internal && !task.aborted.load(Ordering::SeqCst);
+            doomed && other.is_some_and(|other| other.is_within(domain))
+        };
+        self.collect(within).iter().for_each(|task| self.abort(task.get()));
+        self.futures.abort_domain(self, domain);
     }
 
     /// As [`abort`](Self::abort) for who knows no more than the task's id. On a foreign thread.
@@ -119,7 +130,7 @@ impl Inner {
             true => task.ending.load(Ordering::Relaxed),
             false => all || task.aborted.load(Ordering::Relaxed),
         };
-        let tasks = self.collect(|task| ends(task) && !task.is_done());
+        let tasks = self.collect(|task, _| ends(task) && !task.is_done());
         for task in &tasks {
             if !task.get().internal {
                 task.get().aborted.store(true, Ordering::SeqCst);

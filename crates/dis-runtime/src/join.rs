@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use dis_core::api::{BlockReason, CpuMask, SchedError, TaskId, TaskStats, Timestamp};
 use dis_core::executor::{Leave, Wake};
 use dis_core::intent::{Intent, QueueType};
+use dis_core::isolation::Right;
 use dis_core::scheduler::Plan;
 
 use crate::gate::{self, inside};
@@ -154,7 +155,8 @@ impl<T> JoinHandle<T> {
     /// Changes the machine's CPUs on which the task may run. A task on a CPU that is forbidden now leaves it at once.
     ///
     /// # Errors
-    /// [`SchedError::TaskNotFound`] once it has ended; [`SchedError::NoCpu`] if the mask names no CPU of the runtime.
+    /// [`SchedError::TaskNotFound`] once it has ended; [`SchedError::NoCpu`] if the mask names no CPU of the runtime;
+    /// [`SchedError::PermissionDenied`] to a task whose domain has not the right to do that to this one.
     pub fn set_affinity(&self, cpus: CpuMask) -> Result<(), SchedError> {
         set_affinity(&self.rt, self.id, cpus)
     }
@@ -162,7 +164,8 @@ impl<T> JoinHandle<T> {
     /// Changes the priority within the class, lower first.
     ///
     /// # Errors
-    /// [`SchedError::TaskNotFound`] once it has ended.
+    /// [`SchedError::TaskNotFound`] once it has ended; [`SchedError::PermissionDenied`] to a task whose domain has not the right to do
+    /// that to this one, and for a priority above this one's ceiling.
     pub fn set_priority(&self, priority: u8) -> Result<(), SchedError> {
         set_priority(&self.rt, self.id, priority)
     }
@@ -172,22 +175,53 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// As for a spawn; the task keeps its old intent then. [`SchedError::NotSupported`] also if the intent has limits of memory,
     /// bandwidth, or priorities of I/O and network, other than the task was spawned with: those stay for its life, and an intent
-    /// without them leaves them as they are.
+    /// without them leaves them as they are. [`SchedError::PermissionDenied`] to a task whose domain has not the right to do that to this
+    /// one, and for a class above this one's ceiling.
     pub fn set_intent(&self, intent: &Intent) -> Result<(), SchedError> {
         redeclare(&self.rt, self.id, intent)
     }
 
-    /// Ends the wait of a task in [`park`](crate::park), or makes its next one return at once.
+    /// Ends the wait of a task in [`park`](crate::park), or makes its next one return at once. A task whose domain has not the right to do
+    /// that wakes nobody; [`wake`](Self::wake) tells it.
     pub fn unpark(&self) {
+        // A refusal is logged and counted; whoever wants to know asks for it.
+        let _ = self.wake();
+    }
+
+    /// As [`unpark`](Self::unpark).
+    ///
+    /// # Errors
+    /// [`SchedError::PermissionDenied`] to a task whose domain has not the right to do that to this one.
+    pub fn wake(&self) -> Result<(), SchedError> {
+        self.permit(Right::Wake)?;
         self.task().unparked.store(true, Ordering::SeqCst);
         inside(|| self.rt.unpark(self.id));
+        Ok(())
     }
 
     /// Ends the task: one that has not begun never runs; one that waits, or yields, or calls the runtime in another way
     /// that may wait, unwinds there, so that its values are dropped. A task that computes without calling the runtime
-    /// goes on until it does. Returns at once.
+    /// goes on until it does. Returns at once. A task whose domain has not the right to do that ends nobody; [`kill`](Self::kill) tells it.
     pub fn abort(&self) {
+        let _ = self.kill();
+    }
+
+    /// As [`abort`](Self::abort).
+    ///
+    /// # Errors
+    /// [`SchedError::PermissionDenied`] to a task whose domain has not the right to do that to this one.
+    pub fn kill(&self) -> Result<(), SchedError> {
+        self.permit(Right::Kill)?;
         self.rt.abort(self.task());
+        Ok(())
+    }
+
+    /// Whether the calling task may do that to this one. To one that has ended it may do whatever it likes.
+    fn permit(&self, right: Right) -> Result<(), SchedError> {
+        match self.rt.permit_on(right, self.id) {
+            Err(SchedError::TaskNotFound) => Ok(()),
+            answer => answer,
+        }
     }
 
     /// Waits for the end of the task and takes its result. In a task it lets others run, on an ordinary thread it blocks.
@@ -255,6 +289,7 @@ impl<T> JoinHandle<T> {
 
 /// See [`JoinHandle::set_affinity`].
 pub(crate) fn set_affinity(rt: &Inner, id: TaskId, cpus: CpuMask) -> Result<(), SchedError> {
+    rt.permit_on(Right::SetAffinity, id)?;
     let mask = rt.worker_mask(&cpus).ok_or(SchedError::NoCpu)?;
     let planned = Planned::affinity(rt, id, mask)?;
     change(rt, planned, |now, plan| rt.exec.set_mask(now, id, mask, Some(plan)))
@@ -262,11 +297,13 @@ pub(crate) fn set_affinity(rt: &Inner, id: TaskId, cpus: CpuMask) -> Result<(), 
 
 /// See [`JoinHandle::set_priority`].
 pub(crate) fn set_priority(rt: &Inner, id: TaskId, priority: u8) -> Result<(), SchedError> {
+    rt.permit_on(Right::SetPriority, id)?;
     change(rt, Planned::nothing(), |now, _| rt.exec.set_priority(now, id, priority))
 }
 
 /// See [`JoinHandle::set_intent`].
 pub(crate) fn redeclare(rt: &Inner, id: TaskId, intent: &Intent) -> Result<(), SchedError> {
+    rt.permit(|subject, now| subject.check_intent(now, id, intent))?;
     let mut intent = intent.clone();
     let before = inside(|| rt.exec.with_task(id, |task| (task.intent.constraints, task.intent.qos)))?;
     qos::keep(&mut intent, before)?;

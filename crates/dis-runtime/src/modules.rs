@@ -6,6 +6,7 @@ use std::thread;
 
 use dis_core::api::{SchedError, SchedResult, Timestamp};
 use dis_core::intent::QueueType;
+use dis_core::isolation::Right;
 use dis_core::modules::{SchedulerModule, SchedulerRegistry, Version};
 use dis_core::scheduler::HandoverSummary;
 
@@ -74,6 +75,10 @@ impl<'a> Modules<'a> {
 }
 
 impl Modules<'_> {
+    fn permit(&self) -> SchedResult<()> {
+        self.0.permit(|subject, now| subject.check(now, Right::LoadModule))
+    }
+
     fn registry(&self) -> MutexGuard<'_, SchedulerRegistry> {
         self.0.modules.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,16 +97,19 @@ impl Modules<'_> {
     /// Sets a module up and adds it. No class uses it yet ([`activate`](Self::activate)), unless one has had none.
     ///
     /// # Errors
-    /// As [`SchedulerRegistry::register`].
+    /// As [`SchedulerRegistry::register`]; [`SchedError::PermissionDenied`] to a task whose domain has not the right.
     pub fn load(&self, module: Box<dyn SchedulerModule>) -> SchedResult<()> {
+        self.permit()?;
         self.registry().register(module)
     }
 
     /// Tears a module down and takes it out.
     ///
     /// # Errors
-    /// As [`SchedulerRegistry::unregister`]: among others, it may not be active for a class.
+    /// As [`SchedulerRegistry::unregister`]: among others, it may not be active for a class. [`SchedError::PermissionDenied`] to a task whose
+    /// domain has not the right.
     pub fn unload(&self, name: &str) -> SchedResult<()> {
+        self.permit()?;
         self.registry().unregister(name)
     }
 
@@ -111,7 +119,9 @@ impl Modules<'_> {
     /// # Errors
     /// As [`SchedulerRegistry::set_active`], and [`SchedError::InvalidState`] if a policy of the module answered wrongly before
     /// all tasks had gone over. Then the class has its built-in policy on every worker, and nobody has been lost either.
+    /// [`SchedError::PermissionDenied`] to a task whose domain has not the right.
     pub fn activate(&self, class: QueueType, name: &str) -> SchedResult<HandoverSummary> {
+        self.permit()?;
         let mut registry = self.registry();
         let (at, from) = (self.0.now(), registry.get_for_class(class).map(|module| module.name()));
         registry.set_active(class, name)?;

@@ -158,8 +158,8 @@ impl<'rt> TaskBuilder<'rt> {
         self
     }
 
-    /// In this domain ([`Runtime::create_domain`]), with its limits; without one, in that of the task that spawns it. Whoever has a handle to
-    /// a domain may do so: this acts with the host's rights, not with those of the task that calls.
+    /// In this domain ([`Runtime::create_domain`]), with its limits; without one, in that of the task that spawns it. A task
+    /// may name its own domain and those below it.
     pub fn in_domain(mut self, domain: &Domain) -> Self {
         self.domain = Some(domain.clone());
         self
@@ -193,6 +193,12 @@ impl<'rt> TaskBuilder<'rt> {
     {
         if rt.closing.load(Ordering::Acquire) {
             return Err(SpawnError::Closing);
+        }
+        // What polls futures for all is nobody's child, and so in nobody's domain.
+        let lane = self.workers.is_some();
+        if !lane {
+            let (place, intent) = (self.domain.as_ref(), &self.intent);
+            rt.permit(|subject, now| subject.check_spawn(now, place, intent)).map_err(SpawnError::Refused)?;
         }
         let limits = Limits::of(&mut self.intent, self.best_effort).map_err(SpawnError::Refused)?;
         if limits.as_ref().is_some_and(|limits| limits.need_thread()) {
@@ -228,7 +234,7 @@ impl<'rt> TaskBuilder<'rt> {
         };
         let spawned = inside(|| {
             let from = klt::this().filter(|klt| ptr::eq(klt.rt, rt) && klt.has_role());
-            if let Some(me) = from.and_then(Klt::current) {
+            if let Some(me) = from.and_then(Klt::current).filter(|_| !lane) {
                 spec.parent = me.id();
             }
             rt.live.fetch_add(1, Ordering::AcqRel);
@@ -261,7 +267,7 @@ impl<'rt> TaskBuilder<'rt> {
                 // Between the look above and the spawn the runtime may have begun to close; then its keeper has looked
                 // through the tasks before or after this one was entered.
                 if rt.closing.load(Ordering::SeqCst) && !self.internal {
-                    handle.abort();
+                    rt.abort(task);
                 }
                 Ok(handle)
             }

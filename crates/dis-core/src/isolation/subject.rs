@@ -74,6 +74,14 @@ impl<C: Copy, R: RawMutex> Subject<'_, C, R> {
         Err(self.deny(now, right, object))
     }
 
+    /// Whether it may do that to what is no task of a domain, such as work that the host does for all: at the root only.
+    ///
+    /// # Errors
+    /// [`SchedError::PermissionDenied`], which is logged.
+    pub fn check_at_root(&self, now: Timestamp, right: Right) -> SchedResult<()> {
+        if self.domain.is_none() { Ok(()) } else { Err(self.deny(now, right, TaskId::INVALID)) }
+    }
+
     #[cold]
     fn deny(&self, now: Timestamp, right: Right, object: TaskId) -> SchedError {
         let domain = self.domain.as_ref().map_or(DomainId::ROOT, Domain::id);

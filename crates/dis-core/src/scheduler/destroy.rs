@@ -11,6 +11,19 @@ use crate::isolation::{Domain, Sweep};
 const AT_ONCE: usize = 16;
 
 impl<C: Copy, R: RawMutex> TaskManager<C, R> {
+    /// From now on nothing can be spawned in the domain or below it. For hosts that end tasks in a way of their own: when
+    /// [`tasks_within`](Self::tasks_within) is 0, [`destroy_domain`](Self::destroy_domain) has none left to end.
+    ///
+    /// # Errors
+    /// [`SchedError::InvalidState`] if it has been destroyed.
+    pub fn close_domain(&self, domain: &Domain) -> SchedResult<()> {
+        if domain.is_gone() {
+            return Err(SchedError::InvalidState);
+        }
+        domain.close();
+        Ok(())
+    }
+
     /// A step of the destruction of a domain and all below it. From the first on, nothing can be spawned there any more. Each
     /// step looks at up to `most` places for tasks (16 at least) and ends those of the domain; `told` hears of each: how it was killed, or `None` if
     /// it had ended already and its exit status will be collected by nobody now. True: nothing is left, and all that was counted
@@ -27,10 +40,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         most: usize,
         mut told: impl FnMut(TaskId, Option<Kill>),
     ) -> SchedResult<bool> {
-        if domain.is_gone() {
-            return Err(SchedError::InvalidState);
-        }
-        domain.close();
+        self.close_domain(domain)?;
         let mut left = most.max(AT_ONCE);
         while left > 0 && self.tasks_within(domain) > 0 {
             let place = left.min(AT_ONCE);
@@ -72,8 +82,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         Ok(true)
     }
 
-    /// How many tasks are in the domain and below; domains are not counted.
-    fn tasks_within(&self, domain: &Domain) -> u32 {
+    /// How many tasks are in the domain and below; domains are not counted. O(domains).
+    pub fn tasks_within(&self, domain: &Domain) -> u32 {
         let all = self.domains.all.lock();
         let below = all.iter().filter(|other| *other != domain && !other.is_gone() && other.is_within(domain)).count();
         domain.usage().tasks.saturating_sub(below as u32)

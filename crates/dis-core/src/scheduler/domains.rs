@@ -75,6 +75,12 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         Ok(domain)
     }
 
+    /// Whether a domain has ever been made.
+    #[inline]
+    pub fn has_domains(&self) -> bool {
+        self.domains.used.load(Ordering::Acquire)
+    }
+
     /// All domains, in the order in which they were made.
     pub fn domains(&self) -> Vec<Domain> {
         self.domains.all.lock().iter().filter(|domain| !domain.is_gone()).cloned().collect()
@@ -85,7 +91,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// # Errors
     /// [`SchedError::TaskNotFound`] for a stale id.
     pub fn domain_of(&self, id: TaskId) -> SchedResult<Option<Domain>> {
-        if !self.domains.used.load(Ordering::Acquire) {
+        if !self.has_domains() {
             return Ok(None);
         }
         self.with_task(id, |task| task.domain().cloned())

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use dis_core::api::SchedError;
 use dis_core::executor::Job;
 use dis_core::intent::Intent;
+use dis_core::isolation::Right;
 
 use crate::future::OWN;
 use crate::future::join::JoinHandle;
@@ -25,6 +26,7 @@ impl<T> JoinHandle<T> {
     /// [`SpawnError::Refused`] if the scheduler refuses the intent; also if the future has no scheduler task of its own and the intent
     /// needs one (Realtime, shares, an affinity): spawn it so in the first place.
     pub fn set_intent(&self, intent: &Intent) -> Result<(), SpawnError> {
+        self.meta().permit(Right::SetIntent).map_err(SpawnError::Refused)?;
         set(self.meta(), intent)
     }
 }

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
 use async_task::FallibleTask;
+use dis_core::isolation::Right;
 
 use crate::JoinError;
 use crate::future::block_on;
@@ -48,9 +49,10 @@ impl<T> JoinHandle<T> {
     }
 
     /// Ends the future: it is dropped instead of polled the next time. One whose poll does not end goes on until it does.
-    /// Returns at once. The result is [`JoinError::Aborted`], unless the future ends first.
+    /// Returns at once. The result is [`JoinError::Aborted`], unless the future ends first. A task whose domain has not the right to do that
+    /// ends nothing, which is logged ([`Runtime::denials`](crate::Runtime::denials)).
     pub fn abort(&self) {
-        self.meta().abort();
+        abort(self.meta());
     }
 
     /// A handle that can only abort.
@@ -114,8 +116,15 @@ impl AbortHandle {
     pub fn abort(&self) {
         if let Some((_, meta)) = &self.task {
             // SAFETY: see the field.
-            unsafe { meta.as_ref() }.abort();
+            abort(unsafe { meta.as_ref() });
         }
+    }
+}
+
+/// What a handle may do.
+fn abort(meta: &Meta) {
+    if meta.permit(Right::Kill).is_ok() {
+        meta.abort();
     }
 }
 

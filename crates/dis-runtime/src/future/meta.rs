@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use async_task::Runnable;
+use dis_core::api::{SchedError, SchedResult};
+use dis_core::isolation::Right;
 
 use crate::JoinError;
 use crate::future::guarded::{Guarded, Outcome};
@@ -168,6 +170,15 @@ impl Meta {
         })
     }
 
+    /// Whether the calling task may do that to the future: to one with a core task of its own as to that; others are the host's.
+    pub(crate) fn permit(&self, right: Right) -> SchedResult<()> {
+        let answer = self.rt.permit(|subject, now| match &self.own {
+            Some(own) => subject.check_on(now, right, own.task()),
+            None => subject.check_at_root(now, right),
+        });
+        if answer == Err(SchedError::TaskNotFound) { Ok(()) } else { answer }
+    }
+
     /// Ends the task at its next poll.
     pub(crate) fn abort(&self) {
         if !self.aborted.swap(true, Ordering::SeqCst)
@@ -219,8 +230,8 @@ impl Registry {
         inside(|| self.list.lock().closed = true);
     }
 
-    /// Aborts those that are there. Outside the runtime.
-    pub(crate) fn abort_all(&self, rt: &Inner) {
+    /// Aborts those that are there and that `pick` names, under the lock. Outside the runtime.
+    pub(crate) fn abort_all(&self, rt: &Inner, pick: impl Fn(&Meta) -> bool) {
         loop {
             let mut wakers = [const { (None, None) }; STEP];
             let found = inside(|| {
@@ -233,7 +244,7 @@ impl Registry {
                     // SAFETY: under the lock.
                     let links = unsafe { &*meta.links.get() };
                     next = links.next;
-                    if !meta.aborted.swap(true, Ordering::SeqCst) {
+                    if pick(meta) && !meta.aborted.swap(true, Ordering::SeqCst) {
                         wakers[found] = (links.waker.clone(), meta.own.clone());
                         found += 1;
                     }

@@ -50,8 +50,9 @@ use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use dis_core::api::SchedError;
+use dis_core::api::{SchedError, TaskId};
 use dis_core::intent::{Intent, IntentClass, QueueType};
+use dis_core::isolation::Domain;
 
 pub use block_on::block_on;
 pub use executor::Spawner;
@@ -248,8 +249,18 @@ impl Futures {
         // First the registries, so that whoever sees `closing` and no future knows that none will come.
         self.registries.iter().for_each(Registry::shut);
         self.closing.store(true, Ordering::SeqCst);
-        self.registries.iter().for_each(|registry| registry.abort_all(rt));
+        self.registries.iter().for_each(|registry| registry.abort_all(rt, |_| true));
         inside(|| self.rouse_all(rt));
+    }
+
+    /// Aborts those whose own core tasks are in the domain or below it; others are in none. Outside the runtime.
+    pub(crate) fn abort_domain(&self, rt: &Inner, domain: &Domain) {
+        let within = |meta: &Meta| {
+            let task = meta.own.as_ref().map_or(TaskId::INVALID, |own| own.task());
+            let within = rt.exec.with_task(task, |task| task.domain().is_some_and(|other| other.is_within(domain)));
+            within.unwrap_or(false)
+        };
+        self.registries.iter().for_each(|registry| registry.abort_all(rt, within));
     }
 
     /// Makes all pollers look. Inside the runtime, or on a foreign thread.

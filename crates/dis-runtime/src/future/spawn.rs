@@ -6,6 +6,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use async_task::{Builder, Runnable, ScheduleInfo, WithInfo};
+use dis_core::api::SchedError;
 use dis_core::intent::{Intent, IntentClass};
 
 use crate::future::OWN;
@@ -142,6 +143,10 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    if own.is_none() {
+        let why = "a future in a domain that shares a lane with futures of others; declare something of its own for it, such as an affinity";
+        rt.permit(|_, _| Err(SchedError::NotSupported(why))).map_err(SpawnError::Refused)?;
+    }
     let class = || class.unwrap_or_else(|| rt.futures.kind(kind).intent.class);
     let (future, span) = span::future(future, class, location);
     let builder = Builder::new().metadata(Meta::new(rt.handle(), kind, own, location));
