@@ -318,6 +318,20 @@ fn a_caller_may_give_up() {
 }
 
 #[test]
+fn a_server_may_give_its_call_up() {
+    let x = machine(1);
+    let (client, server, backend) = chain(&x);
+    assert_eq!(x.drop_call(client).map(|_| ()), Err(SchedError::InvalidState));
+    assert!(x.drop_call(backend).unwrap().interrupt);
+    assert_eq!(runs(&ask(&x, 0, 10, Leave::Ask)), Some(SERVER));
+    assert_eq!((x.carrier_of(server), x.carrier_of(backend)), (Ok(client), Ok(backend)));
+    assert_eq!(x.drop_call(backend).map(|_| ()), Err(SchedError::InvalidState));
+    for (id, context) in [(client, CLIENT), (server, SERVER), (backend, BACKEND)] {
+        assert_eq!(x.with_context(id, |context| context), Ok(context));
+    }
+}
+
+#[test]
 fn a_reply_overtakes_a_cancellation() {
     let x = machine(1);
     let (client, server) = pair(&x, Intent::batch(), Intent::batch());

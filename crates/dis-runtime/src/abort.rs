@@ -10,7 +10,7 @@ use dis_core::isolation::Domain;
 use crate::gate::inside;
 use crate::life::{Audience, announce_end};
 use crate::runtime::Inner;
-use crate::task::Header;
+use crate::task::{Header, TaskRef};
 
 /// How many places of the core's table are looked at under one lock.
 const STEP: usize = 256;
@@ -19,20 +19,32 @@ impl Inner {
     /// Counted references to all tasks that `pick` names and the core knows; one that moves to another CPU meanwhile may be
     /// missing. For the keeper: allocates, but never under the core's lock.
     fn collect(&self, pick: impl Fn(&Header, Option<&Domain>) -> bool) -> Vec<Counted> {
-        let mut found = Vec::new();
+        let (mut found, mut calling) = (Vec::new(), Vec::new());
         for cpu in 0..self.workers.len() {
             let mut from = Some(0);
             while let Some(start) = from {
                 found.reserve(STEP);
+                calling.reserve(STEP);
+                // What the core knows has not been reaped, and cannot be while the core is locked.
                 from = self.exec.visit_tasks(cpu, start, STEP, |task| {
-                    let (task, domain) = (task.context.header(), task.domain());
-                    // What the core knows has not been reaped, and cannot be while the core is locked.
-                    if pick(task, domain) {
-                        task.leak();
-                        found.push(Counted(task));
+                    let header = task.context.header();
+                    if task.is_in_call() {
+                        // The header is another's.
+                        calling.push((task.id, task.domain().cloned()));
+                    } else if pick(header, task.domain()) {
+                        found.push(Counted::new(header));
                     }
                 });
             }
+        }
+        found.reserve(calling.len());
+        for (id, domain) in &calling {
+            let look = |task: TaskRef| {
+                if pick(task.header(), domain.as_ref()) {
+                    found.push(Counted::new(task.header()));
+                }
+            };
+            let _ = self.exec.with_context(*id, look);
         }
         found
     }
@@ -86,12 +98,7 @@ impl Inner {
     /// As [`abort`](Self::abort) for who knows no more than the task's id. On a foreign thread.
     #[cfg(feature = "control")]
     pub(crate) fn abort_by_id(&self, id: TaskId) -> dis_core::api::SchedResult<()> {
-        let task = self.exec.with_task(id, |task| {
-            let task = task.context.header();
-            // What the core knows has not been reaped, and cannot be while the core is locked.
-            task.leak();
-            Counted(task)
-        })?;
+        let task = self.exec.with_context(id, |task| Counted::new(task.header()))?;
         self.abort(task.get());
         Ok(())
     }
@@ -101,9 +108,12 @@ impl Inner {
         inside(|| self.hurry(task.id()));
     }
 
-    /// Wakes a task out of any wait, also that for a time or a release. Inside the runtime, or on a foreign thread.
+    /// Wakes a task out of any wait, also that for a time, a release or a reply. Inside the runtime, or on a foreign thread.
     fn hurry(&self, id: TaskId) {
         let now = self.now();
+        if let Ok(wake) = self.exec.cancel_call(id) {
+            return self.after(wake, now);
+        }
         match self.exec.wake(now, id) {
             Ok(wake) => self.after(wake, now),
             Err(_) => self.unpark(id),
@@ -113,7 +123,7 @@ impl Inner {
     /// The one future that a task serves was aborted: the task is not to wait for a release.
     pub(crate) fn abort_future_of(&self, id: TaskId) {
         inside(|| {
-            let _ = self.exec.with_task(id, |task| task.context.header().ending.store(true, Ordering::SeqCst));
+            let _ = self.exec.with_context(id, |task| task.header().ending.store(true, Ordering::SeqCst));
             self.hurry(id);
         });
         // It may have been about to wait.
@@ -181,10 +191,21 @@ impl Graves {
 }
 
 /// A counted reference to a task.
-struct Counted(*const Header);
+pub(crate) struct Counted(*const Header);
+
+// SAFETY: a counted reference to what is Sync.
+unsafe impl Send for Counted {}
+// SAFETY: as above.
+unsafe impl Sync for Counted {}
 
 impl Counted {
-    fn get(&self) -> &Header {
+    /// One more. `task` cannot be reaped during this call: the core knows it and is locked, or the caller runs as it.
+    pub(crate) fn new(task: &Header) -> Counted {
+        task.leak();
+        Counted(task)
+    }
+
+    pub(crate) fn get(&self) -> &Header {
         // SAFETY: counted.
         unsafe { &*self.0 }
     }

@@ -134,7 +134,33 @@ pub(crate) fn ask(klt: &'static Klt, me: &Header, leave: Leave) {
         let _ = turn(klt, Some(me), Step::Ask(leave), true);
         return;
     }
-    let decision = answered(rt, klt, leave, now, &asked);
+    carry(klt, me, answered(rt, klt, leave, now, &asked), now);
+}
+
+/// The running task calls, or replies, at a cooperative point: `question` is what it asks the core. Returns when it is to go on; at once if
+/// the core refuses.
+#[inline]
+pub(crate) fn exchange(
+    klt: &'static Klt,
+    me: &Header,
+    leave: Leave,
+    question: impl FnOnce(&Inner, usize, Timestamp) -> SchedResult<Decision<TaskRef>>,
+) -> SchedResult<()> {
+    // Nothing is decided, so what has come for the next question stays for that.
+    let rt = klt.rt();
+    let now = rt.now();
+    let asked = question(rt, klt.worker().cpu, now);
+    if let Err(error) = asked {
+        return Err(error);
+    }
+    carry(klt, me, answered(rt, klt, leave, now, &asked), now);
+    Ok(())
+}
+
+/// Carries a decision out at a cooperative point of `me`, to which it returns.
+#[inline]
+fn carry(klt: &'static Klt, me: &Header, decision: &Decision<TaskRef>, now: Timestamp) {
+    let rt = klt.rt();
     let next = decision.next.as_ref().filter(|next| ptr::eq(next.context.header().klt.load(Ordering::Relaxed), klt));
     let Some(next) = next else {
         let _ = turn(klt, Some(me), Step::Carry(*decision), true);

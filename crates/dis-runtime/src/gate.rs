@@ -4,14 +4,16 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use dis_core::executor::Leave;
+use dis_core::api::{SchedError, SchedResult, Timestamp};
+use dis_core::executor::{Decision, Leave};
 
-use crate::dispatch::{Step, ask, turn};
+use crate::dispatch::{Step, ask, exchange, turn};
 use crate::future::watch;
 use crate::keep;
 use crate::klt::{self, Klt};
 use crate::qos::memory;
-use crate::task::{Abort, Header};
+use crate::runtime::Inner;
+use crate::task::{Abort, Header, TaskRef};
 use crate::usage;
 
 /// Lowers the flag at the end of a runtime call in a task, after doing what came meanwhile.
@@ -70,7 +72,16 @@ pub(crate) fn give_way(klt: &'static Klt, leave: Leave) {
 
 /// As [`give_way`] for waits: a task that is alone on its identity again may be moved again.
 pub(crate) fn wait(klt: &'static Klt, leave: Leave) {
-    leave_by(klt, leave, keep::before_wait);
+    wait_after(klt, leave, || ());
+}
+
+/// As [`wait`]; `last` happens inside the runtime, so nothing comes between it and the wait.
+pub(crate) fn wait_after(klt: &'static Klt, leave: Leave, last: impl FnOnce()) {
+    let before = |klt: &Klt, me: &Header| {
+        keep::before_wait(klt, me);
+        last();
+    };
+    leave_by(klt, leave, before);
     if let Some(me) = klt.current()
         && me.is_realtime()
     {
@@ -78,8 +89,37 @@ pub(crate) fn wait(klt: &'static Klt, leave: Leave) {
     }
 }
 
+/// The running task calls, or replies: see [`dispatch::exchange`](exchange). It does not unwind.
 #[inline]
-fn leave_by(klt: &'static Klt, leave: Leave, before: fn(&Klt, &Header)) {
+pub(crate) fn call(
+    klt: &'static Klt,
+    leave: Leave,
+    question: impl FnOnce(&Inner, usize, Timestamp) -> SchedResult<Decision<TaskRef>>,
+) -> SchedResult<()> {
+    klt.enter();
+    let mut result = Err(SchedError::InvalidState);
+    if let Some(me) = klt.current() {
+        keep::before_wait(klt, me);
+        result = match klt.poller() {
+            None => exchange(klt, me, leave, question),
+            Some(poller) => {
+                watch::tell_now(klt, poller);
+                let since = watch::waits(klt, poller);
+                let result = exchange(klt, me, leave, question);
+                watch::waited(klt, poller, since);
+                result
+            }
+        };
+        if me.is_realtime() {
+            usage::forget(klt);
+        }
+    }
+    leave_runtime(klt);
+    result
+}
+
+#[inline]
+fn leave_by(klt: &'static Klt, leave: Leave, before: impl FnOnce(&Klt, &Header)) {
     klt.enter();
     if let Some(me) = klt.current() {
         before(klt, me);

@@ -208,6 +208,21 @@ pub(crate) fn acquire_or_wait(rt: &Inner, klt: &Klt, task: &Header) -> Acquired 
     Acquired::Waits
 }
 
+/// If a worker idles on the KLT of `task`, which waits, it is to idle elsewhere: another CPU wants the task, whose registers count as not
+/// saved until then.
+#[cold]
+pub(crate) fn vacate(rt: &Inner, task: &Header) {
+    // SAFETY: KLTs live as long as the runtime.
+    let Some(klt) = (unsafe { task.klt.load(Ordering::Relaxed).as_ref() }) else { return };
+    let state = &klt.identity.state;
+    if klt.identity.holder.load(Ordering::SeqCst).is_null()
+        && state.compare_exchange(HELD, HELD | WANTED, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+        && let Some(worker) = klt.carried_worker()
+    {
+        rt.kick(worker.cpu);
+    }
+}
+
 /// Makes all waiters ready. Called by the carrier at a cooperative point; it keeps the identity.
 #[cold]
 pub(crate) fn serve_waiters(rt: &Inner, klt: &Klt) {

@@ -96,6 +96,14 @@ pub(crate) struct Header {
     pub(crate) lent: Cell<Option<Urgency>>,
     pub(crate) contended: Cell<*const MutexCore>,
     pub(crate) waits_for: Cell<*const MutexCore>,
+    /// The server that it has called, or is about to.
+    pub(crate) server: AtomicPtr<Header>,
+    /// What it serves, if it is a server; to compare with only.
+    pub(crate) serves: Cell<*const ()>,
+    /// The task that is about to call this one, which does not receive yet. Set under the inheritance lock.
+    pub(crate) awaited_by: AtomicPtr<Header>,
+    /// Its call is part of a circle of tasks that wait for each other.
+    pub(crate) circle: AtomicBool,
     /// How many of our mutexes it holds; counted on its KLT.
     pub(crate) mutexes: Cell<u32>,
     /// It has ended, but not all of them were unlocked. Under the inheritance lock.
@@ -118,7 +126,7 @@ pub(crate) struct Header {
 }
 
 // SAFETY: cells are used by one thread at a time: `next_waiter`, `lent`, `contended`, `waits_for`, `orphaned` under the locks named,
-// `mutexes`, `timers`, `future`, `waker`, `local`, `context` and `stack` by the KLT that runs the task.
+// `mutexes`, `serves`, `timers`, `future`, `waker`, `local`, `context` and `stack` by the KLT that runs the task.
 unsafe impl Sync for Header {}
 // SAFETY: as above.
 unsafe impl Send for Header {}
@@ -159,6 +167,10 @@ impl Header {
             lent: Cell::new(None),
             contended: Cell::new(ptr::null()),
             waits_for: Cell::new(ptr::null()),
+            server: AtomicPtr::new(ptr::null_mut()),
+            serves: Cell::new(ptr::null()),
+            awaited_by: AtomicPtr::new(ptr::null_mut()),
+            circle: AtomicBool::new(false),
             mutexes: Cell::new(0),
             orphaned: Cell::new(false),
             timers: Cell::new(ptr::null()),

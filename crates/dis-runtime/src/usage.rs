@@ -140,6 +140,11 @@ fn measured(klt: &Klt, worker: &Worker, total: u64) {
     mark.total.set(total);
 }
 
+/// What `klt`'s task uses of its budget is used on other threads too from here on: nobody knows it but by the clock.
+pub(crate) fn forget(klt: &Klt) {
+    klt.mark.task.set(0);
+}
+
 /// `task` begins on the calling KLT. Inside the runtime, in task context.
 pub(crate) fn begin(klt: &Klt, task: &Header, now: Timestamp) {
     change(klt, task, 1, now);
@@ -166,7 +171,7 @@ fn change(klt: &Klt, task: &Header, by: i32, now: Timestamp) {
 /// The counters of a live task, those of the kernel up to now included. Not inside the runtime.
 pub(crate) fn stats(rt: &Inner, id: TaskId) -> Option<TaskStats> {
     // A task that the core knows has not been reaped, and cannot be while the core is locked.
-    let klt = inside(|| rt.exec.with_task(id, |task| task.context.header().klt.load(Ordering::Acquire)).ok())?;
+    let klt = inside(|| rt.exec.with_context(id, |task| task.header().klt.load(Ordering::Acquire)).ok())?;
     // SAFETY: KLTs live as long as the runtime.
     if let Some(klt) = unsafe { klt.as_ref() } {
         if klt::this().is_some_and(|this| std::ptr::eq(this, klt)) {

@@ -139,6 +139,30 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         Ok(state.revoke(server))
     }
 
+    /// A server gives up the call that it serves: it goes on on its own time, and its caller without a reply. When and where: as for
+    /// [`cancel_call`](Self::cancel_call).
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`]; [`SchedError::InvalidState`] if it serves none.
+    pub fn drop_call(&self, server: TaskId) -> SchedResult<Wake> {
+        let (mut state, key) = self.lock_home(server)?;
+        if !state.task(key).sched.is_away() {
+            return Err(SchedError::InvalidState);
+        }
+        Ok(state.revoke(key))
+    }
+
+    /// Looks at the host's part that belongs to a task, its stack. In a call that is in another's control block, so
+    /// `Task::context` is not it. O(servers on the same time); the CPU is locked meanwhile.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`].
+    pub fn with_context<T>(&self, id: TaskId, look: impl FnOnce(C) -> T) -> SchedResult<T> {
+        let (state, key) = self.lock_home(id)?;
+        let place = state.place_of_stack(key).0;
+        Ok(look(peek(&state.slab, place).context))
+    }
+
     /// On whose time the stack of a task runs, or waits, while it is a server in mid-call; else its own id.
     ///
     /// # Errors

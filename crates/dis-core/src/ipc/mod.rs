@@ -41,7 +41,16 @@ mod call;
 mod revoke;
 mod stack;
 
+use crate::api::Task;
 use crate::policy::TaskKey;
+
+impl<C> Task<C> {
+    /// Whether it is in a call, on either side: then `context` is another task's, see
+    /// [`with_context`](crate::scheduler::TaskManager::with_context).
+    pub fn is_in_call(&self) -> bool {
+        self.sched.is_in_calls()
+    }
+}
 
 /// The key of nobody, see [`WINDOW`](crate::scheduler::state::WINDOW).
 pub(crate) const NOBODY: TaskKey = TaskKey(0);

@@ -41,8 +41,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
 
     fn rouse(&self, now: Timestamp, id: TaskId, manner: Manner) -> SchedResult<Wake> {
         loop {
-            let (mut state, mut key) = self.lock_home(id)?;
-            let home = state.cpu;
+            let (mut state, own) = self.lock_home(id)?;
+            let (home, mut key, stack) = (state.cpu, own, id);
             if state.task(key).sched.is_in_calls() {
                 let (place, competes) = state.place_of_stack(key);
                 if !competes {
@@ -81,7 +81,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
                     && task.may_run(to.seat)
                     && (!task.sched.killed || task.sched.carries())
             };
-            if !from.get(key).is_some_and(waits) || self.is_unsaved(&from, key) {
+            let same = from.get(own).is_some_and(|task| task.id == stack) && from.place_of_stack(own) == (key, true);
+            if !same || !from.get(key).is_some_and(waits) || self.is_unsaved(&from, key) {
                 continue;
             }
             let Some(key) = self.rehome(&mut from, &mut to, key) else { return Err(SchedError::ResourceExhausted) };

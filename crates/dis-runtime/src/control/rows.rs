@@ -7,6 +7,7 @@ use dis_core::intent::QueueType;
 use super::observe::Observer;
 use crate::modules::Modules;
 use crate::runtime::Inner;
+use crate::task::TaskRef;
 
 /// Places of the core's table that are looked at under one lock.
 const STEP: usize = 256;
@@ -25,6 +26,8 @@ struct Raw {
     waits_for: Option<BlockReason>,
     throttled: bool,
     internal: bool,
+    /// What was taken from its header is another's.
+    in_call: bool,
     priority: u8,
     affinity: CpuMask,
     stats: TaskStats,
@@ -35,10 +38,7 @@ pub(super) fn tasks(rt: &Inner, observer: &Observer, from: u64) -> Reply {
     let (cpu, place) = ((from >> 32) as usize, (from & 0xffff_ffff) as usize);
     let mut raw = Vec::with_capacity(STEP);
     let next = rt.exec.visit_tasks(cpu, place, STEP, |task| {
-        let header = task.context.header();
-        let mut name = [0; NAME];
-        let named = header.name.len().min(NAME);
-        name[..named].copy_from_slice(&header.name.as_bytes()[..named]);
+        let (name, named, internal) = about(task.context);
         raw.push(Raw {
             id: task.id,
             name,
@@ -48,17 +48,32 @@ pub(super) fn tasks(rt: &Inner, observer: &Observer, from: u64) -> Reply {
             state: task.state(),
             waits_for: task.block_reason(),
             throttled: task.is_throttled(),
-            internal: header.internal,
+            internal,
+            in_call: task.is_in_call(),
             priority: task.priority,
             affinity: task.affinity,
             stats: task.stats,
         });
     });
+    for raw in raw.iter_mut().filter(|raw| raw.in_call) {
+        if let Ok(own) = rt.exec.with_context(raw.id, about) {
+            (raw.name, raw.named, raw.internal) = own;
+        }
+    }
     let next = match next {
         Some(place) => Some((cpu as u64) << 32 | place as u64),
         None => (cpu + 1 < rt.workers.len()).then_some((cpu as u64 + 1) << 32),
     };
     Reply::Tasks { tasks: raw.iter().map(|raw| row(rt, observer, cpu, raw)).collect(), next }
+}
+
+/// Its name, the length of that, and whether it serves futures. Under the core's lock: no allocation.
+fn about(task: TaskRef) -> ([u8; NAME], usize, bool) {
+    let header = task.header();
+    let mut name = [0; NAME];
+    let named = header.name.len().min(NAME);
+    name[..named].copy_from_slice(&header.name.as_bytes()[..named]);
+    (name, named, header.internal)
 }
 
 fn row(rt: &Inner, observer: &Observer, cpu: usize, raw: &Raw) -> TaskRow {

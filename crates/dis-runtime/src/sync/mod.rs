@@ -6,6 +6,7 @@
 //! finds it gone to a newcomer waits anew, behind the others.
 
 mod channel;
+mod endpoint;
 mod event;
 mod mutex;
 pub(crate) mod raw_mutex;
@@ -15,6 +16,7 @@ mod tests;
 mod wait;
 
 pub use channel::{Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError, channel};
+pub use endpoint::{CallError, Client, Closed, Failure, Server, endpoint};
 pub use event::Event;
 pub use mutex::{Mutex, MutexGuard};
 pub use semaphore::Semaphore;

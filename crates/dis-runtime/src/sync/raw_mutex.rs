@@ -20,6 +20,13 @@ const CONTENDED: usize = 1;
 /// Owned by an ordinary thread.
 const THREAD: usize = 2;
 
+/// What came of entering the list of waiters.
+enum Entered {
+    Locked,
+    Waits,
+    Refused,
+}
+
 /// The lock without the value.
 ///
 /// Uncontended operations change one word. As soon as somebody waits, everything happens under the inheritance lock: the
@@ -85,9 +92,19 @@ impl Core {
 
     #[cold]
     pub(super) fn lock_slowly(&self, until: Option<Timestamp>) -> bool {
+        self.lock_or_refuse(until, false) == Some(true)
+    }
+
+    /// As [`lock_slowly`](Self::lock_slowly); `None`: it would be for ever, as the owner waits for the caller, and `refuse` is set. If
+    /// it is not, and there is a call in that circle, that fails.
+    #[cold]
+    pub(super) fn lock_or_refuse(&self, until: Option<Timestamp>, refuse: bool) -> Option<bool> {
         let waiter = Waiter::new();
-        let locked = inside(|| self.enter_list(&waiter));
-        let woken = if locked { Woken::Granted } else { waiter.wait(BlockReason::Mutex, until) };
+        let woken = match inside(|| self.enter_list(&waiter, refuse)) {
+            Entered::Locked => Woken::Granted,
+            Entered::Waits => waiter.wait(BlockReason::Mutex, until),
+            Entered::Refused => return None,
+        };
         if woken == Woken::Granted || inside(|| self.leave_list(&waiter)) {
             // Granted, perhaps in the moment in which we gave up.
             if let Some(me) = waiter.header() {
@@ -97,26 +114,37 @@ impl Core {
                 self.unlock();
                 check_abort();
             }
-            return true;
+            return Some(true);
         }
         if woken == Woken::Aborted {
             check_abort();
         }
-        false
+        Some(false)
     }
 
-    /// Takes the mutex if it has become free (then true), else enters the list.
-    fn enter_list(&self, waiter: &Waiter) -> bool {
+    /// Takes the mutex if it has become free, else enters the list.
+    fn enter_list(&self, waiter: &Waiter, refuse: bool) -> Entered {
         let mut guard = inherit::lock();
         let me = if waiter.task.is_null() { THREAD } else { waiter.task.expose_provenance() };
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let new = if word == FREE { me } else { word | CONTENDED };
             match self.word.compare_exchange(word, new, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(FREE) => return true,
+                Ok(FREE) => return Entered::Locked,
                 Ok(_) => break,
                 Err(now) => word = now,
             }
+        }
+        let circle = self.owner(&guard).zip(waiter.header()).and_then(|(owner, me)| inherit::circle(&guard, owner, me));
+        match circle {
+            Some(_) if refuse => {
+                if word & CONTENDED == 0 {
+                    self.word.fetch_and(!CONTENDED, Ordering::Relaxed);
+                }
+                return Entered::Refused;
+            }
+            Some(Some(caller)) => inherit::break_circle(&guard, caller),
+            _ => {}
         }
         self.waiters(&mut guard).push(waiter);
         if let Some(me) = waiter.header() {
@@ -128,7 +156,7 @@ impl Core {
             }
             inherit::update(&guard, owner);
         }
-        false
+        Entered::Waits
     }
 
     /// Leaves the list; true if the mutex was handed over meanwhile.
