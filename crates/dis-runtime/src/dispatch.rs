@@ -150,9 +150,7 @@ pub(crate) fn exchange(
     let rt = klt.rt();
     let now = rt.now();
     let asked = question(rt, klt.worker().cpu, now);
-    if let Err(error) = asked {
-        return Err(error);
-    }
+    asked?;
     carry(klt, me, answered(rt, klt, leave, now, &asked), now);
     Ok(())
 }

@@ -420,7 +420,7 @@ fn nobody_is_lost_in_a_crowd() {
                     sleep(Duration::from_micros(100));
                 }
                 match &inner {
-                    Some(inner) if x % 3 > 0 => {
+                    Some(inner) if !x.is_multiple_of(3) => {
                         inner.call_timeout(x, Duration::from_micros(50 + x % 400)).unwrap_or(x + 1)
                     }
                     _ => x + 1,

@@ -307,7 +307,7 @@ impl<Q, A> Shared<Q, A> {
                 return Err(Failure::TimedOut);
             }
             check_abort_of(me)?;
-            if *looks % LOOKS != 0 {
+            if !looks.is_multiple_of(LOOKS) {
                 hint::spin_loop();
             } else {
                 inside(|| identity::vacate(klt.rt(), server));
