@@ -57,7 +57,7 @@ impl Plan {
         if let Some(study) = study.filter(|_| host == HostKind::Linux) {
             let name = study.name();
             return Err(Failure::bad_input(format!(
-                "--policy realtime={name}: is for study, and `dis sim` alone has it; leave --host linux out"
+                "--policy realtime={name}: is for study, and no policy of `dis run`; leave --host linux out"
             )));
         }
         let mut notes: Vec<String> = workload.notes.iter().map(ToString::to_string).collect();

@@ -65,10 +65,20 @@ impl Chosen {
             match modules.set_active(class, name) {
                 Ok(()) => {}
                 Err(SchedError::TaskNotFound) if Study::from_name(name).is_some() => {
-                    return bad(format!("`{name}` is for study, and `dis sim` alone has it (names here: {names})"));
+                    return bad(format!(
+                        "`{name}` is for study, in `dis sim` and `dis check` alone (names here: {names})"
+                    ));
                 }
                 Err(SchedError::TaskNotFound) => {
-                    return bad(format!("`{name}` is no policy (names: {names}); --module FILE adds one"));
+                    let study = match class {
+                        QueueType::Realtime => {
+                            "; for study, in `dis sim` and `dis check`: rm, dm, llf, global-edf, pd2 or dp-wrap"
+                        }
+                        _ => "",
+                    };
+                    return bad(format!(
+                        "`{name}` is no policy (names: {names}{study}); where there is --module FILE, that adds one"
+                    ));
                 }
                 Err(error) => return bad(error.to_string()),
             }
@@ -165,7 +175,7 @@ mod tests {
     fn a_policy_exists() {
         let text = refusal("batch=lottery");
         assert!(text.contains("`lottery` is no policy (names: edf, fair, priority or round-robin)"), "{text}");
-        assert!(refusal("realtime=pd2").contains("`dis sim` alone has it"));
+        assert!(refusal("realtime=pd2").contains("is for study, in `dis sim` and `dis check` alone"));
     }
 
     #[test]

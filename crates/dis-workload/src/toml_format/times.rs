@@ -1,7 +1,7 @@
 //! A time in a step: fixed, or drawn from a distribution.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use dis_core::api::Duration;
@@ -118,10 +118,13 @@ fn two(items: &DeArray<'_>) -> Result<Option<[Duration; 2]>, String> {
 
 /// The times of a file: one a line, with a unit; empty lines and what follows `#` do not count.
 fn recorded(path: &Path) -> Result<Vec<Duration>, String> {
-    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let unreadable = |error: std::io::Error| match error.kind() {
+        ErrorKind::InvalidData => "is not text; write a time in each line, such as 1500us".into(),
+        _ => format!("cannot be read: {error}; its name counts from the folder of this file"),
+    };
     // A pipe or a device might never end.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err("is not an ordinary file".into());
+        return Err("is not an ordinary file; give one with a time in each line, such as 1500us".into());
     }
     let mut text = String::new();
     File::open(path).map_err(unreadable)?.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;

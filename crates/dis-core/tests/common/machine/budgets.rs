@@ -23,6 +23,8 @@ pub(super) struct Account {
     used: u64,
     /// The task is, or was, split: only its parts are followed.
     in_parts: bool,
+    /// When CPUs were taken away with its reservation: each time it got a budget more.
+    lost: Vec<u64>,
 }
 
 impl Account {
@@ -37,13 +39,23 @@ impl Account {
             _ => return None,
         };
         let part = budget;
-        Some(Account { budget, deadline, period, start: 0, part, left: budget, used: 0, in_parts: false })
+        Some(Account {
+            budget,
+            deadline,
+            period,
+            start: 0,
+            part,
+            left: budget,
+            used: 0,
+            in_parts: false,
+            lost: Vec::new(),
+        })
     }
 
     /// Nothing is given twice and no debt is forgiven: what is left changes by what is used, and grows by a budget, or
     /// part of one, only when that begins: `anew` if its CPU was taken away, perhaps the second one in an instant. A task that owes
-    /// more gets as many as periods have passed; nobody saves one up.
-    fn conserve(&self, task: usize, server: &Server, used: u64, anew: bool) {
+    /// more gets as many as periods have passed, and one more if it has just `lost` its place; nobody saves one up.
+    fn conserve(&self, task: usize, server: &Server, used: u64, anew: bool, lost: bool) {
         let remaining = signed(server);
         let left = self.left - (used - self.used) as i64;
         let (start, part) = (server.start.as_nanos(), server.budget.as_nanos() as i64);
@@ -54,7 +66,7 @@ impl Account {
             return;
         }
         let owed = left.min(0);
-        let periods = (start.saturating_sub(self.start) / self.period).max(1) as i64;
+        let periods = (start.saturating_sub(self.start) / self.period).max(1) as i64 + i64::from(lost);
         // A debt may use up whole parts that begin at once.
         let begun = if self.in_parts { self.budget } else { part };
         let most = (owed + periods * begun).clamp(owed, part);
@@ -114,7 +126,12 @@ impl Machine {
             let server = seen.server.expect("it has an account");
             account.in_parts |= seen.split;
             let moved = old.is_some_and(|old| old.reserved != seen.reserved);
-            account.conserve(task, &server, seen.stats.cpu_time, moved && server.start.as_nanos() == self.now);
+            let lost = moved && old.is_some_and(|old| self.has_lost(old));
+            if lost {
+                account.lost.push(self.now);
+            }
+            let anew = moved && server.start.as_nanos() == self.now;
+            account.conserve(task, &server, seen.stats.cpu_time, anew, lost);
             if seen.is_realtime() {
                 let class = if seen.reserved.is_some() { QueueType::Realtime } else { QueueType::Batch };
                 assert!(seen.urgency.class == class || seen.state.has_ended(), "task {task}: {seen:?}");
@@ -126,14 +143,22 @@ impl Machine {
             (account.left, account.used) = (signed(&server), seen.stats.cpu_time);
             (account.start, account.part) = (server.start.as_nanos(), server.budget.as_nanos() as i64);
             let (budget, period) = (account.budget as u64, account.period);
+            let lost = |spans| account.lost.iter().filter(|&&at| at + spans * period > self.now).count() as u64;
+            let most = [(1, 3), (10, 12)].map(|(spans, budgets)| (spans, budgets + lost(spans)));
             self.actors[task].account = Some(account);
             self.check_left(task, &seen);
             match seen.cpu_max {
-                _ if seen.split => self.check_use(task, period, budget, &[(1, 3), (10, 12)]),
+                _ if seen.split => self.check_use(task, period, budget, &most),
                 1..1000 if !seen.is_realtime() => self.check_cap(task, &seen, old),
                 _ => {}
             }
         }
+    }
+
+    /// Whether the CPU of its reservation, or of some piece, was taken away, or had been before.
+    fn has_lost(&self, old: &Seen) -> bool {
+        let piece = old.split && self.offline_at == Some(self.now);
+        piece || old.reserved.is_none_or(|cpu| !self.executor.is_online(cpu))
     }
 
     /// No budget begins before the one before it has earned it.
@@ -145,8 +170,7 @@ impl Machine {
         let first = account.start == 0;
         let slept = old.is_some_and(|old| old.stats.wakes < seen.stats.wakes);
         let since = start.saturating_sub(account.start);
-        let lost = |old: &Seen| old.reserved.is_none_or(|cpu| !self.executor.is_online(cpu));
-        let anew = old.is_some_and(|old| old.reserved != seen.reserved && lost(old)) && start == now;
+        let anew = old.is_some_and(|old| old.reserved != seen.reserved && self.has_lost(old)) && start == now;
         assert!(first || anew || start > account.start, "task {task}: a budget begins before the last one");
         let earned = if first || since >= account.period || anew {
             // A period has passed since the last one began, for each budget or part of one; or it begins anew, as it had no place.

@@ -18,6 +18,7 @@ impl Machine {
     pub fn set_offline(&mut self, cpu: usize) -> SchedResult<Offline> {
         let before = self.held();
         let answer = self.executor.set_offline(cpu, at(self.now))?;
+        self.offline_at = Some(self.now);
         answer.interrupts.iter().for_each(|cpu| self.interrupt(cpu));
         for (task, (was, is)) in before.iter().zip(self.held()).enumerate() {
             let moves = was.on != is.on && !was.split;

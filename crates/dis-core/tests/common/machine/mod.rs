@@ -144,6 +144,8 @@ pub struct Machine {
     pub killed: BTreeSet<usize>,
     /// Tasks that hold nothing any more of what they have reserved.
     displaced: BTreeSet<usize>,
+    /// When a CPU was last taken away.
+    offline_at: Option<u64>,
     /// Whom the next exit unparks.
     pub waiter: Option<usize>,
     /// Whom the present question has unparked.
@@ -192,6 +194,7 @@ impl Machine {
             fixed: BTreeSet::new(),
             killed: BTreeSet::new(),
             displaced: BTreeSet::new(),
+            offline_at: None,
             waiter: None,
             unparked: None,
         }
