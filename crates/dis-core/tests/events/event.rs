@@ -139,7 +139,8 @@ impl Steps {
             4 => Leave::Block(reason, Some(later)),
             5..=6 => Leave::Sleep(later),
             7..=8 => Leave::Ask,
-            9..=12 => Leave::NextPeriod,
+            9..=11 => Leave::NextPeriod,
+            12 => Leave::NextJob(later),
             _ if self.rng.chance(300) => {
                 return if self.rng.chance(500) {
                     Event::ExitAndUnpark(cpu, self.slot())

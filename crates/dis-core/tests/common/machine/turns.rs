@@ -85,7 +85,9 @@ impl Machine {
     pub(super) fn follow_turns(&mut self, group: &Group) {
         let late = self.slowest as i64;
         for member in group.members.iter().filter(|member| member.queued) {
-            let waited = group.before.get(member.task).and_then(Option::as_ref).is_some_and(|old| old.queued);
+            // Whoever is declared anew leaves and joins again, with a new request.
+            let goes_on = |old: &Seen| old.queued && old.slice as i64 == member.request;
+            let waited = group.before.get(member.task).and_then(Option::as_ref).is_some_and(goes_on);
             let mut turn = self.actors[member.task].turn;
             let carried = if group.stays(member.task) { turn.left } else { 0 };
             if !waited || !group.stays(member.task) {
