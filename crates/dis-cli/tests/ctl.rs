@@ -212,6 +212,11 @@ fn a_hostile_policy_that_is_put_in_is_taken_back_and_told() {
     let folder = Folder::new();
     let files = ["foreign", "panics", "forgets"].map(|name| (name, library(&format!("hostile_{name}"))));
     let run = Run::start(&folder, BUSY, &[]);
+    let wasm = folder.path("policy.wasm");
+    std::fs::write(&wasm, b"\0asm\x01\0\0\0").unwrap();
+    let (code, why) = run.refusal(&["module", "load", &wasm]);
+    assert_eq!(code, Some(1), "{why}");
+    assert!(why.contains("policy.wasm") && why.contains("WebAssembly"), "{why}");
     for (name, file) in files {
         let policy = format!("hostile-{name}");
         let faults = run.json(&["stats"])["policy-faults"].as_u64().unwrap();

@@ -1,5 +1,6 @@
 //! A runtime that is observed and controlled by its socket.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -177,5 +178,33 @@ fn a_place_that_is_taken_is_refused() {
     let again = Runtime::builder().workers(1).control_socket(&scene.path).build();
     assert!(matches!(again, Err(BuildError::Control(_))), "{again:?}");
     assert!(scene.client().ask(&Command::Hello).is_ok(), "the first is still there");
+    scene.end();
+}
+
+/// Another user is refused even where the file system would let it in.
+#[test]
+fn another_user_is_refused() {
+    // SAFETY: changes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("skipped: only root can become another user");
+        return;
+    }
+    let scene = Scene::new("user");
+    let path = scene.path.clone();
+    let ask = |user: u32| {
+        let path = path.clone();
+        // The system call changes this thread alone, and the kernel tells the other side who the thread is that connects.
+        let thread = std::thread::spawn(move || {
+            // SAFETY: numbers only.
+            assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, user, user, user) }, 0);
+            let mut client = Client::connect(&path)?;
+            client.ask(&Command::Hello)
+        });
+        thread.join().unwrap()
+    };
+    assert!(ask(65_534).is_err(), "the socket's mode keeps it out");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(kind(ask(65_534)), Kind::NotPermitted);
+    assert!(matches!(ask(0), Ok(Reply::Hello(_))));
     scene.end();
 }

@@ -74,6 +74,8 @@ impl Observer {
         // What was recorded before nobody looked any more tells nothing of the time between.
         let _ = state.reader.read(rt.rings.get().map_or(&[], |rings| rings));
         state.seen.resume(rt.workers.len());
+        // Those who ended meanwhile were not seen to.
+        state.seen.keep(|id| is_there(&rt, id));
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("dis-observe".into()).spawn(move || follow(&rt, &shared));
         // The thread before has ended, or is about to.
@@ -107,7 +109,11 @@ fn follow(rt: &Inner, shared: &Shared) {
     loop {
         let events = state.reader.read(rt.rings.get().map_or(&[], |rings| rings));
         events.iter().for_each(|event| state.seen.note(event));
-        state.seen.lost = state.reader.lost();
+        if state.seen.lost != state.reader.lost() {
+            state.seen.lost = state.reader.lost();
+            // The record of somebody's end may be among those that were lost.
+            state.seen.keep(|id| is_there(rt, id));
+        }
         let watched = state.until.is_some_and(|until| Instant::now() < until);
         if !watched || state.ended {
             state.until = None;
@@ -117,6 +123,10 @@ fn follow(rt: &Inner, shared: &Shared) {
         }
         state = shared.rouse.wait_timeout(state, EVERY).unwrap_or_else(PoisonError::into_inner).0;
     }
+}
+
+fn is_there(rt: &Inner, id: TaskId) -> bool {
+    rt.exec.with_task(id, |_| ()).is_ok()
 }
 
 /// What has been seen.
@@ -148,6 +158,11 @@ impl Seen {
         self.cpus.resize_with(cpus, CpuSeen::default);
         self.cpus.iter_mut().for_each(|cpu| cpu.running = None);
         self.tasks.values_mut().for_each(|task| task.waits = None);
+    }
+
+    /// Forgets the tasks that are gone, whose ends may have escaped notice.
+    fn keep(&mut self, is_there: impl Fn(TaskId) -> bool) {
+        self.tasks.retain(|id, _| is_there(*id));
     }
 
     fn note(&mut self, event: &TraceEvent) {
@@ -257,5 +272,48 @@ mod tests {
         assert_eq!(seen.reasons(), [(Reason::ClassOrder, 5)]);
         seen.note(&event(2_320, TraceKind::Exit, 1, 0));
         assert_eq!(seen.task(TaskId(1)), (None, None));
+    }
+
+    /// Waits until the observer says so.
+    fn until(observer: &Observer, mut is_so: impl FnMut(&State) -> bool) {
+        while !is_so(&observer.shared.lock()) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// A task that ends while nobody watches, so that no record tells of it.
+    #[test]
+    fn who_ends_unseen_is_forgotten_when_somebody_watches_again() {
+        let rt = crate::Runtime::builder().workers(1).build().unwrap();
+        let observer = Observer::new(&rt.inner);
+        observer.watch();
+        let ending = rt.spawn_fn(dis_core::intent::Intent::batch(), crate::park).unwrap();
+        let staying =
+            rt.spawn_fn(dis_core::intent::Intent::batch(), || crate::sleep(Duration::from_secs(3600))).unwrap();
+        let (gone, there) = (ending.id(), staying.id());
+        until(&observer, |state| [gone, there].iter().all(|id| state.seen.tasks.contains_key(id)));
+        observer.shared.lock().until = Some(Instant::now());
+        until(&observer, |state| state.until.is_none());
+        ending.unpark();
+        ending.join().unwrap();
+        while is_there(&rt.inner, gone) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(observer.shared.lock().seen.tasks.contains_key(&gone), "nobody has told");
+        observer.watch();
+        let left = [gone, there].map(|id| observer.shared.lock().seen.tasks.contains_key(&id));
+        assert_eq!(left, [false, true]);
+        observer.end();
+        staying.abort();
+    }
+
+    #[test]
+    fn who_is_gone_is_forgotten() {
+        let mut seen = Seen::default();
+        seen.resume(1);
+        seen.note(&event(0, TraceKind::Run, 1, 0));
+        seen.note(&event(5, TraceKind::Run, 2, 0));
+        seen.keep(|id| id == TaskId(2));
+        assert_eq!(seen.tasks.keys().copied().collect::<Vec<_>>(), [TaskId(2)]);
     }
 }
