@@ -156,6 +156,13 @@ fn resident() -> usize {
     pages.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
+/// Bytes that have been allocated and not freed.
+fn in_use() -> usize {
+    // SAFETY: reads the allocator's counters.
+    let counters = unsafe { libc::mallinfo2() };
+    counters.uordblks + counters.hblkhd
+}
+
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
 }
@@ -226,7 +233,7 @@ fn nothing_that_comes_by_the_socket_harms_the_runtime() {
             assert!(matches!(reply, Ok(Reply::Stats(_))), "an honest client is answered: {reply:?}");
         }
         if sessions == 200 {
-            settled = Some(resident());
+            settled = Some((resident(), in_use()));
         }
     }
     stop.store(true, Ordering::Relaxed);
@@ -237,9 +244,9 @@ fn nothing_that_comes_by_the_socket_harms_the_runtime() {
     }
     println!("{answered} requests answered in {sessions} sessions");
     assert!(answered > 50, "the test must reach the server");
-    if let Some(settled) = settled {
+    if let Some((settled, used)) = settled {
         let grown = resident().saturating_sub(settled);
-        println!("grown by {} KiB", grown >> 10);
+        println!("grown by {} KiB; in use: {} KiB, before {} KiB", grown >> 10, in_use() >> 10, used >> 10);
         assert!(grown < 64 << 20, "grown by {grown} bytes");
     }
     assert_eq!(rt.spawn_fn(Intent::batch(), || 6 * 7).unwrap().join().unwrap(), 42);
