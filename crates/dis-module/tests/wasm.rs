@@ -1,8 +1,8 @@
 //! Policies in WebAssembly: right ones pass, hostile ones are stopped, whatever they do.
 
-use std::path::PathBuf;
-use std::process::Command;
+mod common;
 
+use common::wasm;
 use dis_core::api::{Duration, TaskId, TaskSpec, Timestamp};
 use dis_core::executor::{Executor, Leave};
 use dis_core::intent::{Intent, QueueType};
@@ -10,22 +10,6 @@ use dis_core::modules::{Module, SchedulerRegistry, Version};
 use dis_core::scheduler::Config;
 use dis_module::{LoadError, MEMORY, check, load, load_wasm};
 use dis_sim::Lock;
-
-/// The file of an example, built for wasm32-unknown-unknown.
-fn wasm(name: &str) -> PathBuf {
-    let me = std::env::current_exe().expect("this program has a path");
-    let target = me.ancestors().nth(3).expect("target/PROFILE/deps/this").join("wasm");
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--release", "--no-default-features", "--target", "wasm32-unknown-unknown"]);
-    cargo.args(["--example", name, "--manifest-path", manifest]).arg("--target-dir").arg(&target);
-    let built = cargo.status().expect("cargo runs");
-    assert!(
-        built.success(),
-        "the example is built; if the target is missing: rustup target add wasm32-unknown-unknown"
-    );
-    target.join(format!("wasm32-unknown-unknown/release/examples/{name}.wasm"))
-}
 
 #[test]
 fn what_is_right_passes_the_suite() {
