@@ -1,5 +1,4 @@
-//! The short ways decide and count as the long way. A yield goes its short way where it can; a sleep that is over already is the
-//! same thing and always goes the long way. So does a wait with a time-out at the end of time, beside one without.
+//! The short ways decide and count as the long way.
 
 #[path = "common/lock.rs"]
 mod lock;
@@ -91,13 +90,9 @@ fn run(seed: u64) {
                     _ if rng.below(8) == 0 => Leave::Exit(0),
                     _ => Leave::Ask,
                 };
-                let (leave, same) = match other {
-                    _ if yields => (Leave::Yield, Leave::Sleep(at)),
-                    Leave::Block(reason, None) => (other, Leave::Block(reason, Some(Timestamp::MAX))),
-                    _ => (other, other),
-                };
+                let leave = if yields { Leave::Yield } else { other };
                 let decision = short.schedule(cpu, at, leave);
-                assert_eq!(decision, long.schedule(cpu, at, same), "seed {seed}, step {step}, {leave:?}");
+                assert_eq!(decision, long.schedule_at_length(cpu, at, leave), "seed {seed}, step {step}, {leave:?}");
                 if rng.below(8) > 0 {
                     assert_eq!(short.switched(cpu), long.switched(cpu));
                 }

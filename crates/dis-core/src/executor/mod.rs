@@ -125,11 +125,19 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             && state.revoked.is_empty()
             && shared.unsaved.load(Ordering::Relaxed) == TaskId::INVALID.0;
         match leave {
-            Leave::Yield if undisturbed => return self.rotate(shared, state, now),
+            Leave::Yield if undisturbed => return self.rotate::<false>(shared, state, now),
             Leave::Block(reason, None) if undisturbed => return self.depart(shared, state, now, reason),
+            Leave::Ask if undisturbed && Self::ends_its_slice(&state, now) => return self.expire(shared, state, now),
             _ => {}
         }
         self.decide(shared, state, now, leave, None, None)
+    }
+
+    /// As [`schedule`](Self::schedule), but never by a short way: what those are compared with.
+    #[doc(hidden)]
+    pub fn schedule_at_length(&self, cpu: usize, now: Timestamp, leave: Leave) -> SchedResult<Decision<C>> {
+        let shared = self.tasks.cpus.get(cpu).ok_or(SchedError::NoCpu)?;
+        self.decide(shared, shared.state.lock(), now, leave, None, None)
     }
 
     /// As [`schedule`](Self::schedule) with [`Leave::Exit`]; moreover `waiter`, who waits for that end, is

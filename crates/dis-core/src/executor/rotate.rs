@@ -1,5 +1,5 @@
-//! The short way through the most frequent decision: the running task yields, and the next of its class takes its place,
-//! or it is alone and goes on.
+//! The short way through the most frequent decisions: the running task yields, or its slice is over, and the next of its class takes
+//! its place; or it yields, is alone and goes on.
 //!
 //! The answer, and every trace it leaves, is that of the long way (`leave`, `pick`, `conclude`); a test compares the two.
 //! It is shorter because nothing is counted up that the next step counts down again, and because each of the two tasks
@@ -9,23 +9,48 @@ use lock_api::RawMutex;
 
 use super::{Decision, Executor, Held, Leave, Next, Reason};
 use crate::api::{Duration, SchedResult, TaskState, Timestamp};
+use crate::policy::Arrival;
 use crate::scheduler::Cpu;
-use crate::scheduler::slab::slot;
+use crate::scheduler::slab::{peek, slot};
+use crate::scheduler::state::CpuState;
 use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
-    /// Lets the next of its class take the place of the running task, which yields. No task's registers are unsaved.
+    /// Whether the slice of the running task is over, and nobody is ready but others of its class.
+    #[inline(always)]
+    pub(super) fn ends_its_slice(state: &CpuState<C>, now: Timestamp) -> bool {
+        state.current.is_some_and(|key| {
+            let task = peek(&state.slab, key);
+            let over = task.stats.time_slice <= now.since(state.charged).as_nanos();
+            over && state.arbiter.is_left_to(task.sched.class, state.ready)
+        })
+    }
+
+    /// The same as for a yield, for a task that [ends its slice](Self::ends_its_slice).
+    #[inline(never)]
+    pub(super) fn expire<'a>(
+        &'a self,
+        shared: &'a Cpu<C, R>,
+        guard: Held<'a, C, R>,
+        now: Timestamp,
+    ) -> SchedResult<Decision<C>> {
+        self.rotate::<true>(shared, guard, now)
+    }
+
+    /// Lets the next of its class take the place of the running task, which yields, or has come to the end of its slice (`EXPIRED`). No
+    /// task's registers are unsaved.
     ///
     /// The long way is taken if something else is due, or another class goes first. The running task may have been charged
     /// then, and the arbiter may know that it was served; neither changes anything if done again.
     #[inline(always)]
-    pub(super) fn rotate<'a>(
+    pub(super) fn rotate<'a, const EXPIRED: bool>(
         &'a self,
         shared: &'a Cpu<C, R>,
         mut guard: Held<'a, C, R>,
         now: Timestamp,
     ) -> SchedResult<Decision<C>> {
-        let long_way = |guard| self.decide(shared, guard, now, Leave::Yield, None, None);
+        let leave = if EXPIRED { Leave::Ask } else { Leave::Yield };
+        let long_way = |guard| self.decide(shared, guard, now, leave, None, None);
         let state = &mut *guard;
         let timer = state.timers.due();
         let quiet = timer > now
@@ -37,7 +62,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let Some(key) = state.current.filter(|_| quiet) else { return long_way(guard) };
         let task = slot(&mut state.slab, key);
         let (class, limited) = (task.sched.class, task.sched.limited);
-        let alone = state.ready.is_empty();
+        let alone = !EXPIRED && state.ready.is_empty();
         // What else changes its urgency, with the time that it has used, than its credit.
         let urgent = limited && (task.sched.inherited.is_some() || task.sched.duty.reservation().is_some());
         if task.sched.killed
@@ -90,8 +115,12 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
         // The one goes.
         let gone = task.id;
-        task.stats.voluntary_yields += 1;
-        state.left_voluntarily = true;
+        if EXPIRED {
+            task.stats.preemptions += 1;
+        } else {
+            task.stats.voluntary_yields += 1;
+        }
+        state.left_voluntarily = !EXPIRED;
         task.state = TaskState::Ready;
         task.stats.time_slice = 0;
         if limited && task.sched.credit.is_some() {
@@ -101,7 +130,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         }
         (task.sched.ready_since, task.sched.queued) = (now, true);
         let stealable = task.sched.stealable;
-        let selected = queue.policy.rotate(&mut task.sched.entity, ran, now).and_then(|key| {
+        let selected = if EXPIRED {
+            queue.tick(&mut task.sched.entity, ran, now);
+            queue.policy.exchange(&mut task.sched.entity, Arrival::SliceEnd, now)
+        } else {
+            queue.policy.rotate(&mut task.sched.entity, ran, now)
+        };
+        let selected = selected.and_then(|key| {
             let task = state.slab.get_mut(key.index())?.as_mut()?;
             (task.is_queued() && task.sched.class == class).then_some((key, task))
         });
@@ -112,7 +147,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             state.recount(class);
             state.distrust(class, now);
             shared.unsaved.store(gone.0, Ordering::Release);
-            return self.decide(shared, guard, now, Leave::Yield, Some(gone), None);
+            return self.decide(shared, guard, now, leave, Some(gone), None);
         };
 
         // The other comes.
@@ -131,7 +166,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         let carries = task.sched.carries();
         if switch {
             task.stats.context_switches += u64::from(!carries);
-            state.counts.record_switch(true);
+            state.counts.record_switch(!EXPIRED);
             shared.unsaved.store(gone.0, Ordering::Release);
         }
         let mut until = if unrivalled && !task.sched.limited {
