@@ -14,6 +14,7 @@ use dis_core::intent::Intent;
 use dis_workload::interp::spin;
 
 use crate::boot::Booted;
+use crate::ipc::Server;
 use crate::{clock, event, memory, println, task};
 
 /// Numbers of tasks that are ready beside the one that runs.
@@ -32,6 +33,7 @@ struct Figure {
 const YIELD_SYSTEM: Figure = Figure { name: "yield, system", goal: 400, accepted: 800 };
 const YIELD_BATCH: Figure = Figure { name: "yield, batch", goal: 400, accepted: 1_100 };
 const PREEMPT: Figure = Figure { name: "preempt", goal: 1_200, accepted: 1_200 };
+const CALL: Figure = Figure { name: "call and reply", goal: 900, accepted: 1_500 };
 const WAKE: Figure = Figure { name: "wake across CPUs", goal: 2_500, accepted: 3_000 };
 
 /// What tasks of a measurement share.
@@ -60,7 +62,8 @@ pub fn run(booted: &Booted) -> Result<(), String> {
             Vec::from([(WAKE, wakes(ready)?)])
         } else {
             let system = (YIELD_SYSTEM, yields(ready, Intent::system)?);
-            Vec::from([system, (YIELD_BATCH, yields(ready, Intent::batch)?), (PREEMPT, preempts(ready)?)])
+            let batch = (YIELD_BATCH, yields(ready, Intent::batch)?);
+            Vec::from([system, batch, (PREEMPT, preempts(ready)?), (CALL, calls(ready)?)])
         };
         for (Figure { name, goal, accepted }, figure) in figures {
             let verdict = if figure <= goal { "reached" } else { "missed" };
@@ -167,6 +170,30 @@ fn preempts(ready: usize) -> Result<u64, String> {
     end(tasks);
     COUNT.store(0, Ordering::Relaxed);
     median
+}
+
+/// One call and its reply: the question and the answer put where the other one finds them, and both switches.
+fn calls(ready: usize) -> Result<u64, String> {
+    let others = spawn(ready, Intent::batch, 0, |_| {
+        while !is_over() {
+            spin(100);
+        }
+    })?;
+    let intent = Intent::batch().with_affinity(CpuMask::single(0));
+    let server = Server::spawn("adds one", intent, |number: u64| number + 1).map_err(|error| format!("{error}"))?;
+    // Until it waits to be called.
+    let first = server.call(0, None);
+    for number in 0..SAMPLES as u64 {
+        let begin = clock::tsc();
+        let answer = server.call(number, None);
+        record(clock::tsc() - begin);
+        if answer != Ok(number + 1) {
+            return Err(format!("a call was answered by {answer:?}, the first one by {first:?}"));
+        }
+    }
+    task::kill(server.id()).map_err(|error| format!("{error}"))?;
+    end(others);
+    median()
 }
 
 /// One wake-up across CPUs: from the call on this CPU to the first instruction of the task that is woken on the other one,

@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use dis_core::api::{SchedError, SchedResult, TaskId, Timestamp};
+use dis_core::api::{BlockReason, SchedError, SchedResult, TaskId, Timestamp};
 use dis_core::executor::{Decision, Executor, Leave, Wake};
 use dis_core::scheduler::ConfigError;
 
@@ -150,6 +150,34 @@ pub(crate) fn leave(leave: Leave) {
         unsafe { entry::switch_away((*pc.current.get()).registers.get()) };
     }
     irq::pop();
+}
+
+/// The running task's stack gives its time to another, by a call of the core that always switches; comes back when it is to go on.
+/// `question` is asked with interrupts off.
+///
+/// # Errors
+/// What the core answers; nothing has changed then.
+#[inline]
+pub(crate) fn exchange(question: impl FnOnce(usize, Timestamp) -> SchedResult<Decision<TaskRef>>) -> SchedResult<()> {
+    irq::push();
+    let pc = percpu::this();
+    debug_assert!(pc.depth.get() == 1, "a task gives up the CPU while it holds a lock");
+    let now = clock::now();
+    let answer = question(pc.cpu, now);
+    let observer = OBSERVER.load(Ordering::Relaxed);
+    if !observer.is_null() {
+        tell(observer, pc, now, Leave::Block(BlockReason::Ipc, None), &answer);
+    }
+    let gone = answer.map(|decision| {
+        if let Some(other) = decision.interrupt {
+            interrupt_cpu(other, now);
+        }
+        plan(pc, &decision);
+        // SAFETY: interrupts are off and a decision is planned; the registers are those of the running task.
+        unsafe { entry::switch_away((*pc.current.get()).registers.get()) };
+    });
+    irq::pop();
+    gone
 }
 
 /// The running task ends and never comes back.

@@ -139,16 +139,16 @@ pub fn exit(code: i32) -> ! {
 pub fn kill(id: TaskId) -> SchedResult<()> {
     let off = irq::Off::new();
     let now = clock::now();
-    let task = scheduler().with_task(id, |task| {
+    let task = scheduler().with_own_context(id, |task, own| {
         if task.state().has_ended() {
             return None;
         }
         // SAFETY: the core's reference is given up only after it has ended, which it has not, and cannot under this lock.
         unsafe {
-            Arc::increment_strong_count(task.context.0);
+            Arc::increment_strong_count(own.0);
             // It may never have run, and then does not know its name.
-            (*task.context.0).id.store(task.id.0, core::sync::atomic::Ordering::Relaxed);
-            Some(Arc::from_raw(task.context.0))
+            (*own.0).id.store(task.id.0, core::sync::atomic::Ordering::Relaxed);
+            Some(Arc::from_raw(own.0))
         }
     })?;
     let task = task.ok_or(SchedError::InvalidState)?;

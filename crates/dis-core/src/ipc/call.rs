@@ -158,9 +158,17 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
     /// # Errors
     /// [`SchedError::TaskNotFound`].
     pub fn with_context<T>(&self, id: TaskId, look: impl FnOnce(C) -> T) -> SchedResult<T> {
+        self.with_own_context(id, |_, own| look(own))
+    }
+
+    /// As [`with_context`](Self::with_context), and shows the task too: whether it has ended, among others.
+    ///
+    /// # Errors
+    /// [`SchedError::TaskNotFound`].
+    pub fn with_own_context<T>(&self, id: TaskId, look: impl FnOnce(&Task<C>, C) -> T) -> SchedResult<T> {
         let (state, key) = self.lock_home(id)?;
         let place = state.place_of_stack(key).0;
-        Ok(look(peek(&state.slab, place).context))
+        Ok(look(peek(&state.slab, key), peek(&state.slab, place).context))
     }
 
     /// On whose time the stack of a task runs, or waits, while it is a server in mid-call; else its own id.

@@ -6,6 +6,7 @@
 mod api;
 mod basics;
 mod injection;
+mod ipc;
 mod isolation;
 mod memory;
 mod modules;
@@ -33,6 +34,7 @@ const TESTS: &[(&str, Test)] = &[
     ("injection", injection::injection),
     ("leak", memory::leak),
     ("many", memory::many),
+    ("ipc", ipc::ipc),
     ("modules", modules::modules),
     ("kernel-fault", isolation::kernel_fault),
     ("kernel-panic", isolation::kernel_panic),
