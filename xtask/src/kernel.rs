@@ -42,6 +42,7 @@ const BOTH: &[Boot] = &[
     boot_of(1, "preempt", false),
     boot_of(4, "api", false),
     boot_of(2, "isolation", false),
+    boot_of(4, "ipc", false),
     boot_of(4, "modules", false),
 ];
 
@@ -51,6 +52,7 @@ const OPTIMISED: &[Boot] = &[
     boot_of(4, "preempt", true),
     boot_of(2, "api", true),
     boot_of(2, "modules", true),
+    boot_of(1, "ipc", true),
     boot_of(2, "torture", false),
     boot_of(2, "user", false),
     boot_of(2, "injection", false),

@@ -11,7 +11,9 @@ use dis_core::api::{BlockReason, Duration, SchedError, SchedResult, TaskId, Task
 use dis_core::executor::Leave;
 use dis_core::intent::Intent;
 
+use crate::arch::irq;
 use crate::lock::Lock;
+use crate::percpu::PerCpu;
 use crate::sched::{self, scheduler};
 use crate::turns::Turn;
 use crate::{clock, task};
@@ -64,21 +66,18 @@ impl<Q: Send + 'static, A: Send + 'static> Server<Q, A> {
         loop {
             if !called {
                 // It was nobody's, or whose it was has gone without an answer: whoever waits has it from now on.
-                let _ = sched::exchange(|cpu, now| {
+                let wait = |pc: &PerCpu, now| {
                     // This CPU asks at once anyway.
                     let _ = self.turn.free(now);
-                    scheduler().schedule(cpu, now, Leave::Block(BlockReason::Receive, None))
-                });
+                    scheduler().schedule(pc.cpu, now, Leave::Block(BlockReason::Receive, None))
+                };
+                let _ = sched::exchange(wait, || {});
             }
             let question = self.mail.lock().question.take();
             let answer = question.map(|(caller, question)| (caller, work(question)));
             // Refused if the caller has gone. Else we come back from here when we are called again.
-            let replied = sched::exchange(|cpu, now| {
-                let decision = scheduler().reply(cpu, now)?;
-                self.mail.lock().answer = answer;
-                Ok(decision)
-            });
-            called = replied.is_ok();
+            let reply = |pc: &PerCpu, now| scheduler().reply(pc.cpu, now);
+            called = sched::exchange(reply, || self.mail.lock().answer = answer).is_ok();
         }
     }
 
@@ -90,29 +89,63 @@ impl<Q: Send + 'static, A: Send + 'static> Server<Q, A> {
     /// [`SchedError::TaskNotFound`] if the server has ended. [`SchedError::InvalidState`] if the caller is itself, by a chain of calls and
     /// mutexes, what the server waits for.
     pub fn call(&self, question: Q, until: Option<Timestamp>) -> SchedResult<A> {
-        let me = task::current();
-        self.turn.take(me, until)?;
-        self.mail.lock().question = Some((me, question));
-        loop {
-            match sched::exchange(|cpu, now| scheduler().call(cpu, now, self.id, until)) {
-                Ok(()) => break,
-                // It is about to wait, with interrupts off, on another CPU; or it has been killed, and is about to end.
-                Err(SchedError::InvalidState) if self.lives() => core::hint::spin_loop(),
-                Err(error) => {
-                    self.mail.lock().question = None;
-                    self.leave(me);
-                    return Err(if self.lives() { error } else { SchedError::TaskNotFound });
-                }
+        // Where nobody else has the turn, all is done with interrupts off once.
+        let mut question = Some(question);
+        let asked = |pc: &PerCpu, now| {
+            // SAFETY: the current task's block lives.
+            let me = unsafe { (*pc.current.get()).id() };
+            if !self.turn.try_take(me) {
+                return Err(SchedError::QueueFull);
             }
+            self.mail.lock().question = question.take().map(|question| (me, question));
+            scheduler().call(pc.cpu, now, self.id, until)
+        };
+        if let Err(error) = sched::exchange(asked, || {}) {
+            self.call_at_length(question, until, error)?;
         }
+        let off = irq::Off::new();
+        let me = task::current();
         let answer = {
             let mut mail = self.mail.lock();
             if mail.answer.as_ref().is_some_and(|(caller, _)| *caller == me) { mail.answer.take() } else { None }
         };
-        if let Some((_, answer)) = answer {
-            self.leave(me);
-            return Ok(answer);
+        let Some((_, answer)) = answer else {
+            drop(off);
+            return self.unanswered(me);
+        };
+        let ask = self.turn.release(me, clock::now);
+        drop(off);
+        if ask {
+            sched::leave(Leave::Ask);
         }
+        Ok(answer)
+    }
+
+    /// The call was refused: it is somebody else's turn (`question` is still here then), or the server is not ready.
+    #[cold]
+    fn call_at_length(&self, question: Option<Q>, until: Option<Timestamp>, why: SchedError) -> SchedResult<()> {
+        let me = task::current();
+        let mut why = why;
+        if let Some(question) = question {
+            self.turn.take(me, until)?;
+            self.mail.lock().question = Some((me, question));
+            why = SchedError::InvalidState;
+        }
+        // It is about to wait, with interrupts off, on another CPU; or it has been killed, and is about to end.
+        while why == SchedError::InvalidState && self.lives() {
+            match sched::exchange(|pc, now| scheduler().call(pc.cpu, now, self.id, until), || {}) {
+                Ok(()) => return Ok(()),
+                Err(error) => why = error,
+            }
+            core::hint::spin_loop();
+        }
+        self.mail.lock().question = None;
+        self.leave(me);
+        Err(if self.lives() { why } else { SchedError::TaskNotFound })
+    }
+
+    #[cold]
+    fn unanswered(&self, me: TaskId) -> SchedResult<A> {
         if !self.lives() {
             self.leave(me);
             return Err(SchedError::TaskNotFound);
@@ -125,7 +158,7 @@ impl<Q: Send + 'static, A: Send + 'static> Server<Q, A> {
     }
 
     fn leave(&self, me: TaskId) {
-        if self.turn.release(me, clock::now()) {
+        if self.turn.release(me, clock::now) {
             sched::leave(Leave::Ask);
         }
     }

@@ -153,29 +153,37 @@ pub(crate) fn leave(leave: Leave) {
 }
 
 /// The running task's stack gives its time to another, by a call of the core that always switches; comes back when it is to go on.
-/// `question` is asked with interrupts off.
+/// `question` is asked with interrupts off, and if it is answered, `then` is called before anybody else runs.
 ///
 /// # Errors
 /// What the core answers; nothing has changed then.
-#[inline]
-pub(crate) fn exchange(question: impl FnOnce(usize, Timestamp) -> SchedResult<Decision<TaskRef>>) -> SchedResult<()> {
+#[inline(always)]
+pub(crate) fn exchange(
+    question: impl FnOnce(&PerCpu, Timestamp) -> SchedResult<Decision<TaskRef>>,
+    then: impl FnOnce(),
+) -> SchedResult<()> {
     irq::push();
     let pc = percpu::this();
     debug_assert!(pc.depth.get() == 1, "a task gives up the CPU while it holds a lock");
     let now = clock::now();
-    let answer = question(pc.cpu, now);
+    let answer = question(pc, now);
     let observer = OBSERVER.load(Ordering::Relaxed);
     if !observer.is_null() {
         tell(observer, pc, now, Leave::Block(BlockReason::Ipc, None), &answer);
     }
-    let gone = answer.map(|decision| {
-        if let Some(other) = decision.interrupt {
-            interrupt_cpu(other, now);
+    let gone = match &answer {
+        Ok(decision) => {
+            then();
+            if let Some(other) = decision.interrupt {
+                interrupt_cpu(other, now);
+            }
+            plan(pc, decision);
+            // SAFETY: interrupts are off and a decision is planned; the registers are those of the running task.
+            unsafe { entry::switch_away((*pc.current.get()).registers.get()) };
+            Ok(())
         }
-        plan(pc, &decision);
-        // SAFETY: interrupts are off and a decision is planned; the registers are those of the running task.
-        unsafe { entry::switch_away((*pc.current.get()).registers.get()) };
-    });
+        Err(error) => Err(*error),
+    };
     irq::pop();
     gone
 }

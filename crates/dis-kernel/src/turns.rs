@@ -75,14 +75,19 @@ impl Turn {
     /// [`SchedError::DeadlineMissed`] after `until`.
     #[inline]
     pub fn take(&self, me: TaskId, until: Option<Timestamp>) -> SchedResult<()> {
+        if self.try_take(me) { Ok(()) } else { self.wait(me, until) }
+    }
+
+    /// Takes the turn if it is nobody's.
+    #[inline]
+    pub fn try_take(&self, me: TaskId) -> bool {
         let mut table = TABLE.lock();
-        let state = &mut table.turns[self.place];
-        if state.owner.is_none() {
-            state.owner = Some(me);
-            return Ok(());
+        let owner = &mut table.turns[self.place].owner;
+        let free = owner.is_none();
+        if free {
+            *owner = Some(me);
         }
-        drop(table);
-        self.wait(me, until)
+        free
     }
 
     #[cold]
@@ -129,7 +134,7 @@ impl Turn {
     /// Whoever has the turn, `me`, lets go; the next one has it. True: this CPU should ask again.
     #[inline]
     #[must_use]
-    pub fn release(&self, me: TaskId, now: Timestamp) -> bool {
+    pub fn release(&self, me: TaskId, now: impl FnOnce() -> Timestamp) -> bool {
         let mut table = TABLE.lock();
         let state = &mut table.turns[self.place];
         if state.owner != Some(me) {
@@ -139,7 +144,7 @@ impl Turn {
             state.owner = None;
             return false;
         }
-        table.hand_over(self.place, me, now)
+        table.hand_over(self.place, me, now())
     }
 
     /// As [`release`](Self::release), whoever has the turn, as that one has gone.

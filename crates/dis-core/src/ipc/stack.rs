@@ -87,7 +87,9 @@ impl<C: Copy> CpuState<C> {
             task.sched.token = token;
             task.sched.movable = movable;
         }
-        self.recount_stealable(a);
+        if first.2 != second.2 {
+            self.recount_stealable(a);
+        }
     }
 
     /// The time of `carrier` goes to the stack of `server`, which waits to be called. True: what is lent to it makes the carrier more

@@ -40,7 +40,7 @@ impl<T: Send + 'static> interp::Lock<T> for Mutex<T> {
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        if self.mutex.turn.release(task::current(), clock::now()) {
+        if self.mutex.turn.release(task::current(), clock::now) {
             sched::leave(Leave::Ask);
         }
     }
