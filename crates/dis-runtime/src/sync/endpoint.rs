@@ -451,17 +451,18 @@ impl<Q: Send, A: Send> Server<Q, A> {
 
     /// Sees to it that clients know the task.
     fn introduce(&self, klt: &Klt, me: &Header) {
-        let (_, known) = self.shared.server.get_or_init(|| (klt.rt().handle(), Counted::new(me)));
-        assert!(ptr::eq(known.get(), me), "another task has received from this endpoint before");
+        if let Some((_, known)) = self.shared.server.get() {
+            assert!(ptr::eq(known.get(), me), "another task has received from this endpoint before");
+            return;
+        }
         // The core calls tasks: it could not tell for which endpoint.
         let other = me.serves.replace(Arc::as_ptr(&self.shared).cast());
         assert!(
             other.is_null() || ptr::eq(other, me.serves.get()),
             "the task has received from another endpoint before"
         );
-        if !self.shared.known.is_set() {
-            self.shared.known.set();
-        }
+        let _ = self.shared.server.set((klt.rt().handle(), Counted::new(me)));
+        self.shared.known.set();
     }
 }
 
