@@ -27,7 +27,7 @@ use crate::task::Header;
 ///
 /// While the server works for a caller it runs with the caller's class, priority and deadline, and what it uses is charged to the
 /// caller: budget, `cpu_max`, credit, fair share, the quota of the domain (`docs/ipc.md`). A call and its reply are two switches without a decision in between:
-/// some 50 ns each if the two tasks share a thread ([`TaskBuilder::shared`](crate::TaskBuilder::shared)), else two hand-overs by futex.
+/// some 130 ns each if the two tasks share a thread ([`TaskBuilder::shared`](crate::TaskBuilder::shared)), else two hand-overs by futex.
 ///
 /// Callers wait for their turn as for a [`Mutex`](super::Mutex) that the present one holds, with all that it inherits.
 ///
