@@ -25,6 +25,8 @@ pub(super) struct Account {
     in_parts: bool,
     /// When CPUs were taken away with its reservation: each time it got a budget more.
     lost: Vec<u64>,
+    /// Since when it has been split: before, it may have used more, up to its density.
+    split_since: u64,
 }
 
 impl Account {
@@ -49,6 +51,7 @@ impl Account {
             used: 0,
             in_parts: false,
             lost: Vec::new(),
+            split_since: 0,
         })
     }
 
@@ -125,6 +128,9 @@ impl Machine {
             };
             let server = seen.server.expect("it has an account");
             account.in_parts |= seen.split;
+            if !old.is_some_and(|old| old.split) {
+                account.split_since = self.now;
+            }
             let moved = old.is_some_and(|old| old.reserved != seen.reserved);
             let lost = moved && old.is_some_and(|old| self.has_lost(old));
             if lost {
@@ -142,13 +148,13 @@ impl Machine {
             }
             (account.left, account.used) = (signed(&server), seen.stats.cpu_time);
             (account.start, account.part) = (server.start.as_nanos(), server.budget.as_nanos() as i64);
-            let (budget, period) = (account.budget as u64, account.period);
+            let (budget, period, since) = (account.budget as u64, account.period, account.split_since);
             let lost = |spans| account.lost.iter().filter(|&&at| at + spans * period > self.now).count() as u64;
             let most = [(1, 3), (10, 12)].map(|(spans, budgets)| (spans, budgets + lost(spans)));
             self.actors[task].account = Some(account);
             self.check_left(task, &seen);
             match seen.cpu_max {
-                _ if seen.split => self.check_use(task, period, budget, &most),
+                _ if seen.split => self.check_use(task, period, budget, &most, since),
                 1..1000 if !seen.is_realtime() => self.check_cap(task, &seen, old),
                 _ => {}
             }
@@ -203,13 +209,14 @@ impl Machine {
         assert!(!seen.queued || left > 0, "task {task} is ready although it owes {} ns at {now}", -left);
     }
 
-    /// In so many periods there are at most so many budgets.
-    fn check_use(&self, task: usize, period: u64, budget: u64, most: &[(u64, u64)]) {
+    /// In so many periods there are at most so many budgets, counted from `since` on.
+    fn check_use(&self, task: usize, period: u64, budget: u64, most: &[(u64, u64)], since: u64) {
         let actor = &self.actors[task];
         let running = self.used(task) - actor.cpu_time;
         let late = self.lateness() as u64;
         for (spans, budgets) in most {
-            let used = actor.ran_between(self.now.saturating_sub(spans * period), self.now) + running;
+            let from = self.now.saturating_sub(spans * period).max(since);
+            let used = actor.ran_between(from, self.now) + running;
             let most = budgets * budget + budgets * late;
             assert!(used <= most, "task {task} has used {used} of {most} ns in {spans} periods at {}", self.now);
         }
@@ -220,7 +227,7 @@ impl Machine {
     fn check_cap(&self, task: usize, seen: &Seen, old: Option<&Seen>) {
         let period = ms(10);
         let budget = period / 1000 * u64::from(seen.cpu_max);
-        self.check_use(task, period, budget, &[(1, 2), (10, 11)]);
+        self.check_use(task, period, budget, &[(1, 2), (10, 11)], 0);
         if seen.throttled && old.is_some_and(|old| !old.throttled) && self.lateness() == 0 {
             let used = self.actors[task].ran_between(self.now.saturating_sub(period), self.now);
             assert!(used >= budget, "task {task} is held back after {used} of {budget} ns at {}", self.now);
