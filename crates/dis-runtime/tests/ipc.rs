@@ -64,7 +64,7 @@ impl Hogs {
     fn start(rt: &Runtime, intent: Intent) -> Hogs {
         let stop = Arc::new(AtomicBool::new(false));
         let hog = |stop: Arc<AtomicBool>| {
-            let end = Instant::now() + Duration::from_secs(20);
+            let end = Instant::now() + Duration::from_secs(10);
             move || while !stop.load(Ordering::Relaxed) && Instant::now() < end {}
         };
         let hogs = (0..2).map(|_| rt.spawn_fn(intent.clone(), hog(stop.clone())).unwrap()).collect();
@@ -183,7 +183,7 @@ fn who_waits_for_a_turn_lends_its_urgency() {
         use_cpu(time);
     });
     let other = client.clone();
-    let low = rt.spawn_fn(Intent::background(), move || client.call(Duration::from_millis(50))).unwrap();
+    let low = rt.spawn_fn(Intent::background(), move || client.call(Duration::from_millis(300))).unwrap();
     served.wait();
     let hogs = Hogs::start(&rt, Intent::batch());
     let high = rt.spawn_fn(Intent::interactive(1000), move || other.call(Duration::ZERO)).unwrap();
