@@ -53,6 +53,37 @@ fn a_slice_belongs_to_its_class() {
     assert_eq!(m.actors[other].ran_between(ms(3), ms(5)), ms(1), "after a slice of 1 ms");
 }
 
+/// Whoever is declared anew while it runs has its new target from then on: with the old one and a new slice it would go on before
+/// those whose targets have passed, as often as it declares itself.
+#[test]
+fn a_running_task_with_a_new_intent_goes_behind_those_who_wait() {
+    let mut m = Machine::new(1);
+    let hog = m.spawn(Intent::interactive(1_000), &[]);
+    m.run_until(us(100));
+    let other = m.spawn(Intent::interactive(1_000), &[Run(us(500)), Block(BlockReason::Event)]);
+    for n in 1..=5 {
+        m.run_until(us(100 + n * 200));
+        m.set_intent(hog, &Intent::interactive(1_000)).unwrap();
+    }
+    m.run_until(ms(2));
+    m.reconcile();
+    assert_eq!(m.actors[other].ran_between(us(300), us(800)), us(500), "from the first declaration on");
+}
+
+/// The same for one that had no target: it would have gone behind all who have one.
+#[test]
+fn a_running_task_that_becomes_interactive_has_a_target() {
+    let mut m = Machine::new(1);
+    let task = m.spawn(Intent::batch(), &[]);
+    m.run_until(ms(1));
+    m.set_intent(task, &Intent::interactive(1_000)).unwrap();
+    assert_eq!(m.executor.urgency(m.actors[task].id).unwrap().deadline, at(ms(2)));
+    m.spawn(Intent::interactive(5_000), &[]);
+    m.run_until(ms(3));
+    m.reconcile();
+    assert_eq!(m.actors[task].ran_between(ms(1), ms(2)), ms(1), "its target comes first");
+}
+
 /// A sleeper that is sent to an idle CPU with a new intent wakes up there in time.
 #[test]
 fn a_sleeper_with_a_new_intent_wakes_in_time() {

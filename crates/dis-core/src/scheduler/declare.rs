@@ -72,6 +72,8 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         let duty = Duty::of(intent, wakes.max(now));
         task.affinity = intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL);
         task.sched.declare(intent, server, Credit::full(burst, now), duty);
+        // Its target counts from now on, running or not: the one it had, if any, was for the old intent.
+        task.renew_target(now);
         self.assign(task, plan.and_then(Plan::assignment));
         let stays = task.may_run(seat);
         state.follow_reservation(key);
