@@ -166,6 +166,23 @@ fn an_interactive_hog_is_treated_as_batch_until_it_behaves() {
     assert!((ms(16)..=ms(26)).contains(&(back.1 - back.0)), "{back:?}");
 }
 
+/// It gains no credit by declaring itself Interactive once more.
+#[test]
+fn a_hog_that_declares_itself_again_is_a_hog() {
+    let mut m = Machine::new(1);
+    let hog = m.spawn(Intent::interactive(1_000), &[]);
+    m.spawn(Intent::batch(), &[]);
+    for n in 1..=40 {
+        m.run_until(ms(5 * n));
+        m.set_intent(hog, &Intent::interactive(1_000 + n)).unwrap();
+    }
+    m.reconcile();
+    assert_eq!(m.task(hog, |t| t.urgency().class), QueueType::Batch);
+    // 16 ms as Interactive, and half of the rest.
+    let ran = m.actors[hog].ran_between(0, ms(200));
+    assert!(ran < ms(120), "{ran}");
+}
+
 /// Children that a hog spawns have what is left of its credit, else it would only have to let them do its work.
 #[test]
 fn the_children_of_an_interactive_hog_begin_without_credit() {
