@@ -1,11 +1,12 @@
 //! I/O that keeps to the bandwidth of the task's intent (`io_bandwidth`).
 //!
-//! Linux limits the I/O of processes (cgroups), not of threads, so it is done by whoever moves the bytes: what goes through [`Limited`]
+//! Linux limits the I/O of processes ([`limit_process`]), not of threads, so it is done by whoever moves the bytes: what goes through [`Limited`]
 //! is counted and delayed, other I/O of the task is not seen. All files and sockets of a task share its bandwidth. A burst of 10 ms is
 //! allowed after a rest. In tasks without a limit, and outside of tasks, nothing is delayed.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 
+pub use super::cgroup::{ProcessLimit, limit_process};
 use crate::qos::bucket::Bucket;
 use crate::qos::of_running;
 use crate::{now, sleep_until};

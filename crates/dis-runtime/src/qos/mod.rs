@@ -4,6 +4,7 @@
 //! one way for both.
 
 pub(crate) mod bucket;
+mod cgroup;
 pub(crate) mod disk;
 pub mod io;
 pub mod memory;
