@@ -173,7 +173,9 @@ fn only_one_who_waits_to_be_called_is() {
     call(&x, 0, 1, server, None);
     assert_eq!(x.call(0, at(1), server, None).map(|_| ()), Err(SchedError::InvalidState), "it serves already");
     assert_eq!(x.call(0, at(1), client, None).map(|_| ()), Err(SchedError::InvalidState), "a circle");
-    assert_eq!(x.schedule(0, at(1), Leave::NextPeriod).map(|_| ()), Err(SchedError::InvalidState));
+    for leave in [Leave::NextPeriod, Leave::NextJob(at(2))] {
+        assert_eq!(x.schedule(0, at(1), leave).map(|_| ()), Err(SchedError::InvalidState), "the job is the caller's");
+    }
     assert_eq!(x.call(1, at(1), server, None).map(|_| ()), Err(SchedError::NoCpu));
 }
 

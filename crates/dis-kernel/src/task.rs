@@ -96,14 +96,27 @@ pub fn sleep_until(instant: Timestamp) {
 }
 
 /// Realtime: the job is finished; sleeps until the next release.
+///
+/// # Panics
+/// While the task serves a call: its time is its caller's, and so is the job.
 pub fn next_period() {
-    sched::leave(Leave::NextPeriod);
+    end_job(Leave::NextPeriod);
 }
 
 /// Realtime, sporadic: the job is finished; sleeps until the next one, which arrives at that instant, is released: not sooner
 /// than a period after the last.
+///
+/// # Panics
+/// As [`next_period`].
 pub fn next_job(arrival: Timestamp) {
-    sched::leave(Leave::NextJob(arrival));
+    end_job(Leave::NextJob(arrival));
+}
+
+fn end_job(leave: Leave) {
+    let me = current();
+    let carrier = scheduler().carrier_of(me);
+    assert!(carrier == Ok(me), "{me:?} serves a call, so the job is its caller's");
+    sched::leave(leave);
 }
 
 /// Blocks until another task wakes the caller, or until `until`. Returns at once if it was [`unpark`]ed before.

@@ -114,7 +114,7 @@ pub fn current() -> Option<TaskId> {
 /// they could only have been late.
 ///
 /// # Errors
-/// [`SchedError::InvalidState`] outside a task, or in a task whose intent is not Realtime.
+/// [`SchedError::InvalidState`] outside a task, in a task whose intent is not Realtime, or while it serves a call.
 pub fn next_period() -> Result<Job, SchedError> {
     end_job(Leave::NextPeriod)
 }
@@ -131,12 +131,17 @@ pub fn next_job(arrival: Timestamp) -> Result<Job, SchedError> {
 fn end_job(leave: Leave) -> Result<Job, SchedError> {
     let (klt, me) = here().ok_or(SchedError::InvalidState)?;
     check_abort();
-    if !me.is_realtime() {
+    if !me.is_realtime() || serves(klt, me) {
         return Err(SchedError::InvalidState);
     }
     gate::wait(klt, leave);
     check_abort();
     job()
+}
+
+/// Whether the running task serves a call, so that its time is its caller's: it has no job of its own to end then.
+pub(crate) fn serves(klt: &Klt, me: &Header) -> bool {
+    inside(|| klt.rt().exec.carrier_of(me.id())).is_ok_and(|carrier| carrier != me.id())
 }
 
 /// The current job of a Realtime task.

@@ -466,3 +466,24 @@ fn nobody_is_lost_in_a_crowd() {
         servers.into_iter().rev().for_each(|server| server.join().unwrap());
     }
 }
+
+/// The job is the caller's, whatever the server is otherwise.
+#[test]
+fn a_server_ends_no_job_while_it_serves() {
+    let rt = runtime(1);
+    let (client, mut server) = endpoint::<(), [bool; 2]>();
+    let serves = rt
+        .spawn_fn(Intent::realtime(10_000, 10_000, 1_000), move || {
+            let own = dis_runtime::next_period().is_ok();
+            let mut called = server.receive();
+            while called.is_ok() {
+                let refused = dis_runtime::next_period().is_err() && dis_runtime::next_job(dis_runtime::now()).is_err();
+                called = server.reply([own, refused]);
+            }
+            dis_runtime::next_period().is_ok()
+        })
+        .unwrap();
+    let asks = rt.spawn_fn(Intent::realtime(20_000, 20_000, 2_000), move || client.call(())).unwrap();
+    assert_eq!(asks.join().unwrap(), Ok([true, true]));
+    assert!(serves.join().unwrap(), "on its own time it has jobs");
+}

@@ -166,7 +166,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             Some(live) => live,
             None => self.check(&state, leave)?,
         };
-        if leave == Leave::NextPeriod && state.current.is_some_and(|key| peek(&state.slab, key).sched.carries()) {
+        let ends_job = matches!(leave, Leave::NextPeriod | Leave::NextJob(_));
+        if ends_job && state.current.is_some_and(|key| peek(&state.slab, key).sched.carries()) {
             // The job is the caller's.
             return Err(SchedError::InvalidState);
         }

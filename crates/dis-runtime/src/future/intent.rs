@@ -93,7 +93,7 @@ impl Drop for Before {
 /// [`next_period`](crate::next_period) does for closures. Nothing else of the future goes on meanwhile, whatever else it awaits.
 ///
 /// # Errors
-/// [`SchedError::InvalidState`] elsewhere.
+/// [`SchedError::InvalidState`] elsewhere, or while it serves a call.
 pub async fn next_period() -> Result<Job, SchedError> {
     NextPeriod(None).await?;
     crate::job()
@@ -107,7 +107,7 @@ impl Future for NextPeriod {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let own = current_meta().and_then(|meta| meta.own.as_ref());
-        let realtime = crate::api::here().is_some_and(|(_, me)| me.is_realtime());
+        let realtime = crate::api::here().is_some_and(|(klt, me)| me.is_realtime() && !crate::api::serves(klt, me));
         let Some(own) = own.filter(|_| realtime) else { return Poll::Ready(Err(SchedError::InvalidState)) };
         match self.0.take().filter(|(asked, _)| Arc::ptr_eq(asked, own)) {
             Some((own, before)) if own.periods() != before => return Poll::Ready(Ok(())),

@@ -69,7 +69,7 @@ impl Own {
     /// Waits for the next release if the future does. For its core task, after a poll, even of a `block_on` within the future.
     pub(crate) fn await_period(&self, klt: &'static Klt, me: &Header) {
         if self.wants_period.swap(false, Ordering::Relaxed) {
-            if !me.ending.load(Ordering::SeqCst) {
+            if !me.ending.load(Ordering::SeqCst) && !crate::api::serves(klt, me) {
                 gate::wait(klt, Leave::NextPeriod);
             }
             self.periods.fetch_add(1, Ordering::Relaxed);
