@@ -21,12 +21,10 @@
 #[path = "common/shuttled.rs"]
 mod shuttled;
 
-use std::panic::catch_unwind;
-
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use shuttle::sync::{Arc, Mutex};
-use shuttle::{check_random, thread};
-use shuttled::{Futex, dawdle, random};
+use shuttle::thread;
+use shuttled::{Futex, check, check_fails, dawdle, random};
 
 const KLTS: usize = 3;
 const KICKERS: usize = 2;
@@ -328,7 +326,7 @@ fn scenario(fault: Fault) {
 
 #[test]
 fn no_kick_is_lost() {
-    check_random(|| scenario(Fault::None), 5_000);
+    check(5_000, || scenario(Fault::None));
 }
 
 /// The model tells a protocol that works from one that does not.
@@ -343,8 +341,6 @@ fn every_step_is_needed() {
         Fault::ClearedTooLate,
     ];
     for fault in faults {
-        // It ends with the first failure, mostly after tens of runs, after some thousands at most.
-        let found = catch_unwind(|| check_random(move || scenario(fault), 200_000));
-        assert!(found.is_err(), "the model does not notice {fault:?}");
+        check_fails(fault, move || scenario(fault));
     }
 }

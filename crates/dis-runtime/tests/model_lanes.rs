@@ -22,14 +22,12 @@ mod shuttled;
 #[path = "../src/future/taken.rs"]
 mod taken;
 
-use std::panic::catch_unwind;
-
 use idle::Idle;
 use ring::Ring;
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use shuttle::sync::{Arc, Condvar, Mutex};
-use shuttle::{check_random, thread};
-use shuttled::{dawdle, random};
+use shuttle::thread;
+use shuttled::{check, check_fails, dawdle, random};
 use taken::Taken;
 
 const LANES: usize = 2;
@@ -222,6 +220,10 @@ impl Model {
         let look =
             || !self.lanes[lane].ring.is_empty() || self.injected.load(SeqCst) > 0 || (search && self.has_tasks());
         let early = self.fault == Fault::LookTooEarly && look();
+        // What comes between the look and the mark is missed: so much does, that the model sees it soon.
+        if matches!(self.fault, Fault::NoLastLook | Fault::LookTooEarly) {
+            dawdle(40);
+        }
         self.idle.parks(lane);
         let work = match self.fault {
             Fault::NoLastLook => false,
@@ -276,56 +278,53 @@ fn run(fault: Fault) {
 
 #[test]
 fn no_task_is_lost_on_lanes() {
-    check_random(|| run(Fault::None), 10_000);
+    check(10_000, || run(Fault::None));
 }
 
 #[test]
 fn the_model_fails_when_a_step_is_taken_away() {
     for fault in [Fault::NoLastLook, Fault::LookTooEarly, Fault::SilentPush, Fault::NobodyToldOfLane, Fault::TakenAway]
     {
-        assert!(catch_unwind(|| check_random(move || run(fault), 10_000)).is_err(), "{fault:?} goes unnoticed");
+        check_fails(fault, move || run(fault));
     }
 }
 
 #[test]
 fn a_ring_gives_each_task_once_and_in_order() {
-    check_random(
-        || {
-            let (ring, over) = (Arc::new(Ring::new()), Arc::new(AtomicBool::new(false)));
-            let consumers: Vec<_> = (0..2)
-                .map(|who| {
-                    let (ring, over) = (ring.clone(), over.clone());
-                    thread::spawn(move || {
-                        let mut seen = Vec::new();
-                        loop {
-                            let last = over.load(SeqCst);
-                            let mut out = [std::ptr::null_mut(); ring::BATCH];
-                            let count = if who == 0 { ring.take_half(&mut out) } else { 0 };
-                            seen.extend(out[..count].iter().map(|task| task.addr()));
-                            match ring.pop() {
-                                Some(task) => seen.push(task.addr()),
-                                None if last => return seen,
-                                None => thread::yield_now(),
-                            }
+    check(3_000, || {
+        let (ring, over) = (Arc::new(Ring::new()), Arc::new(AtomicBool::new(false)));
+        let consumers: Vec<_> = (0..2)
+            .map(|who| {
+                let (ring, over) = (ring.clone(), over.clone());
+                thread::spawn(move || {
+                    let mut seen = Vec::new();
+                    loop {
+                        let last = over.load(SeqCst);
+                        let mut out = [std::ptr::null_mut(); ring::BATCH];
+                        let count = if who == 0 { ring.take_half(&mut out) } else { 0 };
+                        seen.extend(out[..count].iter().map(|task| task.addr()));
+                        match ring.pop() {
+                            Some(task) => seen.push(task.addr()),
+                            None if last => return seen,
+                            None => thread::yield_now(),
                         }
-                    })
+                    }
                 })
-                .collect();
-            for task in 1..=12 {
-                while ring.push(std::ptr::without_provenance_mut(task)).is_err() {
-                    thread::yield_now();
-                }
+            })
+            .collect();
+        for task in 1..=12 {
+            while ring.push(std::ptr::without_provenance_mut(task)).is_err() {
+                thread::yield_now();
             }
-            over.store(true, SeqCst);
-            let mut all = Vec::new();
-            for consumer in consumers {
-                let seen = consumer.join().unwrap();
-                assert!(seen.is_sorted());
-                all.extend(seen);
-            }
-            all.sort_unstable();
-            assert!(all.into_iter().eq(1..=12));
-        },
-        3_000,
-    );
+        }
+        over.store(true, SeqCst);
+        let mut all = Vec::new();
+        for consumer in consumers {
+            let seen = consumer.join().unwrap();
+            assert!(seen.is_sorted());
+            all.extend(seen);
+        }
+        all.sort_unstable();
+        assert!(all.into_iter().eq(1..=12));
+    });
 }
