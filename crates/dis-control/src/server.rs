@@ -1,7 +1,7 @@
 //! The side that is controlled.
 //!
 //! A thread accepts, and each client has a thread, so nobody waits for one that is slow. There are at most [`MOST_CLIENTS`]; a further
-//! one takes the place of the one that has been silent for longest.
+//! one takes the place of the one that has been silent for longest, but of one that waits for an answer only if all do.
 
 use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
@@ -50,14 +50,23 @@ struct Shared {
 struct Client {
     number: u64,
     stream: UnixStream,
-    /// When its last request was complete, or it came.
+    /// When it had its last answer, or it came.
     heard: Instant,
+    /// Its request is being carried out.
+    busy: bool,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Shared {
     fn clients(&self) -> MutexGuard<'_, Vec<Client>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A client's request is complete, or answered.
+    fn note(&self, number: u64, busy: bool) {
+        if let Some(client) = self.clients().iter_mut().find(|client| client.number == number) {
+            (client.heard, client.busy) = (Instant::now(), busy);
+        }
     }
 }
 
@@ -136,7 +145,7 @@ fn admit(shared: &Arc<Shared>, controlled: &Arc<dyn Controlled>, number: u64, st
     let Ok(kept) = stream.try_clone() else { return };
     let mut clients = shared.clients();
     if clients.len() >= MOST_CLIENTS
-        && let Some(silent) = (0..clients.len()).min_by_key(|&client| clients[client].heard)
+        && let Some(silent) = (0..clients.len()).min_by_key(|&client| (clients[client].busy, clients[client].heard))
     {
         // Its thread ends by itself; it is waited for with the others.
         let _ = clients.swap_remove(silent).stream.shutdown(Shutdown::Both);
@@ -151,7 +160,7 @@ fn admit(shared: &Arc<Shared>, controlled: &Arc<dyn Controlled>, number: u64, st
         shared.threads.fetch_add(1, Ordering::SeqCst);
     }
     if let Ok(thread) = thread {
-        clients.push(Client { number, stream: kept, heard: Instant::now(), thread: Some(thread) });
+        clients.push(Client { number, stream: kept, heard: Instant::now(), busy: false, thread: Some(thread) });
     }
 }
 
@@ -161,9 +170,7 @@ fn serve(shared: &Shared, controlled: &dyn Controlled, number: u64, mut stream: 
     loop {
         let (reply, goes_on) = match lines.next(&mut stream, IDLE, PATIENCE) {
             Ok(line) => {
-                if let Some(client) = shared.clients().iter_mut().find(|client| client.number == number) {
-                    client.heard = Instant::now();
-                }
+                shared.note(number, true);
                 match protocol::decode(&line) {
                     Ok(command) => (controlled.answer(command), true),
                     Err(refusal) => (refusal.into(), true),
@@ -180,6 +187,7 @@ fn serve(shared: &Shared, controlled: &dyn Controlled, number: u64, mut stream: 
             let _ = stream.shutdown(Shutdown::Both);
             return;
         }
+        shared.note(number, false);
     }
 }
 

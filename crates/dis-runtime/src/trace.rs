@@ -3,6 +3,8 @@
 //! Off by default; then it costs one load and one jump per decision. Each ring is written by the carrier of its worker,
 //! inside the runtime, so there is one writer at a time; a reader takes what is complete, and is told how much it missed.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use dis_core::api::{TaskId, Timestamp};
@@ -87,25 +89,19 @@ impl Ring {
         }
     }
 
-    /// The events from number `from` on that are still there. Gives the number to go on from, and how many were lost.
-    pub(crate) fn read(&self, cpu: usize, from: u64, out: &mut Vec<TraceEvent>) -> (u64, u64) {
-        let len = self.places.len() as u64;
+    /// How many events are complete.
+    fn complete(&self) -> u64 {
         // The event before the head may be half-written.
-        let end = self.head.load(Ordering::Acquire).saturating_sub(1);
-        let mut lost = 0;
-        let start = from.max((end + 1).saturating_sub(len));
-        lost += start - from.min(start);
-        for n in start..end.max(start) {
-            let words: [u64; WORDS] =
-                std::array::from_fn(|i| self.places[(n % len) as usize][i].load(Ordering::Relaxed));
-            fence(Ordering::Acquire);
-            if self.head.load(Ordering::Relaxed) > n + len {
-                lost += 1;
-                continue;
-            }
-            out.extend(decode(cpu, words));
-        }
-        (end.max(start), lost)
+        self.head.load(Ordering::Acquire).saturating_sub(1)
+    }
+
+    /// Event number `n`, if it is complete and has not been overwritten.
+    fn get(&self, cpu: usize, n: u64) -> Option<TraceEvent> {
+        let len = self.places.len() as u64;
+        let place = self.places.get((n % len.max(1)) as usize)?;
+        let words: [u64; WORDS] = std::array::from_fn(|i| place[i].load(Ordering::Relaxed));
+        fence(Ordering::Acquire);
+        if self.head.load(Ordering::Relaxed) > n + len { None } else { decode(cpu, words) }
     }
 }
 
@@ -187,20 +183,65 @@ fn note(rt: &Inner, ring: &Ring, now: Timestamp, leave: Leave, decision: &Decisi
 /// Reads the events of a runtime that was built with `Builder::trace`. See `Runtime::trace`.
 #[derive(Debug, Clone, Default)]
 pub struct TraceReader {
-    next: Vec<u64>,
+    cursors: Vec<Cursor>,
+    /// The instants of the cursors' events, and their rings.
+    order: BinaryHeap<Reverse<(Timestamp, usize)>>,
     lost: u64,
 }
 
+/// How far a ring has been read.
+#[derive(Debug, Clone, Default)]
+struct Cursor {
+    /// The number of the event after `event`.
+    next: u64,
+    end: u64,
+    event: Option<TraceEvent>,
+}
+
 impl TraceReader {
+    /// Gives `each` all events that are complete now, in the order of their instants; those of a CPU as they happened. Allocates at the
+    /// first call only: a buffer of all events would be several MiB, many times a second. O(log CPUs) for each event.
+    pub(crate) fn each(&mut self, rings: &[Ring], mut each: impl FnMut(TraceEvent)) {
+        self.cursors.resize(rings.len(), Cursor::default());
+        for (cpu, ring) in rings.iter().enumerate() {
+            let cursor = &mut self.cursors[cpu];
+            cursor.end = ring.complete().max(cursor.next);
+            self.advance(cpu, ring);
+        }
+        while let Some(Reverse((_, cpu))) = self.order.pop() {
+            if let Some(event) = self.cursors[cpu].event.take() {
+                each(event);
+            }
+            self.advance(cpu, &rings[cpu]);
+        }
+    }
+
+    /// Goes on to the next event of a ring that is still there.
+    fn advance(&mut self, cpu: usize, ring: &Ring) {
+        let cursor = &mut self.cursors[cpu];
+        while cursor.next < cursor.end {
+            let oldest = (ring.complete() + 1).saturating_sub(ring.places.len() as u64);
+            let n = cursor.next.max(oldest.min(cursor.end));
+            self.lost += n - cursor.next;
+            cursor.next = n;
+            if n == cursor.end {
+                return;
+            }
+            cursor.next += 1;
+            match ring.get(cpu, n) {
+                Some(event) => {
+                    self.order.push(Reverse((event.at, cpu)));
+                    cursor.event = Some(event);
+                    return;
+                }
+                None => self.lost += 1,
+            }
+        }
+    }
+
     pub(crate) fn read(&mut self, rings: &[Ring]) -> Vec<TraceEvent> {
         let mut events = Vec::new();
-        self.next.resize(rings.len(), 0);
-        for (cpu, (ring, next)) in rings.iter().zip(&mut self.next).enumerate() {
-            let (now_at, lost) = ring.read(cpu, *next, &mut events);
-            *next = now_at;
-            self.lost += lost;
-        }
-        events.sort_by_key(|event| event.at);
+        self.each(rings, |event| events.push(event));
         events
     }
 
@@ -220,11 +261,30 @@ mod tests {
         for n in 0..20u64 {
             ring.push(encode(Timestamp::from_nanos(n), TraceKind::Yield, TaskId(n + 1), None));
         }
-        let mut events = Vec::new();
-        let (next, lost) = ring.read(3, 0, &mut events);
+        let (rings, mut reader) = ([ring], TraceReader::default());
+        let events = reader.read(&rings);
         // The last one is not taken: it may be half-written.
-        assert_eq!((next, lost, events.len()), (19, 12, 7));
-        assert_eq!((events[0].at.as_nanos(), events[0].task, events[0].cpu), (12, TaskId(13), 3));
-        assert_eq!(ring.read(3, next, &mut events), (19, 0));
+        assert_eq!((reader.lost(), events.len()), (12, 7));
+        assert_eq!((events[0].at.as_nanos(), events[0].task, events[0].cpu), (12, TaskId(13), 0));
+        assert_eq!((reader.read(&rings), reader.lost()), (Vec::new(), 12));
+        rings[0].push(encode(Timestamp::from_nanos(20), TraceKind::Yield, TaskId(21), None));
+        assert_eq!(reader.read(&rings).iter().map(|event| event.task).collect::<Vec<_>>(), [TaskId(20)]);
+    }
+
+    #[test]
+    fn events_of_several_cpus_come_in_order() {
+        let rings = [Ring::new(64), Ring::new(64), Ring::new(64)];
+        // Two at one instant on one CPU stay as they were pushed.
+        for (n, cpu) in [0, 2, 2, 1, 0, 2, 1, 1, 0, 0, 2, 1].into_iter().enumerate() {
+            let at = Timestamp::from_nanos(n as u64 / 3);
+            rings[cpu].push(encode(at, TraceKind::Yield, TaskId(n as u64 + 1), None));
+        }
+        let events = TraceReader::default().read(&rings);
+        assert_eq!(events.len(), 9);
+        assert!(events.is_sorted_by_key(|event| event.at));
+        for cpu in 0..3 {
+            let of_it: Vec<_> = events.iter().filter(|event| event.cpu == cpu).map(|event| event.task.0).collect();
+            assert!(of_it.len() == 3 && of_it.is_sorted(), "CPU {cpu}: {of_it:?}");
+        }
     }
 }

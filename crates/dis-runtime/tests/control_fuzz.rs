@@ -151,6 +151,20 @@ fn session(path: &Path, random: &mut Random, ids: &[u64]) -> std::io::Result<u64
     Ok(answered)
 }
 
+/// Asks as a client does that means no harm. On a busy machine it may have to make place for those who only connect before it has
+/// asked, or be told that too many are still on their way out; then it asks again. How often it had to.
+fn honest(path: &Path) -> u64 {
+    let mut last = None;
+    for tries in 0..100 {
+        std::thread::sleep(Duration::from_millis(10 * tries.min(10)));
+        match Client::connect(path).and_then(|mut client| client.ask(&Command::Stats { watch: true })) {
+            Ok(Reply::Stats(_)) => return tries,
+            other => last = Some(other),
+        }
+    }
+    panic!("an honest client is answered: {last:?}");
+}
+
 fn resident() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
     pages.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
@@ -219,7 +233,7 @@ fn nothing_that_comes_by_the_socket_harms_the_runtime() {
         })
     };
     let until = Instant::now() + Duration::from_secs(seconds);
-    let (mut random, mut answered, mut sessions, mut settled) = (Random(seed), 0, 0u64, None);
+    let (mut random, mut answered, mut sessions, mut lost, mut settled) = (Random(seed), 0, 0u64, 0, None);
     while Instant::now() < until {
         for (number, task) in tasks.iter_mut().enumerate().filter(|(_, task)| task.is_finished()) {
             *task = spawn(number);
@@ -229,8 +243,7 @@ fn nothing_that_comes_by_the_socket_harms_the_runtime() {
         answered += session(&path, &mut random, &ids).unwrap_or(0);
         sessions += 1;
         if sessions % 16 == 0 {
-            let reply = Client::connect(&path).and_then(|mut client| client.ask(&Command::Stats { watch: true }));
-            assert!(matches!(reply, Ok(Reply::Stats(_))), "an honest client is answered: {reply:?}");
+            lost += honest(&path);
         }
         if sessions == 200 {
             settled = Some((resident(), in_use()));
@@ -242,7 +255,7 @@ fn nothing_that_comes_by_the_socket_harms_the_runtime() {
         // Some may have been killed.
         let _ = task.join();
     }
-    println!("{answered} requests answered in {sessions} sessions");
+    println!("{answered} requests answered in {sessions} sessions; honest clients that had to ask again: {lost}");
     assert!(answered > 50, "the test must reach the server");
     if let Some((settled, used)) = settled {
         let grown = resident().saturating_sub(settled);

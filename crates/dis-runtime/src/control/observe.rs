@@ -72,7 +72,7 @@ impl Observer {
         let Some(rt) = self.rt.upgrade() else { return };
         rt.record(EVENTS);
         // What was recorded before nobody looked any more tells nothing of the time between.
-        let _ = state.reader.read(rt.rings.get().map_or(&[], |rings| rings));
+        state.reader.each(rt.rings.get().map_or(&[], |rings| rings), |_| ());
         state.seen.resume(rt.workers.len());
         // Those who ended meanwhile were not seen to.
         state.seen.keep(|id| is_there(&rt, id));
@@ -107,8 +107,8 @@ impl Observer {
 fn follow(rt: &Inner, shared: &Shared) {
     let mut state = shared.lock();
     loop {
-        let events = state.reader.read(rt.rings.get().map_or(&[], |rings| rings));
-        events.iter().for_each(|event| state.seen.note(event));
+        let State { seen, reader, .. } = &mut *state;
+        reader.each(rt.rings.get().map_or(&[], |rings| rings), |event| seen.note(&event));
         if state.seen.lost != state.reader.lost() {
             state.seen.lost = state.reader.lost();
             // The record of somebody's end may be among those that were lost.
