@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct Turn {
     place: usize,
     /// It is a server's, which outlives those who call it. Who ends while it holds a mutex leaves that locked, as what it protects may be in
-    /// disorder, and circles of mutexes are not looked for.
+    /// disorder.
     of_server: bool,
 }
 
@@ -71,8 +71,8 @@ impl Turn {
     /// Waits until it is the turn of the calling task, `me`, or until `until`. A server's turn is nobody's once its owner has ended.
     ///
     /// # Errors
-    /// [`SchedError::InvalidState`] for a server's if the owner waits, by a chain of turns and calls, for the calling task;
-    /// [`SchedError::DeadlineMissed`] after `until`.
+    /// [`SchedError::InvalidState`] if the owner is the calling task, or waits for it by a chain of turns and calls: a deadlock; for a mutex
+    /// only if the wait has no end. [`SchedError::DeadlineMissed`] after `until`.
     #[inline]
     pub fn take(&self, me: TaskId, until: Option<Timestamp>) -> SchedResult<()> {
         if self.try_take(me) { Ok(()) } else { self.wait(me, until) }
@@ -92,18 +92,20 @@ impl Turn {
 
     #[cold]
     fn wait(&self, me: TaskId, until: Option<Timestamp>) -> SchedResult<()> {
+        let mut queued = false;
         loop {
             let now = clock::now();
             {
                 let mut table = TABLE.lock();
                 let state = &mut table.turns[self.place];
                 match state.owner {
-                    Some(owner) if owner == me => return Ok(()),
+                    Some(owner) if owner == me => return if queued { Ok(()) } else { Err(SchedError::InvalidState) },
                     Some(owner) if !self.of_server || !has_ended(owner) => {
                         if !state.waiters.contains(&me) {
-                            if self.of_server && table.waits_for(self.place, me) {
+                            if (self.of_server || until.is_none()) && table.waits_for(self.place, me) {
                                 return Err(SchedError::InvalidState);
                             }
+                            queued = true;
                             table.turns[self.place].waiters.push(me);
                             // Whoever must be asked again is: this CPU, in a moment, as the task blocks.
                             let _ = table.update_loan(owner, now);

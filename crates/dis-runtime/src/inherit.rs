@@ -26,7 +26,7 @@ pub(crate) fn lock() -> Guard<'static> {
 pub(crate) type Guard<'a> = lock_api::MutexGuard<'a, FutexLock, ()>;
 
 /// How long a chain of waits is followed. A longer one is a deadlock or close to it.
-const MAX_CHAIN: usize = 32;
+pub(crate) const MAX_CHAIN: usize = 32;
 
 /// The more urgent of two.
 pub(crate) fn higher(a: Option<Urgency>, b: Option<Urgency>) -> Option<Urgency> {

@@ -96,6 +96,8 @@ pub(crate) struct Header {
     pub(crate) lent: Cell<Option<Urgency>>,
     pub(crate) contended: Cell<*const MutexCore>,
     pub(crate) waits_for: Cell<*const MutexCore>,
+    /// It waits for that until some instant only.
+    pub(crate) gives_up: Cell<bool>,
     /// The server that it has called, or is about to.
     pub(crate) server: AtomicPtr<Header>,
     /// What it serves, if it is a server; to compare with only.
@@ -125,7 +127,7 @@ pub(crate) struct Header {
     pub(crate) name: Box<str>,
 }
 
-// SAFETY: cells are used by one thread at a time: `next_waiter`, `lent`, `contended`, `waits_for`, `orphaned` under the locks named,
+// SAFETY: cells are used by one thread at a time: `next_waiter`, `lent`, `contended`, `waits_for`, `gives_up`, `orphaned` under the locks named,
 // `mutexes`, `serves`, `timers`, `future`, `waker`, `local`, `context` and `stack` by the KLT that runs the task.
 unsafe impl Sync for Header {}
 // SAFETY: as above.
@@ -167,6 +169,7 @@ impl Header {
             lent: Cell::new(None),
             contended: Cell::new(ptr::null()),
             waits_for: Cell::new(ptr::null()),
+            gives_up: Cell::new(false),
             server: AtomicPtr::new(ptr::null_mut()),
             serves: Cell::new(ptr::null()),
             awaited_by: AtomicPtr::new(ptr::null_mut()),

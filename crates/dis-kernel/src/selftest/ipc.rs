@@ -15,6 +15,7 @@ use crate::boot::Booted;
 use crate::ipc::Server;
 use crate::lock::Lock;
 use crate::sched::scheduler;
+use crate::turns::Turn;
 use crate::{clock, println, task};
 
 type Doubler = Server<u64, u64>;
@@ -49,6 +50,7 @@ pub fn ipc(booted: &Booted) -> Outcome {
     many_callers(booted.cpus)?;
     caller_pays()?;
     nested_and_circles()?;
+    circle_of_mutexes()?;
     inversion()?;
     time_out()?;
     caller_killed()?;
@@ -127,6 +129,30 @@ fn nested_and_circles() -> Outcome {
         task::kill(id).map_err(refused)?;
     }
     Ok(())
+}
+
+/// Two tasks have a mutex each and want the other's: who asks last is refused, and the other one gets it.
+fn circle_of_mutexes() -> Outcome {
+    let turns = Arc::new([Turn::of_mutex(), Turn::of_mutex()]);
+    let me = task::current();
+    turns[0].take(me, None).map_err(refused)?;
+    let twice = turns[0].take(me, None);
+    ensure(twice == Err(SchedError::InvalidState), || format!("a mutex taken twice: {twice:?}"))?;
+    let theirs = Arc::clone(&turns);
+    let other = spawn("the other one", Intent::batch(), move || {
+        let me = task::current();
+        let both = theirs[1].take(me, None).and_then(|()| theirs[0].take(me, None));
+        theirs.iter().for_each(|turn| _ = turn.release(me, clock::now));
+        both.is_ok() as i32
+    })?;
+    eventually("the other one waits", || reason(other) == Some(BlockReason::Mutex))?;
+    let got = turns[1].take(me, None);
+    ensure(got == Err(SchedError::InvalidState), || format!("a circle of mutexes: {got:?}"))?;
+    // One with an end is none.
+    let got = turns[1].take(me, Some(clock::now() + Duration::from_millis(2)));
+    ensure(got == Err(SchedError::DeadlineMissed), || format!("a circle with a time-out: {got:?}"))?;
+    let _ = turns[0].release(me, clock::now);
+    ends(other, ExitStatus::Exited(1))
 }
 
 /// The classic case: a low task is in a call, a high one wants the server, a middle one wants the CPU for long.

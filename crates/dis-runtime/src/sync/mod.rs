@@ -6,6 +6,7 @@
 //! finds it gone to a newcomer waits anew, behind the others.
 
 mod channel;
+mod deadlock;
 mod endpoint;
 mod event;
 mod mutex;

@@ -42,7 +42,15 @@ impl<T> Mutex<T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// Locks, waiting as long as it takes. Locking it twice in one task never returns.
+    /// Locks, waiting as long as it takes.
+    ///
+    /// # Panics
+    /// If that would be for ever: the calling task has it already, or its owner waits without a time-out for a mutex of the calling
+    /// task's, perhaps through others (up to 32 tasks). The message names the tasks and mutexes; as the panic unlocks what the task
+    /// holds, the others go on. Ordinary threads, and tasks that unwind already, wait. If there is a [call](super::Client::call) in the
+    /// circle, that ends instead, with [`Failure::Circle`](super::Failure::Circle). Found when the task is about to wait: a mutex that is
+    /// free costs nothing more.
+    #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         while !self.core.try_lock() && !self.core.lock_slowly(None) {}
         self.guard()

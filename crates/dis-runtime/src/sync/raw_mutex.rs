@@ -3,10 +3,12 @@
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use dis_core::api::{BlockReason, Timestamp};
 use dis_core::scheduler::Urgency;
 
+use super::deadlock::{self, Nowhere};
 use super::wait::{WaitList, Waiter, Woken};
 use crate::api::here;
 use crate::gate::{check_abort, inside};
@@ -90,17 +92,28 @@ impl Core {
         locked
     }
 
+    /// Waits for it. False: until `until`, in vain, or there was a circle that is gone now. Without `until` a circle of mutexes alone
+    /// that this would close is a panic, unless the caller unwinds already.
     #[cold]
+    #[track_caller]
     pub(super) fn lock_slowly(&self, until: Option<Timestamp>) -> bool {
-        self.lock_or_refuse(until, false) == Some(true)
+        match self.lock_or_refuse(until, false) {
+            Some(locked) => locked,
+            None => {
+                if let Some((_, me)) = here() {
+                    deadlock::panic(self, me);
+                }
+                false
+            }
+        }
     }
 
-    /// As [`lock_slowly`](Self::lock_slowly); `None`: it would be for ever, as the owner waits for the caller, and `refuse` is set. If
-    /// it is not, and there is a call in that circle, that fails.
+    /// `None`: it would be for ever, as the owner waits for the caller. With `refuse` that is said of every circle; without it, of those
+    /// of mutexes alone: if there is a call in it, that fails.
     #[cold]
     pub(super) fn lock_or_refuse(&self, until: Option<Timestamp>, refuse: bool) -> Option<bool> {
         let waiter = Waiter::new();
-        let woken = match inside(|| self.enter_list(&waiter, refuse)) {
+        let woken = match inside(|| self.enter_list(&waiter, until.is_some(), refuse)) {
             Entered::Locked => Woken::Granted,
             Entered::Waits => waiter.wait(BlockReason::Mutex, until),
             Entered::Refused => return None,
@@ -123,7 +136,7 @@ impl Core {
     }
 
     /// Takes the mutex if it has become free, else enters the list.
-    fn enter_list(&self, waiter: &Waiter, refuse: bool) -> Entered {
+    fn enter_list(&self, waiter: &Waiter, gives_up: bool, refuse: bool) -> Entered {
         let mut guard = inherit::lock();
         let me = if waiter.task.is_null() { THREAD } else { waiter.task.expose_provenance() };
         let mut word = self.word.load(Ordering::Relaxed);
@@ -135,20 +148,28 @@ impl Core {
                 Err(now) => word = now,
             }
         }
-        let circle = self.owner(&guard).zip(waiter.header()).and_then(|(owner, me)| inherit::circle(&guard, owner, me));
-        match circle {
-            Some(_) if refuse => {
+        if let Some((owner, me)) = self.owner(&guard).zip(waiter.header()) {
+            let refused = match inherit::circle(&guard, owner, me) {
+                Some(_) if refuse => true,
+                Some(Some(caller)) => {
+                    inherit::break_circle(&guard, caller);
+                    false
+                }
+                // Two panics would end the process.
+                Some(None) => !gives_up && !thread::panicking() && deadlock::closes(&guard, self, me, &mut Nowhere),
+                None => false,
+            };
+            if refused {
                 if word & CONTENDED == 0 {
                     self.word.fetch_and(!CONTENDED, Ordering::Relaxed);
                 }
                 return Entered::Refused;
             }
-            Some(Some(caller)) => inherit::break_circle(&guard, caller),
-            _ => {}
         }
         self.waiters(&mut guard).push(waiter);
         if let Some(me) = waiter.header() {
             me.waits_for.set(self);
+            me.gives_up.set(gives_up);
         }
         if let Some(owner) = self.owner(&guard) {
             if word & CONTENDED == 0 {
