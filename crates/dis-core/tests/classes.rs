@@ -5,7 +5,7 @@ mod common;
 
 use common::machine::{Machine, Op::*, default_wait_bounds};
 use common::{ms, us};
-use dis_core::api::{Duration, TaskSpec, Timestamp};
+use dis_core::api::{Duration, TaskSpec, TaskState, Timestamp};
 use dis_core::executor::Reason;
 use dis_core::intent::{Intent, QueueType};
 use dis_core::optimizer::Limits;
@@ -166,21 +166,55 @@ fn an_interactive_hog_is_treated_as_batch_until_it_behaves() {
     assert!((ms(16)..=ms(26)).contains(&(back.1 - back.0)), "{back:?}");
 }
 
-/// It gains no credit by declaring itself Interactive once more.
-#[test]
-fn a_hog_that_declares_itself_again_is_a_hog() {
+/// A hog beside a Batch task on one CPU, declared anew every 5 ms: what it gets of the first 400 ms.
+fn hog_that_is_declared(next: impl Fn(u64) -> Intent) -> u64 {
     let mut m = Machine::new(1);
     let hog = m.spawn(Intent::interactive(1_000), &[]);
     m.spawn(Intent::batch(), &[]);
-    for n in 1..=40 {
+    for n in 1..80 {
         m.run_until(ms(5 * n));
-        m.set_intent(hog, &Intent::interactive(1_000 + n)).unwrap();
+        m.set_intent(hog, &next(n)).unwrap();
     }
+    m.run_until(ms(400));
     m.reconcile();
+    m.actors[hog].ran_between(0, ms(400))
+}
+
+/// It gains no credit by declaring itself Interactive once more: 16 ms as Interactive, and half of the rest.
+#[test]
+fn a_hog_that_declares_itself_again_is_a_hog() {
+    let ran = hog_that_is_declared(|n| Intent::interactive(1_000 + n));
+    assert!(ran < ms(220), "{ran}");
+}
+
+/// Nor by being something else in between, as long as that be, as it is charged for what it uses then.
+#[test]
+fn a_hog_that_declares_itself_batch_in_between_is_a_hog() {
+    for (interactive, batch) in [(1, 1), (3, 1), (1, 3), (4, 4)] {
+        let ran = hog_that_is_declared(|n| match n % (interactive + batch) {
+            0 => Intent::interactive(1_000),
+            n if n < interactive => Intent::interactive(1_000 + n),
+            _ => Intent::batch(),
+        });
+        assert!(ran < ms(220), "{interactive}:{batch}: {ran}");
+    }
+}
+
+/// One that sleeps as Batch has credit when it is Interactive again.
+#[test]
+fn credit_comes_back_with_sleep_in_any_class() {
+    let mut m = Machine::new(1);
+    let hog = m.spawn(Intent::interactive(1_000), &[Run(ms(40)), Sleep(ms(200))]);
+    m.spawn(Intent::batch(), &[]);
+    m.run_until(ms(40));
     assert_eq!(m.task(hog, |t| t.urgency().class), QueueType::Batch);
-    // 16 ms as Interactive, and half of the rest.
-    let ran = m.actors[hog].ran_between(0, ms(200));
-    assert!(ran < ms(120), "{ran}");
+    m.set_intent(hog, &Intent::batch()).unwrap();
+    m.run_until(ms(200));
+    assert_eq!(m.state(hog), TaskState::Sleeping);
+    m.set_intent(hog, &Intent::interactive(1_000)).unwrap();
+    m.run_until(ms(200) + m.actors[hog].runs.last().unwrap().1);
+    m.run_for(ms(1));
+    assert_eq!(m.task(hog, |t| (t.state(), t.urgency().class)), (TaskState::Running, QueueType::Interactive));
 }
 
 /// Children that a hog spawns have what is left of its credit, else it would only have to let them do its work.

@@ -123,7 +123,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         state.left_voluntarily = !EXPIRED;
         task.state = TaskState::Ready;
         task.stats.time_slice = 0;
-        if limited && task.sched.credit.is_some() {
+        if task.sched.is_interactive() {
             task.deadline = Some(now + task.sched.target);
             // The short way to the same as by an update: it is not queued.
             task.sched.entity.deadline = task.urgency().deadline;

@@ -71,9 +71,7 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         // A sleeper's first job is released when it wakes up; for a blocked one that instant is not known yet.
         let duty = Duty::of(intent, wakes.max(now));
         task.affinity = intent.constraints.cpu_affinity.unwrap_or(CpuMask::ALL);
-        // A new target buys no new credit, or a hog would stay Interactive by declaring itself again and again.
-        let credit = task.sched.credit.unwrap_or(Credit::full(burst, now));
-        task.sched.declare(intent, server, credit, duty);
+        task.sched.declare(intent, server, Credit::full(burst, now), duty);
         // Its target counts from now on, running or not: the one it had, if any, was for the old intent.
         task.renew_target(now);
         self.assign(task, plan.and_then(Plan::assignment));

@@ -18,7 +18,8 @@ impl<C> Task<C> {
     /// An Interactive task has no more credit on `cpu` than its domain.
     #[inline]
     pub(crate) fn share_credit(&mut self, cpu: usize, limits: &Limits, now: Timestamp) {
-        if let (Some(credit), Some(domain)) = (&mut self.sched.credit, &self.sched.domain)
+        if self.sched.is_interactive()
+            && let (Some(credit), Some(domain)) = (&mut self.sched.credit, &self.sched.domain)
             && domain.charge_credit(cpu, Duration::ZERO, limits, now)
         {
             credit.forfeit();

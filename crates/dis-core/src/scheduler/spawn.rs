@@ -184,7 +184,7 @@ fn takes_child<C>(state: &CpuState<C>, class: QueueType) -> bool {
 }
 
 /// The credit of the running task, which its Interactive children begin with: a hog does not get a new head start by letting
-/// children work for it (as in FreeBSD's ULE, `sched_interact_fork`). `None` if it is not Interactive.
+/// children work for it (as in FreeBSD's ULE, `sched_interact_fork`). `None` if it never was Interactive.
 fn inherited_credit<C>(state: &mut CpuState<C>, now: Timestamp) -> Option<Credit> {
     state.charge(now);
     state.current.and_then(|key| state.get(key)).and_then(|task| task.sched.credit)

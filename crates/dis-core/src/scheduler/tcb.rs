@@ -66,7 +66,8 @@ pub(crate) struct SchedState {
     pub ready_since: Timestamp,
     /// The task's CPU time at its last wake-up, for the history.
     pub burst_start: u64,
-    /// Interactive tasks, and no others, have one.
+    /// A task that is Interactive has one, and one that was keeps it, with all that it uses in another class taken out: a hog would stay
+    /// Interactive by declaring itself something else in between.
     pub credit: Option<Credit>,
     /// The target latency of an Interactive task.
     pub target: Duration,
@@ -98,18 +99,25 @@ pub(crate) struct SchedState {
 }
 
 impl SchedState {
-    /// Takes over what an intent of this class says: the target latency, what limits the task, and what it holds.
+    /// Takes over what an intent of this class says: the target latency, what limits the task, and what it holds. `credit` is for a task
+    /// that is Interactive for the first time.
     pub fn declare(&mut self, intent: &Intent, server: Option<Server>, credit: Credit, duty: Duty) {
         self.own_class = intent.class.queue();
         self.target = match intent.class {
             IntentClass::Interactive { target_latency_us } => Duration::from_micros(target_latency_us),
             _ => Duration::ZERO,
         };
-        self.credit = (self.own_class == QueueType::Interactive).then_some(credit);
+        self.credit = self.credit.or(self.is_interactive().then_some(credit));
         self.server = server;
         self.duty = duty;
         self.limited = self.credit.is_some() || self.server.is_some() || self.duty.reservation().is_some();
         self.limited |= self.domain.is_some() || self.calls.are_any();
+    }
+
+    /// Whether it has a target latency, and a credit.
+    #[inline(always)]
+    pub fn is_interactive(&self) -> bool {
+        self.own_class == QueueType::Interactive
     }
 
     /// Whether its jobs have deadlines of their own.
@@ -205,9 +213,11 @@ impl<C> Task<C> {
         if let Some(domain) = &self.sched.domain {
             domain.charge_cpu(cpu, ran, now);
         }
+        let interactive = self.sched.is_interactive();
         if let Some(credit) = &mut self.sched.credit {
             credit.charge(ran, limits.interactive_share, limits.interactive_burst, now);
-            if let Some(domain) = &self.sched.domain
+            if interactive
+                && let Some(domain) = &self.sched.domain
                 && domain.charge_credit(cpu, ran, limits, now)
             {
                 credit.forfeit();
@@ -240,7 +250,7 @@ impl<C> Task<C> {
 
     /// Its turn is over: an Interactive task that runs on has its next target behind those who wait already.
     pub(crate) fn renew_target(&mut self, now: Timestamp) {
-        if self.sched.credit.is_some() {
+        if self.sched.is_interactive() {
             self.deadline = Some(now + self.sched.target);
         }
     }

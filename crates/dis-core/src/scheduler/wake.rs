@@ -151,7 +151,9 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         if why == Arrival::Wake {
             task.stats.wakes += 1;
         }
-        if let Some(credit) = &mut task.sched.credit {
+        if task.sched.is_interactive()
+            && let Some(credit) = &mut task.sched.credit
+        {
             task.deadline = Some(now + task.sched.target);
             credit.charge(Duration::ZERO, share, burst, now);
             if task.sched.domain.is_some() {
