@@ -7,60 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::machine::{Machine, Op::*};
 use common::modules::with_made;
+use common::wrapped::{Around, Wrapped};
 use common::{ms, us};
-use dis_core::api::{CpuMask, Duration, Timestamp};
+use dis_core::api::CpuMask;
 use dis_core::intent::{Intent, QueueType};
-use dis_core::policy::{Arrival, Entity, RoundRobinPolicy, SchedulingPolicy, TaskKey};
+use dis_core::policy::{RoundRobinPolicy, TaskKey};
 use dis_core::scheduler::Config;
 
-/// A round robin that counts how many queued tasks it has shown.
-struct Counting {
-    inner: RoundRobinPolicy,
-    shown: Arc<AtomicU64>,
-}
+/// Counts how many queued tasks are shown.
+struct Counting(Arc<AtomicU64>);
 
-impl SchedulingPolicy for Counting {
-    fn name(&self) -> &'static str {
-        "counting"
-    }
-    fn on_ready(&mut self, task: &mut Entity, why: Arrival, now: Timestamp) {
-        self.inner.on_ready(task, why, now);
-    }
-    fn select(&mut self, now: Timestamp) -> Option<TaskKey> {
-        self.inner.select(now)
-    }
-    fn peek(&mut self, now: Timestamp) -> Option<TaskKey> {
-        self.inner.peek(now)
-    }
-    fn on_block(&mut self, task: &mut Entity, now: Timestamp) {
-        self.inner.on_block(task, now);
-    }
-    fn remove(&mut self, task: &mut Entity, now: Timestamp) -> bool {
-        self.inner.remove(task, now)
-    }
-    fn update(&mut self, task: &mut Entity, priority: u8, deadline: Timestamp, now: Timestamp) {
-        self.inner.update(task, priority, deadline, now);
-    }
-    fn on_tick(&mut self, task: &mut Entity, ran: Duration, now: Timestamp) {
-        self.inner.on_tick(task, ran, now);
-    }
-    fn time_slice(&self, task: &Entity) -> Duration {
-        self.inner.time_slice(task)
-    }
-    fn preempts(&self, ready: &Entity, running: &Entity) -> bool {
-        self.inner.preempts(ready, running)
-    }
-    fn len(&self) -> usize {
-        self.inner.len()
-    }
-    fn reserve(&mut self, keys: usize) {
-        self.inner.reserve(keys);
-    }
-    fn visit(&self, visit: &mut dyn FnMut(TaskKey) -> bool) {
-        self.inner.visit(&mut |key| {
-            self.shown.fetch_add(1, Ordering::Relaxed);
-            visit(key)
-        });
+impl Around for Counting {
+    fn shows(&self, _key: TaskKey) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -68,7 +27,7 @@ impl SchedulingPolicy for Counting {
 fn looked_at(bound: bool) -> (Machine, u64) {
     let shown = Arc::new(AtomicU64::new(0));
     let count = shown.clone();
-    let make = move || Box::new(Counting { inner: RoundRobinPolicy::default(), shown: count.clone() }) as Box<_>;
+    let make = move || Wrapped::boxed(RoundRobinPolicy::default(), Counting(count.clone()));
     let mut m = Machine::with_modules(Config::new(2), &with_made(&[QueueType::Batch], make));
     let intent = if bound { Intent::batch().with_affinity(CpuMask::single(0)) } else { Intent::batch() };
     for _ in 0..50 {

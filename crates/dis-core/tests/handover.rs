@@ -4,14 +4,14 @@ mod common;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::faulty::{Fault, Faulty};
 use common::machine::{Machine, Op::*};
 use common::modules::{NAMES, with_builtin, with_made};
+use common::wrapped::{Around, Wrapped};
 use common::{at, ms, us};
 use dis_core::api::{CpuMask, Timestamp};
 use dis_core::intent::{Intent, QueueType};
 use dis_core::modules::SchedulerRegistry;
-use dis_core::policy::{EdfPolicy, FairPolicy, TaskKey};
+use dis_core::policy::{EdfPolicy, Entity, FairPolicy, RoundRobinPolicy, TaskKey};
 use dis_core::scheduler::Config;
 
 /// The machine is to expect no order in Batch.
@@ -119,7 +119,7 @@ fn a_handover_that_stands_still_ends_all_the_same() {
 /// Wrong from the first question, or from a later one.
 struct Wrong(u32, fn() -> Option<TaskKey>);
 
-impl Fault for Wrong {
+impl Around for Wrong {
     fn selects(&mut self, right: Option<TaskKey>, _now: Timestamp) -> Option<TaskKey> {
         if self.0 == 0 {
             return (self.1)();
@@ -141,7 +141,7 @@ fn a_newcomer_that_answers_wrongly_is_reverted() {
         let modules = with_made(&[QueueType::Batch], move || {
             // Only the first CPU's is wrong.
             let after = if made.fetch_add(1, Ordering::Relaxed) == 0 { after } else { u32::MAX };
-            Box::new(Faulty::new(Wrong(after, whom)))
+            Wrapped::boxed(RoundRobinPolicy::default(), Wrong(after, whom))
         });
         let summary = m.executor.set_policy(QueueType::Batch, &modules, || at(m.now));
         assert_eq!(summary.reverted, if after == 0 { CpuMask::single(0) } else { CpuMask::default() });
@@ -155,8 +155,8 @@ fn a_newcomer_that_answers_wrongly_is_reverted() {
 #[test]
 fn a_newcomer_that_forgets_is_reverted_at_once() {
     struct Forgetful(u32);
-    impl Fault for Forgetful {
-        fn keeps(&mut self, _now: Timestamp) -> bool {
+    impl Around for Forgetful {
+        fn keeps(&mut self, _task: &Entity, _now: Timestamp) -> bool {
             self.0 += 1;
             self.0.is_multiple_of(2)
         }
@@ -167,7 +167,7 @@ fn a_newcomer_that_forgets_is_reverted_at_once() {
         m.spawn(Intent::batch(), &[]);
     }
     m.run_until(ms(1));
-    let modules = with_made(&[QueueType::Batch], || Box::new(Faulty::new(Forgetful(0))));
+    let modules = with_made(&[QueueType::Batch], || Wrapped::boxed(RoundRobinPolicy::default(), Forgetful(0)));
     let summary = m.executor.set_policy(QueueType::Batch, &modules, || at(m.now));
     assert_eq!(summary.reverted, CpuMask::single(0));
     m.run_until(ms(100));

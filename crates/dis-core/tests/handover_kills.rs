@@ -8,13 +8,12 @@ use std::sync::{Arc, Mutex};
 use common::machine::{Machine, Op::*};
 use common::modules::{NAMES, with_made};
 use common::rng::Rng;
+use common::wrapped::{Around, Wrapped};
 use common::{at, ms, us};
-use dis_core::api::{BlockReason, Duration, SchedError, TaskId, TaskState, Timestamp};
+use dis_core::api::{BlockReason, SchedError, TaskId, TaskState, Timestamp};
 use dis_core::intent::{Intent, QueueType};
 use dis_core::modules::SchedulerRegistry;
-use dis_core::policy::{
-    Arrival, EdfPolicy, Entity, FairPolicy, PriorityPolicy, RoundRobinPolicy, SchedulingPolicy, TaskKey,
-};
+use dis_core::policy::{EdfPolicy, Entity, FairPolicy, PriorityPolicy, RoundRobinPolicy, SchedulingPolicy, TaskKey};
 use dis_core::scheduler::Config;
 
 /// Who is queued in one policy.
@@ -37,7 +36,7 @@ impl Watch {
             };
             let queued = Queued::default();
             watch.0.lock().unwrap().push(queued.clone());
-            Box::new(Watched { inner, queued })
+            Wrapped::over(inner, Watched(queued))
         })
     }
 
@@ -51,67 +50,26 @@ impl Watch {
     }
 }
 
-/// A policy that notes who is queued in it, and does not let a task be queued twice.
-struct Watched {
-    inner: Box<dyn SchedulingPolicy>,
-    queued: Queued,
-}
+/// Notes who is queued, and does not let a task be queued twice.
+struct Watched(Queued);
 
-impl Watched {
-    fn agrees(&self) {
-        assert_eq!(self.inner.len(), self.queued.lock().unwrap().len(), "the queue of {}", self.inner.name());
-    }
-}
-
-impl SchedulingPolicy for Watched {
-    fn name(&self) -> &'static str {
-        "watched"
-    }
-    fn on_ready(&mut self, task: &mut Entity, why: Arrival, now: Timestamp) {
-        let before = self.queued.lock().unwrap().insert(task.key, task.id);
+impl Around for Watched {
+    fn keeps(&mut self, task: &Entity, _now: Timestamp) -> bool {
+        let before = self.0.lock().unwrap().insert(task.key, task.id);
         assert_eq!(before, None, "{} is queued already", task.id);
-        self.inner.on_ready(task, why, now);
-        self.agrees();
+        true
     }
-    fn select(&mut self, now: Timestamp) -> Option<TaskKey> {
-        let key = self.inner.select(now)?;
-        assert!(self.queued.lock().unwrap().remove(&key).is_some(), "{key:?} was not queued");
-        self.agrees();
-        Some(key)
+    fn selects(&mut self, right: Option<TaskKey>, _now: Timestamp) -> Option<TaskKey> {
+        let key = right?;
+        assert!(self.0.lock().unwrap().remove(&key).is_some(), "{key:?} was not queued");
+        right
     }
-    fn peek(&mut self, now: Timestamp) -> Option<TaskKey> {
-        self.inner.peek(now)
-    }
-    fn on_block(&mut self, task: &mut Entity, now: Timestamp) {
-        self.inner.on_block(task, now);
-        self.agrees();
-    }
-    fn remove(&mut self, task: &mut Entity, now: Timestamp) -> bool {
-        let removed = self.inner.remove(task, now);
-        assert_eq!(self.queued.lock().unwrap().remove(&task.key).is_some(), removed, "{}", task.id);
-        self.agrees();
+    fn admits_to(&mut self, task: &Entity, removed: bool, _now: Timestamp) -> bool {
+        assert_eq!(self.0.lock().unwrap().remove(&task.key).is_some(), removed, "{}", task.id);
         removed
     }
-    fn update(&mut self, task: &mut Entity, priority: u8, deadline: Timestamp, now: Timestamp) {
-        self.inner.update(task, priority, deadline, now);
-    }
-    fn on_tick(&mut self, task: &mut Entity, ran: Duration, now: Timestamp) {
-        self.inner.on_tick(task, ran, now);
-    }
-    fn time_slice(&self, task: &Entity) -> Duration {
-        self.inner.time_slice(task)
-    }
-    fn preempts(&self, ready: &Entity, running: &Entity) -> bool {
-        self.inner.preempts(ready, running)
-    }
-    fn visit(&self, visit: &mut dyn FnMut(TaskKey) -> bool) {
-        self.inner.visit(visit);
-    }
-    fn len(&self) -> usize {
-        self.inner.len()
-    }
-    fn reserve(&mut self, keys: usize) {
-        self.inner.reserve(keys);
+    fn changed(&self, inner: &dyn SchedulingPolicy) {
+        assert_eq!(inner.len(), self.0.lock().unwrap().len(), "the queue of {}", inner.name());
     }
 }
 

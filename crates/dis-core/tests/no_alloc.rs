@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use common::at;
-use common::faulty::Erratic;
+use common::erratic::Erratic;
 use common::lock::Lock;
 use common::modules::with_made;
 use common::rng::Rng;

@@ -5,9 +5,9 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::faulty::{Fault, Faulty};
 use common::machine::{Machine, Op::*};
 use common::modules::{NAMES, with_builtin, with_made};
+use common::wrapped::{Around, Wrapped};
 use common::{ms, us};
 use dis_core::api::{CpuMask, Duration, TaskId, Timestamp};
 use dis_core::intent::{Intent, QueueType};
@@ -30,8 +30,8 @@ enum How {
     ForgetsAndDenies,
 }
 
-impl Fault for Wrong {
-    fn keeps(&mut self, _now: Timestamp) -> bool {
+impl Around for Wrong {
+    fn keeps(&mut self, _task: &Entity, _now: Timestamp) -> bool {
         self.left > 0 || !matches!(self.how, How::Forgets | How::ForgetsAndDenies)
     }
     fn selects(&mut self, right: Option<TaskKey>, _now: Timestamp) -> Option<TaskKey> {
@@ -47,7 +47,7 @@ impl Fault for Wrong {
             How::Forgets | How::ForgetsAndDenies => right,
         }
     }
-    fn admits_to(&mut self, removed: bool, _now: Timestamp) -> bool {
+    fn admits_to(&mut self, _task: &Entity, removed: bool, _now: Timestamp) -> bool {
         removed && self.how != How::ForgetsAndDenies
     }
 }
@@ -58,8 +58,8 @@ fn machine_with(how: How) -> Machine {
 }
 
 fn machine_of(cpus: usize, how: How, left: u32) -> Machine {
-    let wrong = move || Faulty::new(Wrong { how, left, held: None });
-    Machine::with_modules(Config::new(cpus), &with_made(&[QueueType::Batch], move || Box::new(wrong())))
+    let wrong = move || Wrapped::boxed(RoundRobinPolicy::default(), Wrong { how, left, held: None });
+    Machine::with_modules(Config::new(cpus), &with_made(&[QueueType::Batch], wrong))
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod events;
 
 use std::cell::Cell;
 
-use common::faulty::Erratic;
+use common::erratic::Erratic;
 use common::machine::default_wait_bounds;
 use common::modules::{NAMES, with_made};
 use common::rng::{Rng, number_from_env};

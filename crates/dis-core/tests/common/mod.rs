@@ -1,11 +1,12 @@
 //! What the tests of the core share. Each test file uses its own part of it.
 #![allow(dead_code)]
 
-pub mod faulty;
+pub mod erratic;
 pub mod lock;
 pub mod machine;
 pub mod modules;
 pub mod rng;
+pub mod wrapped;
 
 use dis_core::api::{Duration, Timestamp};
 
