@@ -104,21 +104,20 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
             // Those there have not reckoned with what it did not use here.
             reservation.wake(window, now);
         }
-        if let Some(at) = timer {
-            to.set_timer(moved, at);
-            let wake = self.sleeper_added(to, at, Placement::LeastLoaded, now);
-            return Ok(Wake { interrupt: !to.revoked.is_empty(), ..wake });
-        }
         if let Some(position) = position {
             to.arrive_at(moved, position);
         }
-        if ready {
+        let mut wake = if let Some(at) = timer {
+            to.set_timer(moved, at);
+            self.sleeper_added(to, at, Placement::LeastLoaded, now)
+        } else if ready {
             self.admit_to_queue(to, moved, Arrival::Migrate, now);
-            let mut wake = self.assess(to, moved, Placement::LeastLoaded, now);
-            wake.interrupt |= !to.revoked.is_empty();
-            return Ok(self.settle(to, moved, wake));
-        }
-        let wake = self.sleeper_added(to, Timestamp::MAX, Placement::Remembered, now);
-        Ok(Wake { interrupt: !to.revoked.is_empty(), ..wake })
+            self.assess(to, moved, Placement::LeastLoaded, now)
+        } else {
+            self.sleeper_added(to, Timestamp::MAX, Placement::Remembered, now)
+        };
+        // A stack of calls that is to be parted has come along.
+        wake.interrupt |= !to.revoked.is_empty();
+        Ok(self.settle(to, moved, wake))
     }
 }
