@@ -15,7 +15,7 @@ use dis_core::isolation::Domain;
 use dis_core::modules::SchedulerRegistry;
 use dis_core::scheduler::Config;
 use dis_workload::Workload;
-use dis_workload::model::{Arrivals, Draws, Release, Repeat};
+use dis_workload::model::{Arrivals, Draws, Repeat};
 use dis_workload::report::{Counters, Deadlines, Grid, Record};
 
 use crate::agenda::Agenda;
@@ -165,12 +165,7 @@ impl<'w, K: Kernel> Simulation<'w, K> {
                 ended: false,
                 periodic: spec.is_released_by_intent(),
                 origin,
-                period: match spec.release {
-                    Release::Periodic(period) | Release::Sporadic { separation: period, .. } => {
-                        period.as_nanos().max(1)
-                    }
-                    Release::Free => 0,
-                },
+                period: spec.release.separation().map_or(0, |period| period.as_nanos().max(1)),
                 deadline: match spec.intent.class {
                     IntentClass::Realtime { deadline_us, .. } => Duration::from_micros(deadline_us).as_nanos(),
                     _ => NEVER,

@@ -64,13 +64,8 @@ impl TaskSpec {
 
     /// Whether a scheduler that knows the intent can release the jobs: periods of both are the same.
     pub fn is_released_by_intent(&self) -> bool {
-        match (self.release, self.intent.class) {
-            (
-                Release::Periodic(period) | Release::Sporadic { separation: period, .. },
-                IntentClass::Realtime { period_us, .. },
-            ) => period == Duration::from_micros(period_us),
-            _ => false,
-        }
+        let IntentClass::Realtime { period_us, .. } = self.intent.class else { return false };
+        self.release.separation() == Some(Duration::from_micros(period_us))
     }
 
     /// How much CPU time of a job its drawn `run` times may take together: what fixed ones leave of the wcet. `None`: no matter
@@ -127,6 +122,14 @@ impl Release {
         match intent.class {
             IntentClass::Realtime { period_us, .. } => Release::Periodic(Duration::from_micros(period_us)),
             _ => Release::Free,
+        }
+    }
+
+    /// The least distance of two releases, which the periodic ones have; `None` if none are made.
+    pub const fn separation(&self) -> Option<Duration> {
+        match *self {
+            Release::Periodic(separation) | Release::Sporadic { separation, .. } => Some(separation),
+            Release::Free => None,
         }
     }
 }

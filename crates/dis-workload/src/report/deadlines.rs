@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use alloc::boxed::Box;
 
-use crate::model::{Arrivals, Objects, Release, Repeat, TaskSpec};
+use crate::model::{Arrivals, Objects, Repeat, TaskSpec};
 use dis_core::intent::IntentClass;
 
 /// What a Realtime task has done; others read it while it runs.
@@ -35,9 +35,7 @@ impl Grid {
     /// That of a task whose own time begins at `origin`, with its arrivals if it is sporadic; `None` if its jobs are not released
     /// for it, or are never due.
     pub fn of(spec: &TaskSpec, origin: u64, arrivals: Option<Arrivals>) -> Option<Grid> {
-        let (Release::Periodic(period) | Release::Sporadic { separation: period, .. }) = spec.release else {
-            return None;
-        };
+        let period = spec.release.separation()?;
         let IntentClass::Realtime { deadline_us, .. } = spec.intent.class else { return None };
         Some(Grid {
             origin,
