@@ -2,35 +2,19 @@
 
 mod common;
 
-use common::lock::Lock;
+use common::direct::{Exec, ask, machine, runs, spawn, state};
 use common::{at, ms, us};
 use dis_core::api::{BlockReason, CpuMask, ExitStatus, SchedError, Task, TaskId, TaskSpec, TaskState};
-use dis_core::executor::{Decision, Executor, Kill, Leave};
+use dis_core::executor::{Decision, Kill, Leave};
 use dis_core::intent::{Intent, QueueType};
 use dis_core::isolation::{Bandwidth, DomainSpec, Quota};
-use dis_core::scheduler::{Config, Urgency};
-
-type Exec = Executor<u32, Lock>;
+use dis_core::scheduler::Urgency;
 
 const CLIENT: u32 = 1;
 const SERVER: u32 = 2;
 const BACKEND: u32 = 3;
 const OTHER: u32 = 4;
 const RECEIVE: Leave = Leave::Block(BlockReason::Receive, None);
-
-fn machine(cpus: usize) -> Exec {
-    Executor::new(Config::new(cpus)).unwrap()
-}
-
-fn spawn(x: &Exec, now: u64, number: u32, intent: Intent) -> TaskId {
-    x.spawn(at(now), None, TaskSpec::new("", intent, number).joinable()).unwrap().0
-}
-
-fn ask(x: &Exec, cpu: usize, now: u64, leave: Leave) -> Decision<u32> {
-    let decision = x.schedule(cpu, at(now), leave).unwrap();
-    x.switched(cpu);
-    decision
-}
 
 fn call(x: &Exec, cpu: usize, now: u64, server: TaskId, until: Option<u64>) -> Decision<u32> {
     let decision = x.call(cpu, at(now), server, until.map(at)).unwrap();
@@ -42,14 +26,6 @@ fn reply(x: &Exec, cpu: usize, now: u64) -> Decision<u32> {
     let decision = x.reply(cpu, at(now)).unwrap();
     x.switched(cpu);
     decision
-}
-
-fn runs(decision: &Decision<u32>) -> Option<u32> {
-    decision.next.map(|next| next.context)
-}
-
-fn state(x: &Exec, id: TaskId) -> TaskState {
-    x.with_task(id, Task::state).unwrap_or(TaskState::Terminated)
 }
 
 fn reason(x: &Exec, id: TaskId) -> Option<BlockReason> {

@@ -2,41 +2,15 @@
 
 mod common;
 
-use common::lock::Lock;
+use common::direct::{ask, machine, runs, spawn, state};
 use common::machine::{Machine, Op::*};
 use common::{at, ms};
 use dis_core::api::{BlockReason, CpuMask, ExitStatus, SchedError, Task, TaskId, TaskSpec, TaskState};
-use dis_core::executor::{Decision, Executor, Kill, Leave, Placement};
+use dis_core::executor::{Kill, Leave, Placement};
 use dis_core::intent::Intent;
-use dis_core::scheduler::Config;
-
-type Exec = Executor<u32, Lock>;
-
-fn machine(cpus: usize) -> Exec {
-    Executor::new(Config::new(cpus)).unwrap()
-}
-
-fn spawn(x: &Exec, now: u64, number: u32, intent: Intent) -> TaskId {
-    x.spawn(at(now), None, TaskSpec::new("", intent, number).joinable()).unwrap().0
-}
 
 fn pinned(cpu: usize) -> Intent {
     Intent::batch().with_affinity(CpuMask::single(cpu))
-}
-
-/// Asks and saves at once.
-fn ask(x: &Exec, cpu: usize, now: u64, leave: Leave) -> Decision<u32> {
-    let decision = x.schedule(cpu, at(now), leave).unwrap();
-    x.switched(cpu);
-    decision
-}
-
-fn runs(decision: &Decision<u32>) -> Option<u32> {
-    decision.next.map(|next| next.context)
-}
-
-fn state(x: &Exec, id: TaskId) -> TaskState {
-    x.with_task(id, Task::state).unwrap_or(TaskState::Terminated)
 }
 
 const BLOCK: Leave = Leave::Block(BlockReason::Event, None);
@@ -422,7 +396,7 @@ fn counters_hold_the_stretch_that_is_under_way() {
 fn an_exit_unparks_who_waits_for_it() {
     for movable in [true, false] {
         for others in [0, 2] {
-            let x: Executor<u32, Lock> = Executor::new(Config::new(1)).unwrap();
+            let x = machine(1);
             let spawn = |t| x.spawn(at(t), Some(0), TaskSpec::new("", Intent::batch(), 0)).unwrap().0;
             let parent = spawn(0);
             x.set_movable(parent, movable).unwrap();
@@ -446,7 +420,7 @@ fn an_exit_unparks_who_waits_for_it() {
 
 #[test]
 fn an_exit_unparks_on_another_cpu_and_leaves_a_token() {
-    let x: Executor<u32, Lock> = Executor::new(Config::new(2)).unwrap();
+    let x = machine(2);
     let on = |cpu| {
         let intent = Intent::batch().with_affinity(CpuMask::single(cpu));
         let id = x.spawn(at(0), None, TaskSpec::new("", intent, 0)).unwrap().0;

@@ -1,6 +1,7 @@
 //! What the tests of the core share. Each test file uses its own part of it.
 #![allow(dead_code)]
 
+pub mod direct;
 pub mod erratic;
 pub mod lock;
 pub mod machine;
