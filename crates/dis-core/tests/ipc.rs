@@ -305,7 +305,7 @@ fn a_server_may_give_its_call_up() {
     assert_eq!((x.carrier_of(server), x.carrier_of(backend)), (Ok(client), Ok(backend)));
     assert_eq!(x.drop_call(backend).map(|_| ()), Err(SchedError::InvalidState));
     for (id, context) in [(client, CLIENT), (server, SERVER), (backend, BACKEND)] {
-        assert_eq!(x.with_context(id, |context| context), Ok(context));
+        assert_eq!(x.with_context(id, |_, context| context), Ok(context));
     }
 }
 

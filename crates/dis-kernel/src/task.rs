@@ -152,7 +152,7 @@ pub fn exit(code: i32) -> ! {
 pub fn kill(id: TaskId) -> SchedResult<()> {
     let off = irq::Off::new();
     let now = clock::now();
-    let task = scheduler().with_own_context(id, |task, own| {
+    let task = scheduler().with_context(id, |task, own| {
         if task.state().has_ended() {
             return None;
         }

@@ -10,7 +10,7 @@ use dis_core::isolation::Domain;
 use crate::gate::inside;
 use crate::life::{Audience, announce_end};
 use crate::runtime::Inner;
-use crate::task::{Header, TaskRef};
+use crate::task::Header;
 
 /// How many places of the core's table are looked at under one lock.
 const STEP: usize = 256;
@@ -30,7 +30,7 @@ impl Inner {
                     let header = task.context.header();
                     if task.is_in_call() {
                         // The header is another's.
-                        calling.push((task.id, task.domain().cloned()));
+                        calling.push(task.id);
                     } else if pick(header, task.domain()) {
                         found.push(Counted::new(header));
                     }
@@ -38,13 +38,12 @@ impl Inner {
             }
         }
         found.reserve(calling.len());
-        for (id, domain) in &calling {
-            let look = |task: TaskRef| {
-                if pick(task.header(), domain.as_ref()) {
-                    found.push(Counted::new(task.header()));
+        for id in calling {
+            let _ = self.exec.with_context(id, |task, own| {
+                if pick(own.header(), task.domain()) {
+                    found.push(Counted::new(own.header()));
                 }
-            };
-            let _ = self.exec.with_context(*id, look);
+            });
         }
         found
     }
@@ -98,7 +97,7 @@ impl Inner {
     /// As [`abort`](Self::abort) for who knows no more than the task's id. On a foreign thread.
     #[cfg(feature = "control")]
     pub(crate) fn abort_by_id(&self, id: TaskId) -> dis_core::api::SchedResult<()> {
-        let task = self.exec.with_context(id, |task| Counted::new(task.header()))?;
+        let task = self.exec.with_context(id, |_, own| Counted::new(own.header()))?;
         self.abort(task.get());
         Ok(())
     }
@@ -123,7 +122,7 @@ impl Inner {
     /// The one future that a task serves was aborted: the task is not to wait for a release.
     pub(crate) fn abort_future_of(&self, id: TaskId) {
         inside(|| {
-            let _ = self.exec.with_context(id, |task| task.header().ending.store(true, Ordering::SeqCst));
+            let _ = self.exec.with_context(id, |_, own| own.header().ending.store(true, Ordering::SeqCst));
             self.hurry(id);
         });
         // It may have been about to wait.

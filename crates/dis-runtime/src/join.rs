@@ -312,8 +312,9 @@ pub(crate) fn redeclare(rt: &Inner, id: TaskId, intent: &Intent) -> Result<(), S
     change(rt, planned, |now, plan| {
         let wake = rt.exec.redeclare(now, id, &intent, plan)?;
         // By what the core has now: of two changes at a time either may be the last.
-        let realtime = rt.exec.with_task(id, |task| task.intent.class.queue() == QueueType::Realtime)?;
-        let _ = rt.exec.with_context(id, |task| task.header().realtime.store(realtime, Ordering::Relaxed));
+        rt.exec.with_context(id, |task, own| {
+            own.header().realtime.store(task.intent.class.queue() == QueueType::Realtime, Ordering::Relaxed);
+        })?;
         Ok(wake)
     })
 }

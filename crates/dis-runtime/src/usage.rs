@@ -171,7 +171,7 @@ fn change(klt: &Klt, task: &Header, by: i32, now: Timestamp) {
 /// The counters of a live task, those of the kernel up to now included. Not inside the runtime.
 pub(crate) fn stats(rt: &Inner, id: TaskId) -> Option<TaskStats> {
     // A task that the core knows has not been reaped, and cannot be while the core is locked.
-    let klt = inside(|| rt.exec.with_context(id, |task| task.header().klt.load(Ordering::Acquire)).ok())?;
+    let klt = inside(|| rt.exec.with_context(id, |_, own| own.header().klt.load(Ordering::Acquire)).ok())?;
     // SAFETY: KLTs live as long as the runtime.
     if let Some(klt) = unsafe { klt.as_ref() } {
         if klt::this().is_some_and(|this| std::ptr::eq(this, klt)) {

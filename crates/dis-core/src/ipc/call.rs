@@ -152,20 +152,12 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         Ok(state.revoke(key))
     }
 
-    /// Looks at the host's part that belongs to a task, its stack. In a call that is in another's control block, so
+    /// Looks at a task and at the host's part that belongs to it, its stack. In a call that is in another's control block, so
     /// `Task::context` is not it. O(servers on the same time); the CPU is locked meanwhile.
     ///
     /// # Errors
     /// [`SchedError::TaskNotFound`].
-    pub fn with_context<T>(&self, id: TaskId, look: impl FnOnce(C) -> T) -> SchedResult<T> {
-        self.with_own_context(id, |_, own| look(own))
-    }
-
-    /// As [`with_context`](Self::with_context), and shows the task too: whether it has ended, among others.
-    ///
-    /// # Errors
-    /// [`SchedError::TaskNotFound`].
-    pub fn with_own_context<T>(&self, id: TaskId, look: impl FnOnce(&Task<C>, C) -> T) -> SchedResult<T> {
+    pub fn with_context<T>(&self, id: TaskId, look: impl FnOnce(&Task<C>, C) -> T) -> SchedResult<T> {
         let (state, key) = self.lock_home(id)?;
         let place = state.place_of_stack(key).0;
         Ok(look(peek(&state.slab, key), peek(&state.slab, place).context))

@@ -138,7 +138,7 @@ impl Control {
         let gone = || Refusal::new(Kind::NotFound, format!("there is no task {id}; it may have ended"));
         let id = TaskId(id);
         let about = |header: &Header| (header.is_done(), header.internal);
-        match self.rt.exec.with_context(id, |task| about(task.header())) {
+        match self.rt.exec.with_context(id, |_, own| about(own.header())) {
             // Its thread may still be on its way out.
             Err(_) | Ok((true, _)) => return Err(gone()),
             Ok((_, true)) => return Err(refused(format!("task {} serves futures and cannot be changed", id.0))),

@@ -56,7 +56,7 @@ pub(super) fn tasks(rt: &Inner, observer: &Observer, from: u64) -> Reply {
         });
     });
     for raw in raw.iter_mut().filter(|raw| raw.in_call) {
-        if let Ok(own) = rt.exec.with_context(raw.id, about) {
+        if let Ok(own) = rt.exec.with_context(raw.id, |_, own| about(own)) {
             (raw.name, raw.named, raw.internal) = own;
         }
     }
