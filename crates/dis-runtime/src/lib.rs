@@ -80,6 +80,9 @@ mod qos;
 #[cfg_attr(not(feature = "tokio"), path = "no_reactor.rs")]
 mod reactor;
 mod runtime;
+#[cfg(test)]
+#[path = "../tests/common/scratch.rs"]
+mod scratch;
 mod shortage;
 mod signal;
 #[cfg_attr(not(feature = "tracing"), path = "no_span.rs")]

@@ -49,11 +49,12 @@ fn numbers(list: &str) -> impl Iterator<Item = u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
     use crate::{Intent, Runtime, SpawnError};
 
     /// Two nodes with a CPU each, and one with memory only.
-    fn fake(name: &str) -> std::path::PathBuf {
-        let root = std::env::temp_dir().join(format!("dis-runtime-numa-{}-{name}", std::process::id()));
+    fn fake() -> Scratch {
+        let root = Scratch::new();
         for (node, cpus) in [(0, "0\n"), (1, "1\n"), (3, "\n")] {
             fs::create_dir_all(root.join(format!("node{node}"))).unwrap();
             fs::write(root.join(format!("node{node}/cpulist")), cpus).unwrap();
@@ -70,21 +71,19 @@ mod tests {
 
     #[test]
     fn nodes_are_read() {
-        let root = fake("read");
+        let root = fake();
         let nodes = Nodes::read(&root);
         assert_eq!((nodes.cpus(1), nodes.cpus(2)), (Some(CpuMask::single(1)), None));
         assert_eq!((nodes.cpus(3), nodes.online().to_string()), (Some(CpuMask::EMPTY), "0-1,3".into()));
         assert_eq!(Nodes::read(&root.join("none")).cpus(0), Some(CpuMask::ALL));
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn a_task_runs_on_its_node() {
-        let root = fake("run");
+        let root = fake();
         let mut builder = Runtime::builder();
-        builder.sysfs = root.clone();
+        builder.sysfs = root.to_path_buf();
         let rt = builder.build().unwrap();
-        fs::remove_dir_all(root).unwrap();
         for node in [0, 1].into_iter().filter(|node| rt.cpus().contains(&(*node as usize))) {
             // SAFETY: no preconditions.
             let task = || (0..200).map(|_| (crate::yield_now(), unsafe { libc::sched_getcpu() }).1).collect::<Vec<_>>();

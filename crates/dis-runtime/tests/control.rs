@@ -1,5 +1,8 @@
 //! A runtime that is observed and controlled by its socket.
 
+#[path = "common/scratch.rs"]
+mod scratch;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,10 +12,12 @@ use std::time::{Duration, Instant};
 use dis_control::protocol::{Class, Command, Kind, Reply, Stats, TaskRow};
 use dis_control::{Client, ClientError};
 use dis_runtime::{BuildError, Intent, JoinHandle, Runtime, sleep, yield_now};
+use scratch::Scratch;
 
 /// A runtime with a task that computes and one that sleeps.
 struct Scene {
     path: PathBuf,
+    _folder: Scratch,
     stop: Arc<AtomicBool>,
     hog: Option<JoinHandle<()>>,
     ui: Option<JoinHandle<()>>,
@@ -20,8 +25,9 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(name: &str) -> Scene {
-        let path = std::env::temp_dir().join(format!("dis-runtime-{}-{name}.sock", std::process::id()));
+    fn new() -> Scene {
+        let folder = Scratch::new();
+        let path = folder.join("control.sock");
         let rt = Runtime::builder().name("scene").workers(1).control_socket(&path).build().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
@@ -36,7 +42,7 @@ impl Scene {
                 sleep(Duration::from_millis(1));
             }
         });
-        Scene { path, stop, hog: Some(hog.unwrap()), ui: Some(ui.unwrap()), rt }
+        Scene { path, _folder: folder, stop, hog: Some(hog.unwrap()), ui: Some(ui.unwrap()), rt }
     }
 
     fn client(&self) -> Client {
@@ -73,7 +79,7 @@ fn kind(answer: Result<Reply, ClientError>) -> Kind {
 
 #[test]
 fn tasks_and_counters_are_told() {
-    let scene = Scene::new("told");
+    let scene = Scene::new();
     let mut client = scene.client();
     let Reply::Hello(about) = client.ask(&Command::Hello).unwrap() else { panic!() };
     assert_eq!((about.pid, about.name.as_str()), (std::process::id(), "scene"));
@@ -93,7 +99,7 @@ fn tasks_and_counters_are_told() {
 
 #[test]
 fn who_watches_sees_latencies_reasons_and_the_classes_times() {
-    let scene = Scene::new("watch");
+    let scene = Scene::new();
     let mut client = scene.client();
     let before = stats(&mut client, true);
     let until = Instant::now() + Duration::from_secs(30);
@@ -118,7 +124,7 @@ fn who_watches_sees_latencies_reasons_and_the_classes_times() {
 
 #[test]
 fn tasks_are_changed_and_ended() {
-    let mut scene = Scene::new("change");
+    let mut scene = Scene::new();
     let mut client = scene.client();
     let id = scene.hog.as_ref().unwrap().id().0;
     client.ask(&Command::Intent { task: id, class: Class::Background }).unwrap();
@@ -154,7 +160,7 @@ fn tasks_are_changed_and_ended() {
 
 #[test]
 fn modules_are_listed_and_replaced() {
-    let scene = Scene::new("modules");
+    let scene = Scene::new();
     let mut client = scene.client();
     let activate = |class: &str, name: &str| Command::Activate { class: class.into(), name: name.into() };
     client.ask(&activate("batch", "round-robin")).unwrap();
@@ -174,7 +180,7 @@ fn modules_are_listed_and_replaced() {
 
 #[test]
 fn a_place_that_is_taken_is_refused() {
-    let scene = Scene::new("taken");
+    let scene = Scene::new();
     let again = Runtime::builder().workers(1).control_socket(&scene.path).build();
     assert!(matches!(again, Err(BuildError::Control(_))), "{again:?}");
     assert!(scene.client().ask(&Command::Hello).is_ok(), "the first is still there");
@@ -189,7 +195,7 @@ fn another_user_is_refused() {
         eprintln!("skipped: only root can become another user");
         return;
     }
-    let scene = Scene::new("user");
+    let scene = Scene::new();
     let path = scene.path.clone();
     let ask = |user: u32| {
         let path = path.clone();

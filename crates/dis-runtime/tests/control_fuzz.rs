@@ -2,9 +2,12 @@
 //!
 //! `DIS_FUZZ_SECONDS` (default 3) and `DIS_FUZZ_SEED` (default: the time) choose how long and which.
 
+#[path = "common/scratch.rs"]
+mod scratch;
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use dis_control::protocol::{Command, LONGEST_REQUEST, Reply};
 use dis_control::{Client, MOST_CLIENTS};
 use dis_runtime::{Intent, Runtime, sleep, yield_now};
+use scratch::Scratch;
 
 /// Xorshift.
 struct Random(u64);
@@ -181,14 +185,6 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
 }
 
-struct Removed(PathBuf);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 #[test]
 fn nothing_that_comes_by_the_socket_harms_the_runtime() {
     static PANICS: AtomicU64 = AtomicU64::new(0);
@@ -201,8 +197,8 @@ fn nothing_that_comes_by_the_socket_harms_the_runtime() {
     let (seconds, seed) = (number("DIS_FUZZ_SECONDS", 3), number("DIS_FUZZ_SEED", time) | 1);
     println!("DIS_FUZZ_SECONDS={seconds} DIS_FUZZ_SEED={seed}");
 
-    let path = std::env::temp_dir().join(format!("dis-fuzz-{}.sock", std::process::id()));
-    let _removed = Removed(path.clone());
+    let folder = Scratch::new();
+    let path = folder.join("control.sock");
     let rt = Runtime::builder().workers(2).control_socket(&path).build().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let spawn = |number: usize| {

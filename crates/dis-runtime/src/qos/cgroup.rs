@@ -85,16 +85,10 @@ fn disk(devices: &Path, major: u32, minor: u32) -> SchedResult<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     fn rate(rate: u64) -> NonZeroU64 {
         NonZeroU64::new(rate).unwrap()
-    }
-
-    fn tree(name: &str) -> PathBuf {
-        let root = std::env::temp_dir().join(format!("dis-cgroup-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
-        fs::create_dir_all(&root).unwrap();
-        root
     }
 
     #[test]
@@ -109,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_limited_by_its_disk() {
-        let root = tree("disk");
+        let root = Scratch::new();
         fs::create_dir_all(root.join("vda/vda1")).unwrap();
         fs::write(root.join("vda/dev"), "254:0\n").unwrap();
         fs::write(root.join("vda/vda1/dev"), "254:1\n").unwrap();
@@ -120,12 +114,11 @@ mod tests {
         assert_eq!(disk(&root, 254, 0).unwrap(), "254:0");
         assert_eq!(disk(&root, 254, 1).unwrap(), "254:0");
         assert!(matches!(disk(&root, 0, 40), Err(SchedError::NotSupported(why)) if why.contains("not lie on a disk")));
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn the_limit_is_written_and_taken_back() {
-        let root = tree("group");
+        let root = Scratch::new();
         let why = ProcessLimit::new(&root, "254:0".into(), rate(1)).unwrap_err();
         assert!(matches!(why, SchedError::NotSupported(why) if why.contains("subtree_control")));
         let file = root.join("io.max");
@@ -134,7 +127,6 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "254:0 rbps=5000000 wbps=5000000\n");
         drop(limit);
         assert_eq!(fs::read_to_string(&file).unwrap(), "254:0 rbps=max wbps=max\n");
-        fs::remove_dir_all(root).unwrap();
     }
 
     /// On the machine itself: it is limited, or told why not.

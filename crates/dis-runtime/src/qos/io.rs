@@ -101,6 +101,7 @@ pub fn moved(bytes: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
     use crate::{Intent, Runtime};
     use std::time::{Duration, Instant};
 
@@ -114,7 +115,8 @@ mod tests {
     #[test]
     fn a_task_does_not_write_faster_than_its_bandwidth() {
         let rt = Runtime::builder().workers(1).build().unwrap();
-        let path = std::env::temp_dir().join(format!("dis-io-{}", std::process::id()));
+        let folder = Scratch::new();
+        let path = folder.join("file");
         let file = std::fs::File::create(&path).unwrap();
         let taken = rt.spawn_fn(slow(500), move || {
             let (mut file, start) = (Limited::new(file), Instant::now());
@@ -124,7 +126,6 @@ mod tests {
         let taken = taken.unwrap().join().unwrap();
         assert!(taken >= Duration::from_millis(190 - 10), "100 KB at 500 KB/s in {taken:?}");
         assert_eq!(std::fs::read(&path).unwrap(), [7; 100_000]);
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
