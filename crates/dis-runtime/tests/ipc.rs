@@ -205,7 +205,8 @@ fn a_time_out_returns_and_a_late_reply_reaches_nobody() {
     let calls = rt.spawn_fn(Intent::batch(), move || {
         for number in 0..5 {
             let late = client.call_timeout((number, Duration::from_millis(30)), Duration::from_millis(3));
-            assert_eq!(late, Err(CallError { failure: Failure::TimedOut, request: None }));
+            // With its request, if a busy machine has kept the server from beginning.
+            assert_eq!(late.map_err(|error| error.failure), Err(Failure::TimedOut));
             assert_eq!(client.call((100 + number, Duration::ZERO)), Ok(100 + number));
         }
         let busy = client.clone();
