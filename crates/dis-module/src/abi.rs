@@ -17,7 +17,7 @@ use dis_core::intent::QueueType;
 use dis_core::policy::{Arrival, Entity, Progress, TaskKey, VirtualTime};
 
 /// The version of everything here that is not the same in all versions.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What a [`Descriptor`] begins with.
 pub const MAGIC: [u8; 8] = *b"DISSCHED";
@@ -143,6 +143,8 @@ pub struct Memory {
     pub bytes: u64,
     /// Allocations so far.
     pub calls: u64,
+    /// Those of them that were refused.
+    pub refused: u64,
 }
 
 /// What a policy answers.
@@ -252,7 +254,7 @@ pub fn classes(member: impl Fn(QueueType) -> bool) -> Classes {
     QueueType::ALL.into_iter().filter(|&class| member(class)).map(|class| 1 << class.rank()).sum()
 }
 
-// The layout that version 1 means. Whoever changes one of these raises the version.
+// The layout that version 2 means. Whoever changes one of these raises the version.
 const _: () = {
     assert!(size_of::<Entity>() == 40 && size_of::<TaskKey>() == 4 && size_of::<VirtualTime>() == 8);
     assert!(size_of::<TaskId>() == 8 && size_of::<Timestamp>() == 8 && size_of::<Duration>() == 8);
@@ -260,5 +262,6 @@ const _: () = {
     assert!(offset_of!(Entity, deadline) == 16 && offset_of!(Entity, slice) == 24 && offset_of!(Entity, virt) == 32);
     assert!(Arrival::Spawn as u8 == 0 && Arrival::Migrate as u8 == 5);
     assert!(offset_of!(Descriptor, version) == 8 && offset_of!(Descriptor, size) == 12);
-    assert!(offset_of!(Descriptor, toolkit) == 16 && VERSION == 1);
+    assert!(offset_of!(Descriptor, toolkit) == 16 && VERSION == 2);
+    assert!(size_of::<Memory>() == 24);
 };

@@ -2,6 +2,7 @@
 
 mod elf;
 mod error;
+mod escape;
 mod library;
 mod policy;
 mod watch;
@@ -9,6 +10,7 @@ mod watch;
 use std::ffi::c_void;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::ptr;
 use std::sync::Arc;
 
 use dis_core::intent::QueueType;
@@ -138,17 +140,24 @@ impl Module for LoadedModule {
     }
 
     fn cleanup(&mut self) -> ModuleResult<()> {
+        if self.library.is_stopped() {
+            // Nothing of it may be called any more.
+            return Ok(());
+        }
         // SAFETY: made by `create`.
         self.outcome(unsafe { (self.library.descriptor().module.cleanup)(self.this) })
     }
 }
 
 impl SchedulerModule for LoadedModule {
-    /// If making one panics over there, a policy whose first answer is wrong: the core replaces it by the built-in one, and
+    /// If making one panics over there, or one of the module's policies had to be stopped, a policy whose first answer is wrong: the core replaces it by the built-in one, and
     /// counts that.
     fn policy(&self) -> Box<dyn SchedulingPolicy> {
-        // SAFETY: made by `create`.
-        let policy = unsafe { (self.library.descriptor().module.policy)(self.this) };
+        let make = || {
+            // SAFETY: made by `create`.
+            unsafe { (self.library.descriptor().module.policy)(self.this) }
+        };
+        let policy = if self.library.is_stopped() { ptr::null_mut() } else { make() };
         if policy.is_null() {
             self.library.count_fault();
             return Box::new(Refuser::new(self.name));
@@ -167,8 +176,10 @@ impl SchedulerModule for LoadedModule {
 
 impl Drop for LoadedModule {
     fn drop(&mut self) {
-        // SAFETY: made by `create`, and not used any more.
-        unsafe { (self.library.descriptor().module.destroy)(self.this) };
+        if !self.library.is_stopped() {
+            // SAFETY: made by `create`, and not used any more.
+            unsafe { (self.library.descriptor().module.destroy)(self.this) };
+        }
     }
 }
 
@@ -209,7 +220,7 @@ impl Faults {
         self.log.count()
     }
 
-    /// What its first panic said, and where; empty if there was none.
+    /// What its first panic said, and where, or in which call one of its policies was stopped; empty if there was neither.
     pub fn message(&self) -> String {
         self.log.message()
     }

@@ -4,11 +4,14 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use common::library;
+use dis_core::api::{Duration, TaskId, Timestamp};
 use dis_core::intent::QueueType;
 use dis_core::modules::{Module, ModuleError, SchedulerModule, SchedulerRegistry, Version};
-use dis_module::{check, load};
+use dis_core::policy::{Arrival, Entity, SchedulingPolicy, TaskKey, VirtualTime};
+use dis_module::{PATIENCE, check, load};
 
 fn refusal(path: impl AsRef<Path>) -> String {
     load(path).unwrap_err().to_string()
@@ -47,6 +50,55 @@ fn policies_outlive_their_module() {
     drop(module);
     policy.reserve(100);
     assert_eq!(policy.len(), 0);
+}
+
+/// A policy that loops, or wants memory without end, is stopped in the middle of a call; what it had answered before counts, nothing of
+/// its module is called any more, and the process goes on.
+#[test]
+fn a_policy_that_does_not_come_back_is_stopped() {
+    // A loaded machine may take longer than that to give so much memory.
+    let (late, full) = ("had not come back after 2 s", "wanted more than the 256 MiB of memory");
+    for (name, says) in [("loops", [late, late]), ("allocates", [late, full])] {
+        let mut module = load(library(&format!("hostile_{name}"))).unwrap();
+        module.init().unwrap();
+        let (mut bad, mut other) = (module.policy(), module.policy());
+        let mut task = entity();
+        let mut choose = |policy: &mut dyn SchedulingPolicy| {
+            policy.on_ready(&mut task, Arrival::Wake, Timestamp::ZERO);
+            (policy.select(Timestamp::ZERO), policy.len())
+        };
+        for _ in 0..20 {
+            assert_eq!(choose(&mut *bad), (Some(TaskKey(3)), 0), "{name}");
+        }
+        let (begin, after) = (Instant::now(), choose(&mut *bad));
+        assert_eq!(after, (None, usize::MAX), "{name}: a number that the core does not believe");
+        assert!(name != "loops" || begin.elapsed() >= PATIENCE / 2, "not before it has been too long");
+        let faults = module.faults();
+        let told = faults.message();
+        assert!(
+            told.contains("was stopped in select") && says.iter().any(|says| told.contains(says)),
+            "{name}: {told}"
+        );
+        assert_eq!(faults.count(), 1, "{name}");
+        assert_eq!(choose(&mut *other), (None, usize::MAX), "{name}: another one of the module");
+        assert_eq!(module.policy().len(), usize::MAX, "{name}: one that would be made now");
+        drop((bad, other));
+        module.cleanup().unwrap();
+    }
+    // Others are not concerned.
+    assert!(check(&load(library("template")).unwrap()).passed());
+}
+
+fn entity() -> Entity {
+    Entity {
+        key: TaskKey(3),
+        priority: 100,
+        group: 0,
+        id: TaskId(3),
+        deadline: Timestamp::ZERO,
+        slice: Duration::ZERO,
+        virt: VirtualTime::default(),
+    }
 }
 
 /// Two loads are two libraries: a file that was built anew is loaded anew, and each has its own state.
@@ -100,8 +152,8 @@ fn a_library_without_a_module_is_refused() {
 #[test]
 fn another_abi_is_refused_with_both_versions() {
     let text = refusal(library("other_abi"));
-    assert!(text.contains("version 7 of the module ABI (with dis-module 9.8.7)"), "{text}");
-    assert!(text.contains("this program has version 1 (dis-module 0.1.0)"), "{text}");
+    assert!(text.contains("version 8 of the module ABI (with dis-module 9.8.7)"), "{text}");
+    assert!(text.contains("this program has version 2 (dis-module 0.1.0)"), "{text}");
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Bench {
         self.calls += 1;
         let says = self.policy.len();
         if says == usize::MAX {
-            return Err(format!("{call} panicked"));
+            return Err(format!("{call} panicked or was stopped"));
         }
         match says == self.queued {
             true => Ok(()),
@@ -91,7 +91,7 @@ impl Bench {
     /// Whom it named is queued, and was to be expected.
     fn judge(&mut self, call: &str, named: Option<TaskKey>) -> Verdict<Option<TaskKey>> {
         if self.policy.len() == usize::MAX {
-            return Err(format!("{call} panicked"));
+            return Err(format!("{call} panicked or was stopped"));
         }
         match named {
             None if self.queued == 0 => Ok(None),

@@ -10,12 +10,13 @@ use crate::abi::Memory;
 pub const LIMIT: u64 = 256 << 20;
 
 /// The system's allocator with a limit of [`LIMIT`] bytes. What goes beyond it fails, and unless the module can do without
-/// (`try_reserve`), Rust then ends the process; its message names the size, not the library.
+/// (`try_reserve`), Rust then wants to end the process; a host stops the policy instead (`load/escape.rs`).
 #[derive(Debug, Default)]
 pub struct Heap;
 
 static BYTES: AtomicU64 = AtomicU64::new(0);
 static CALLS: AtomicU64 = AtomicU64::new(0);
+static REFUSED: AtomicU64 = AtomicU64::new(0);
 
 impl Heap {
     /// Of this library; all are the same.
@@ -28,6 +29,7 @@ impl Heap {
         let fits = BYTES.fetch_add(bytes as u64, Relaxed).saturating_add(bytes as u64) <= LIMIT;
         if !fits {
             BYTES.fetch_sub(bytes as u64, Relaxed);
+            REFUSED.fetch_add(1, Relaxed);
         }
         fits
     }
@@ -69,7 +71,7 @@ unsafe impl GlobalAlloc for Heap {
 }
 
 pub(super) fn used() -> Memory {
-    Memory { bytes: BYTES.load(Relaxed), calls: CALLS.load(Relaxed) }
+    Memory { bytes: BYTES.load(Relaxed), calls: CALLS.load(Relaxed), refused: REFUSED.load(Relaxed) }
 }
 
 pub(super) unsafe extern "C" fn memory() -> Memory {

@@ -3,17 +3,24 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
+use std::mem;
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use super::{LoadError, elf};
+use super::watch::{Call, PATIENCE};
+use super::{LoadError, elf, escape};
 use crate::abi::{Descriptor, MAGIC, Memory, SYMBOL, VERSION};
+use crate::export::LIMIT;
 
 /// A library whose descriptor is of this ABI. Unloaded when it is dropped.
 pub(super) struct Library {
     descriptor: *const Descriptor,
     faults: AtomicU64,
+    /// In which [`Call`] one of its policies had to be stopped; 0: in none.
+    stopped: AtomicU8,
     /// Keeps the rest valid.
     _handle: libloading::Library,
 }
@@ -69,7 +76,7 @@ impl Library {
                 return Err(LoadError::NoDescriptor { path: path.into() });
             }
         }
-        Ok(Library { descriptor, faults: AtomicU64::new(0), _handle: handle })
+        Ok(Library { descriptor, faults: AtomicU64::new(0), stopped: AtomicU8::new(0), _handle: handle })
     }
 
     pub fn descriptor(&self) -> &Descriptor {
@@ -86,8 +93,34 @@ impl Library {
         self.faults.load(Ordering::Relaxed)
     }
 
-    /// The message of the first panic.
+    /// One of its policies was stopped in a call: nothing of it may be called any more, and it stays loaded for good. Allocates
+    /// nothing.
+    #[cold]
+    pub fn stop(library: &Arc<Library>, call: Call) {
+        if library.stopped.swap(call as u8, Ordering::Relaxed) == 0 {
+            mem::forget(Arc::clone(library));
+        }
+    }
+
+    #[inline(always)]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed) != 0
+    }
+
+    /// Where its code is.
+    pub fn code(&self) -> Range<usize> {
+        escape::code_around(self.descriptor as usize)
+    }
+
+    /// The message of the first panic, or why one of its policies was stopped.
     pub fn fault(&self) -> String {
+        if let Some(call) = Call::from_number(self.stopped.load(Ordering::Relaxed)) {
+            let why = match self.memory().refused {
+                0 => format!("had not come back after {} s", PATIENCE.as_secs()),
+                _ => format!("wanted more than the {} MiB of memory that it may have", LIMIT >> 20),
+            };
+            return format!("was stopped in {}: it {why}", call.name());
+        }
         let mut text = [0; 512];
         // SAFETY: so much room.
         let len = unsafe { (self.descriptor().module.fault)(text.as_mut_ptr(), text.len()) };

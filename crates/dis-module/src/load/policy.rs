@@ -19,16 +19,16 @@ const FAULTY_SLICE: Duration = Duration::from_millis(1);
 
 /// A policy of a loaded module.
 ///
-/// The number of queued tasks comes with each answer, so the core's check of it costs no call. After a panic nothing is
-/// called any more; the number is one that the core does not believe, so that the built-in policy takes over at the next
-/// decision.
+/// The number of queued tasks comes with each answer, so the core's check of it costs no call. After a panic, or when it or
+/// another policy of its library had to be stopped, nothing is called any more; the number is one that the core does not believe,
+/// so that the built-in policy takes over at the next decision.
 pub(super) struct LoadedPolicy {
     this: *mut c_void,
     table: PolicyTable,
     len: Cell<usize>,
+    /// Keeps the library loaded.
     mark: Arc<Mark>,
     name: &'static str,
-    library: Arc<Library>,
 }
 
 // SAFETY: the policy over there is `Send`, as `SchedulingPolicy` says.
@@ -37,18 +37,18 @@ unsafe impl Send for LoadedPolicy {}
 impl LoadedPolicy {
     pub fn new(name: &'static str, this: *mut c_void, library: Arc<Library>) -> Self {
         let table = library.descriptor().policy;
-        LoadedPolicy { this, table, len: Cell::new(0), mark: Mark::new(name), name, library }
+        LoadedPolicy { this, table, len: Cell::new(0), mark: Mark::new(name, library), name }
     }
 
     #[inline(always)]
     fn is_faulty(&self) -> bool {
-        self.len.get() == TOO_MANY
+        self.len.get() == TOO_MANY || self.mark.library().is_stopped()
     }
 
     #[cold]
     fn fault(&self) {
         self.len.set(TOO_MANY);
-        self.library.count_fault();
+        self.mark.library().count_fault();
     }
 
     /// Calls over there. `None`: it has panicked, now or before.
@@ -57,15 +57,16 @@ impl LoadedPolicy {
         if self.is_faulty() {
             return None;
         }
-        self.mark.enter(what);
-        let answer = f(&self.table, self.this);
-        self.mark.leave();
-        if answer.len == Answer::FAULT {
-            self.fault();
-            return None;
+        match self.mark.call(what, || f(&self.table, self.this)) {
+            Some(answer) if answer.len != Answer::FAULT => {
+                self.len.set(answer.len as usize);
+                Some(answer)
+            }
+            _ => {
+                self.fault();
+                None
+            }
         }
-        self.len.set(answer.len as usize);
-        Some(answer)
     }
 
     /// The same for a function that answers with a number.
@@ -74,14 +75,11 @@ impl LoadedPolicy {
         if self.is_faulty() {
             return None;
         }
-        self.mark.enter(what);
-        let number = f(&self.table, self.this);
-        self.mark.leave();
-        if number == FAULTY_NUMBER {
+        let number = self.mark.call(what, || f(&self.table, self.this)).filter(|&number| number != FAULTY_NUMBER);
+        if number.is_none() {
             self.fault();
-            return None;
         }
-        Some(number)
+        number
     }
 
     #[inline(always)]
@@ -89,12 +87,9 @@ impl LoadedPolicy {
         if self.is_faulty() {
             return None;
         }
-        self.mark.enter(what);
-        let clock = f(&self.table, self.this);
-        self.mark.leave();
-        match clock.known {
-            0 => None,
-            1 => Some(clock),
+        match self.mark.call(what, || f(&self.table, self.this)) {
+            Some(Clock { known: 0, .. }) => None,
+            Some(clock @ Clock { known: 1, .. }) => Some(clock),
             _ => {
                 self.fault();
                 None
@@ -103,7 +98,7 @@ impl LoadedPolicy {
     }
 }
 
-// SAFETY of the calls below: the functions are of this ABI, the library is loaded, `this` was made by it, and `&mut self`, or
+// SAFETY of the calls below: the functions are of this ABI, the library is loaded and not stopped, `this` was made by it, and `&mut self`, or
 // `Send` without `Sync`, keeps others out.
 impl SchedulingPolicy for LoadedPolicy {
     fn name(&self) -> &'static str {
@@ -199,7 +194,7 @@ impl SchedulingPolicy for LoadedPolicy {
     }
 
     fn len(&self) -> usize {
-        self.len.get()
+        if self.is_faulty() { TOO_MANY } else { self.len.get() }
     }
 
     fn reserve(&mut self, keys: usize) {
@@ -210,10 +205,13 @@ impl SchedulingPolicy for LoadedPolicy {
 
 impl Drop for LoadedPolicy {
     fn drop(&mut self) {
-        self.mark.enter(Call::Drop);
+        if self.mark.library().is_stopped() {
+            return;
+        }
         // SAFETY: made by the library, and not used any more.
-        unsafe { (self.table.destroy)(self.this) };
-        self.mark.leave();
+        if self.mark.call(Call::Drop, || unsafe { (self.table.destroy)(self.this) }).is_none() {
+            self.fault();
+        }
     }
 }
 
