@@ -88,7 +88,8 @@ fn replay(test: &Test, seed: u64, keep: &[usize]) {
     keep.iter().for_each(|&n| eprintln!("{}", steps[n]));
     let numbers = keep.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
     eprintln!(
-        "to repeat: DIS_SEED={seed} DIS_KEEP={numbers} cargo test --profile optimised -p dis-core --test random {}",
+        "to repeat: DIS_SEED={seed} DIS_KEEP={numbers} cargo test --profile optimised -p {} --test random {}",
+        env!("CARGO_PKG_NAME"),
         test.name
     );
     run(test, seed, Some(keep), &Done::default());
