@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +33,8 @@ impl fmt::Debug for Lines {
 pub enum ClientError {
     /// There is no such file.
     NotThere(PathBuf),
+    /// It is a file of another kind.
+    NoSocket(PathBuf),
     /// The process that made the socket is gone.
     Stale(PathBuf),
     /// It belongs to another user.
@@ -46,6 +49,9 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ClientError::NotThere(path) => write!(f, "{}: there is no such socket", path.display()),
+            ClientError::NoSocket(path) => {
+                write!(f, "{}: is no socket; name the control socket of a process", path.display())
+            }
             ClientError::Stale(path) => {
                 write!(f, "{}: the process that made this socket is gone; the file can be removed", path.display())
             }
@@ -64,6 +70,10 @@ impl fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
+fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
+}
+
 impl Client {
     /// Connects.
     ///
@@ -73,6 +83,8 @@ impl Client {
         let path = path.as_ref();
         let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => ClientError::NotThere(path.into()),
+            // Linux says so of files that are no sockets, too.
+            ErrorKind::ConnectionRefused if !is_socket(path) => ClientError::NoSocket(path.into()),
             ErrorKind::ConnectionRefused => ClientError::Stale(path.into()),
             ErrorKind::PermissionDenied => ClientError::NotPermitted(path.into()),
             _ => ClientError::Lost(path.into(), format!("cannot connect: {error}")),

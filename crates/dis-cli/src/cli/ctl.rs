@@ -35,6 +35,14 @@ Exit codes:
   2    bad input
   3    nobody to ask: no such socket, one whose process is gone, another user's, or the connection was lost";
 
+const MODULE_EXAMPLES: &str = "\
+Examples:
+  dis ctl module load ./libmy_policy.so
+  dis ctl module activate batch my-policy
+  dis ctl module list
+  dis ctl module activate batch fair
+  dis ctl module unload my-policy";
+
 /// Arguments of `dis ctl`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -88,6 +96,7 @@ pub enum CtlAction {
         task: u64,
     },
     /// List, load, activate and unload scheduling policies
+    #[command(after_help = MODULE_EXAMPLES)]
     Module {
         /// What to do
         #[command(subcommand)]

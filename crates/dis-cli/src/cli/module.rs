@@ -45,6 +45,7 @@ pub enum ModuleAction {
 
 /// Arguments of `dis module new`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct NewArgs {
     /// The name of the policy, of its crate, and of the new folder
     pub name: String,

@@ -14,8 +14,20 @@ deadlines, and why it was chosen. Keys sort, filter, change an intent and end a 
 
 The process records its decisions while it is watched, and stops some seconds after.";
 
+const EXAMPLES: &str = "\
+Examples:
+  dis run examples/mixed.toml --duration 10min &
+  dis top
+  dis top --socket /run/user/1000/my.sock --every 250ms
+
+Exit codes:
+  0    ended by `q`
+  2    bad input, or no terminal
+  3    nobody to ask: no such socket, one whose process is gone, another user's, or the connection was lost";
+
 /// Arguments of `dis top`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct TopArgs {
     /// The process's control socket (default: the only one in $XDG_RUNTIME_DIR that answers)
     #[arg(long, value_name = "PATH")]

@@ -31,8 +31,12 @@ pub fn run(args: &NewArgs) -> Result<ExitCode, Failure> {
         fs::write(folder.join(path), text).map_err(failed)?;
     }
     let (folder, library) = (folder.display(), args.name.replace('-', "_"));
+    let published = match crates {
+        Some(_) => "",
+        None => " It depends on the crates of DIS in the registry; with --crates FOLDER on those of a checkout.",
+    };
     Stream::Out.write(&format!(
-        "{folder}: a module '{name}'. Build and check it with\n  cargo build --release --manifest-path \
+        "{folder}: a module '{name}'.{published} Build and check it with\n  cargo build --release --manifest-path \
          {folder}/Cargo.toml\n  dis module check {folder}/target/release/lib{library}.so\n",
         name = args.name
     ))?;
