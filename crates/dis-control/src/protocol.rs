@@ -323,6 +323,9 @@ pub struct ModuleRow {
     pub version: String,
     /// The classes that it is active for.
     pub active: Vec<String>,
+    /// Those of them for which one CPU or more has the built-in policy, as the module's policy answered wrongly there.
+    #[serde(default)]
+    pub reverted: Vec<String>,
 }
 
 /// What every line has.

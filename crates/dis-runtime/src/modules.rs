@@ -35,6 +35,8 @@ pub struct ModuleInfo {
     pub version: Version,
     /// The classes that it is active for.
     pub active: Vec<QueueType>,
+    /// Those of them for which one CPU or more has the built-in policy, as the module's policy answered wrongly there.
+    pub reverted: Vec<QueueType>,
 }
 
 /// A policy that was replaced while the runtime ran.
@@ -52,6 +54,8 @@ pub struct ModuleChange {
     pub moved: u64,
     /// Whether it answered wrongly before all had gone over, so that the class has its built-in policy.
     pub reverted: bool,
+    /// How many policies of the class had been replaced because of wrong answers when this one began to serve it.
+    pub faults: u64,
 }
 
 /// The last changes.
@@ -90,7 +94,16 @@ impl Modules<'_> {
             let serves = |class: &QueueType| registry.get_for_class(*class).is_some_and(|module| module.name() == name);
             QueueType::ALL.into_iter().filter(serves).collect()
         };
-        let info = |name| Some(ModuleInfo { name, version: registry.get(name)?.version(), active: active(name) });
+        let changes = self.changes();
+        let faulty = |class: &QueueType| {
+            let before = changes.iter().rev().find(|change| change.class == *class).map_or(0, |change| change.faults);
+            self.0.exec.policy_faults(*class) > before
+        };
+        let info = |name| {
+            let active: Vec<_> = active(name);
+            let reverted = active.iter().copied().filter(faulty).collect();
+            Some(ModuleInfo { name, version: registry.get(name)?.version(), active, reverted })
+        };
         registry.list().into_iter().filter_map(info).collect()
     }
 
@@ -124,13 +137,13 @@ impl Modules<'_> {
         self.permit()?;
         let mut registry = self.registry();
         let (at, from) = (self.0.now(), registry.get_for_class(class).map(|module| module.name()));
+        let faults = self.0.exec.policy_faults(class);
         registry.set_active(class, name)?;
         let summary = self.hand_over(class, &registry);
-        if let Some(to) = registry.get(name).map(|module| module.name()) {
-            let reverted = !summary.reverted.is_empty();
-            self.note(ModuleChange { at, class, from, to, moved: summary.moved, reverted });
-        }
+        let Some(to) = registry.get(name).map(|module| module.name()) else { return Ok(summary) };
+        let change = ModuleChange { at, class, from, to, moved: summary.moved, reverted: false, faults };
         if summary.reverted.is_empty() {
+            self.note(change);
             return Ok(summary);
         }
         let builtins = SchedulerRegistry::with_builtins();
@@ -139,6 +152,7 @@ impl Modules<'_> {
             let _ = registry.set_active(class, module.name());
         }
         self.hand_over(class, &builtins);
+        self.note(ModuleChange { reverted: true, faults: self.0.exec.policy_faults(class), ..change });
         Err(SchedError::InvalidState)
     }
 

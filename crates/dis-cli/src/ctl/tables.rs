@@ -92,7 +92,12 @@ pub fn stats(stats: &Stats) -> String {
 /// The modules.
 pub fn modules(modules: &[ModuleRow]) -> String {
     let row = |module: &ModuleRow| {
-        let active = if module.active.is_empty() { "-".into() } else { module.active.join(", ") };
+        let told = |class: &String| {
+            let reverted = if module.reverted.contains(class) { " (built-in again, after wrong answers)" } else { "" };
+            format!("{class}{reverted}")
+        };
+        let active: Vec<String> = module.active.iter().map(told).collect();
+        let active = if active.is_empty() { "-".into() } else { active.join(", ") };
         vec![module.name.clone(), module.version.clone(), active]
     };
     table(&["NAME", "VERSION", "ACTIVE FOR"], modules.iter().map(row))

@@ -129,7 +129,7 @@ pub fn fault_notes<'a>(faults: impl IntoIterator<Item = &'a Faults>) -> impl Ite
 /// Policies that were replaced during a run that began at `start`, ns.
 pub fn change_notes(changes: &[ModuleChange], start: u64) -> impl Iterator<Item = String> {
     let told = changes.iter().take(MOST_CHANGES).map(move |change| {
-        let ModuleChange { at, class, from, to, moved, reverted } = *change;
+        let ModuleChange { at, class, from, to, moved, reverted, .. } = *change;
         let at = at.as_nanos().saturating_sub(start) as f64 / 1e9;
         let end = if reverted { "; it answered wrongly, so the class has its built-in policy" } else { "" };
         let from = from.unwrap_or("the built-in policy");

@@ -174,6 +174,7 @@ pub(super) fn modules(rt: &Inner) -> Reply {
         name: module.name.into(),
         version: module.version.to_string(),
         active: module.active.into_iter().map(|class| class.name().into()).collect(),
+        reverted: module.reverted.into_iter().map(|class| class.name().into()).collect(),
     };
     Reply::Modules { modules: Modules::of(rt).list().into_iter().map(row).collect() }
 }
