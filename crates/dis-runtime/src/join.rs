@@ -14,13 +14,14 @@ use dis_core::isolation::Right;
 use dis_core::scheduler::Plan;
 
 use crate::gate::{self, inside};
+use crate::joiner::Dropped;
 use crate::klt::{self, Klt};
 use crate::planned::Planned;
 use crate::qos;
 use crate::runtime::{Inner, Visit};
 use crate::spawn::home;
 use crate::sys;
-use crate::task::{DETACHED, DONE, ENDED, Failure, Header, NOBODY, THREAD};
+use crate::task::{DONE, Failure, Header};
 use crate::usage;
 
 /// Why a task has no result.
@@ -249,8 +250,8 @@ impl<T> JoinHandle<T> {
         if !ptr::eq(me.rt, task.rt) {
             task.joiner_rt.set(Visit::new(klt.rt()).into_raw());
         }
-        if task.joiner.compare_exchange(NOBODY, mine, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            // It ends in this moment (`ENDED`), so `state` is set already.
+        if !task.joiner.wait_as_task(mine) {
+            // It ends in this moment, so `state` is set already.
             drop(task.take_joiner_runtime());
             return;
         }
@@ -263,9 +264,7 @@ impl<T> JoinHandle<T> {
                 && !is_guest(klt, me, task)
             {
                 me.joining.store(ptr::null_mut(), Ordering::Relaxed);
-                if task.joiner.compare_exchange(mine, NOBODY, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                    drop(task.take_joiner_runtime());
-                }
+                // Unwinds, which drops the handle: so the name goes.
                 gate::check_abort();
             }
         }
@@ -274,7 +273,7 @@ impl<T> JoinHandle<T> {
 
     fn wait_in_thread(&self) {
         let task = self.task();
-        if task.joiner.compare_exchange(NOBODY, THREAD, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        if !task.joiner.wait_as_thread() {
             return;
         }
         loop {
@@ -346,10 +345,12 @@ fn is_guest(klt: &Klt, me: &Header, task: &Header) -> bool {
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         let task = self.task();
-        // After a join it is known to have ended; that spares the exchange.
-        if task.joiner.load(Ordering::Acquire) == ENDED || task.joiner.swap(DETACHED, Ordering::AcqRel) == ENDED {
+        match task.joiner.detach() {
+            Dropped::GoesOn => {}
             // SAFETY: done; if `join` has taken the outcome, there is nothing left to drop.
-            unsafe { (task.vtable.drop_outcome)(task) };
+            Dropped::Ended => unsafe { (task.vtable.drop_outcome)(task) },
+            // The joiner was aborted, or was woken for another reason and has seen the end before it was told of it.
+            Dropped::Named => drop(task.take_joiner_runtime()),
         }
         if task.release() {
             // SAFETY: it was the last reference.

@@ -64,6 +64,7 @@ mod identity;
 mod inherit;
 mod isolation;
 mod join;
+mod joiner;
 mod keep;
 mod keeper;
 mod klt;

@@ -11,10 +11,11 @@ use crate::binding::{self, Site};
 use crate::dispatch::{Step, answered, prepare_question, saved};
 use crate::gate::leave_runtime;
 use crate::identity;
+use crate::joiner::Concerned;
 use crate::klt::{self, Klt};
 use crate::runtime::{Inner, fatal};
 use crate::sync::raw_mutex;
-use crate::task::{DETACHED, DONE, ENDED, Header, NOBODY, THREAD};
+use crate::task::{DONE, Header};
 use crate::{sys, usage};
 
 /// Switches from the stack of `me` (or the base loop) to that of `task`, which is bound to this KLT. Returns when
@@ -98,7 +99,7 @@ unsafe extern "C" fn entry(data: usize, _: usize) -> ! {
 /// The closure has returned or unwound: tells the joiner and ends.
 fn finish(klt: &'static Klt, task: &Header) -> ! {
     // A detached task's outcome is dropped here, as user code, preemptible.
-    if task.joiner.load(Ordering::Acquire) == DETACHED {
+    if task.joiner.is_detached() {
         // SAFETY: nobody collects it.
         unsafe { (task.vtable.drop_outcome)(task) };
     }
@@ -136,14 +137,14 @@ pub(crate) enum Audience {
 pub(crate) fn announce_end(rt: &Inner, task: &Header) -> Audience {
     let last = rt.live.fetch_sub(1, Ordering::AcqRel) == 1;
     task.state.store(DONE, Ordering::Release);
-    let audience = match task.joiner.swap(ENDED, Ordering::AcqRel) {
-        NOBODY => Audience::Nobody,
-        DETACHED => Audience::Detached,
-        THREAD => {
+    let audience = match task.joiner.end() {
+        Concerned::Nobody => Audience::Nobody,
+        Concerned::Detached => Audience::Detached,
+        Concerned::Thread => {
             sys::futex_wake(&task.state, i32::MAX);
             Audience::Nobody
         }
-        joiner => match task.take_joiner_runtime() {
+        Concerned::Task(joiner) => match task.take_joiner_runtime() {
             Some(other) => {
                 other.unpark(TaskId(joiner));
                 Audience::Nobody

@@ -15,6 +15,7 @@ use dis_core::intent::QueueType;
 use dis_core::scheduler::Urgency;
 
 use crate::future::{Local, Meta, Timers};
+use crate::joiner::Joiner;
 use crate::keep;
 use crate::klt::Klt;
 use crate::qos::Limits;
@@ -26,12 +27,6 @@ use crate::sync::raw_mutex::Core as MutexCore;
 pub(crate) const NEW: u32 = 0;
 pub(crate) const STARTED: u32 = 1;
 pub(crate) const DONE: u32 = 2;
-
-/// Special values of `Header::joiner`; anything else is the id of the joining task.
-pub(crate) const NOBODY: u64 = 0;
-pub(crate) const ENDED: u64 = u64::MAX;
-pub(crate) const THREAD: u64 = u64::MAX - 1;
-pub(crate) const DETACHED: u64 = u64::MAX - 2;
 
 /// What depends on the type of the body.
 pub(crate) struct VTable {
@@ -73,7 +68,7 @@ pub(crate) struct Header {
     /// Futex word for threads that join.
     pub(crate) state: AtomicU32,
     id: AtomicU64,
-    pub(crate) joiner: AtomicU64,
+    pub(crate) joiner: Joiner,
     /// A [`Visit`] in the joining task's runtime if it is another one, else null. Written before `joiner` names the
     /// task, taken by whoever takes the name away.
     pub(crate) joiner_rt: Cell<*const Inner>,
@@ -149,7 +144,7 @@ impl Header {
             refs: AtomicU32::new(2),
             state: AtomicU32::new(NEW),
             id: AtomicU64::new(0),
-            joiner: AtomicU64::new(NOBODY),
+            joiner: Joiner::new(),
             joiner_rt: Cell::new(ptr::null()),
             aborted: AtomicBool::new(false),
             unparked: AtomicBool::new(false),
