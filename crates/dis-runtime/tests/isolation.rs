@@ -59,6 +59,15 @@ fn finish(victim: Arc<JoinHandle<()>>, go: &AtomicBool) -> bool {
     Arc::into_inner(victim).expect("the last handle").join().is_ok()
 }
 
+/// Stops who looks at it, also when the test fails.
+struct SetAtEnd(Arc<AtomicBool>);
+
+impl Drop for SetAtEnd {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn a_handle_that_is_passed_on_gives_no_rights() {
     let rt = runtime();
@@ -244,10 +253,12 @@ fn the_end_of_a_domain_ends_all_its_tasks_and_gives_everything_back() {
         future::spawn(Intent::batch().with_cpu_share(0, 900), std::future::pending::<()>()).expect("spawned")
     });
     let pending = pending.expect("spawned").join().expect("no panic");
+    // One that does not hear of its end is not to outlive a test that fails.
+    let _ends = SetAtEnd(Arc::clone(&stop));
     // A waiter, the spawner, and its children.
-    while !begun.load(Ordering::SeqCst) || below.usage().tasks < 7 {
-        std::thread::yield_now();
-    }
+    let ready = || begun.load(Ordering::SeqCst) && below.usage().tasks == 7;
+    let looks = (0..30_000).find(|_| ready() || (std::thread::sleep(Duration::from_millis(1)), false).1);
+    assert!(looks.is_some(), "children stay in their parent's domain: {:?}", below.usage());
     let bystander = waiter(&rt, Some(&outer), &go);
     guest.charge_memory(4096).expect("no quota");
 
@@ -256,7 +267,7 @@ fn the_end_of_a_domain_ends_all_its_tasks_and_gives_everything_back() {
     let refused = rt.task(Intent::batch()).in_domain(&below).spawn(|| ()).map(drop);
     assert_eq!(refused, Err(SpawnError::Refused(SchedError::InvalidState)));
     stop.store(true, Ordering::SeqCst);
-    assert_eq!(rt.destroy_domain(&guest, Duration::from_secs(60)), Ok(true));
+    assert_eq!(rt.destroy_domain(&guest, Duration::from_secs(30)), Ok(true));
     for task in tasks {
         let ended = Arc::into_inner(task).expect("the last handle").join();
         assert!(ended.is_err_and(|error| error.is_cancelled()));
