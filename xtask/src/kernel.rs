@@ -16,6 +16,8 @@ const BUILD_LIMIT: Duration = Duration::from_secs(600);
 pub const SUCCESS: i32 = 33;
 /// For a fault of the kernel itself.
 const KERNEL_FAULT: i32 = 35;
+/// For a policy that panicked.
+const POLICY_FAULT: i32 = 43;
 /// For a test that failed.
 const FAILED: i32 = 37;
 /// For a command line that it cannot use.
@@ -61,6 +63,7 @@ const OPTIMISED: &[Boot] = &[
     boot_of(1, "many", false),
     Boot { code: KERNEL_FAULT, ..boot_of(1, "kernel-fault", false) },
     Boot { code: KERNEL_FAULT, ..boot_of(1, "kernel-panic", false) },
+    Boot { code: POLICY_FAULT, says: "it was the policy \"panics\"", ..boot_of(2, "policy-panic", false) },
     Boot { code: BAD_INPUT, ..boot_of(1, "no-such-test", false) },
 ];
 

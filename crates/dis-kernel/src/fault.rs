@@ -17,7 +17,7 @@ use crate::lock::Lock;
 use crate::report::Quoted;
 use crate::sched::scheduler;
 use crate::user::space::Served;
-use crate::{clock, console, percpu, sched, watch};
+use crate::{clock, console, guard, percpu, sched, watch};
 
 /// Exit code of a task that panicked, as of a process in Rust.
 pub const PANICKED: i32 = 101;
@@ -89,7 +89,7 @@ pub(crate) extern "C" fn exception(frame: &FaultFrame) -> *const Registers {
             frame.vector,
             frame.rip
         ));
-        exit(Exit::KernelFault);
+        end_of_kernel();
     }
     pc.depth.set(1);
     // SAFETY: the current task's block lives.
@@ -141,13 +141,23 @@ pub fn panicked(info: &PanicInfo<'_>) -> ! {
         console::write_anyway(format_args!("kernel panic: {info}\n"));
         console::write_anyway(format_args!("{}{{\"event\":\"kernel-fault\",\"panic\":", console::RECORD));
         console::write_anyway(format_args!("{}}}\n", Quoted(info.message())));
-        exit(Exit::KernelFault);
+        end_of_kernel();
     }
     let (line, file) = info.location().map_or((0, ""), |place| (place.line(), place.file()));
     let shown = Shown { general: &general, rsp, rip, rflags };
     let reason = format_args!("panic: {}", info.message());
     report(crate::task::current(), reason, format_args!("\"file\":{},\"line\":{line}", Quoted(file)), &shown);
     crate::task::exit(PANICKED)
+}
+
+/// Ends the machine for a fault or a panic that is no task's, and says so if it is a policy's. That runs under its CPU's lock, and the core is
+/// in the middle of a change: there is nothing to go back to.
+fn end_of_kernel() -> ! {
+    let Some(policy) = guard::policy_here() else { exit(Exit::KernelFault) };
+    console::write_anyway(format_args!("it was the policy {policy:?}, with which the scheduler ends\n"));
+    console::write_anyway(format_args!("{}{{\"event\":\"policy-fault\",\"policy\":", console::RECORD));
+    console::write_anyway(format_args!("{}}}\n", Quoted(policy)));
+    exit(Exit::PolicyFault)
 }
 
 /// A lock is not given back: ends the machine.

@@ -22,6 +22,7 @@ pub mod console;
 pub mod context;
 pub mod fault;
 pub mod figures;
+mod guard;
 pub mod ipc;
 pub mod lock;
 pub mod memory;

@@ -1,8 +1,9 @@
 //! The scheduler modules that are compiled in, and which class has the policy of which. Policies are exchanged while tasks run.
 //!
 //! The built-in modules are there from the boot on (`policy=CLASS=NAME` on the command line chooses among them); a kernel's author
-//! [`register`]s others. There is no loading from files, and nothing protects from a module: a policy that panics or never comes back ends
-//! the machine, as it runs under a CPU's lock. One that answers wrongly is replaced by the built-in one.
+//! [`register`]s others. There is no loading from files, and nothing protects from a module: a policy that panics, faults or never comes
+//! back ends the machine, as it runs under a CPU's lock; the first two with a code of their own and the policy's name. One that answers wrongly is
+//! replaced by the built-in one.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -17,14 +18,18 @@ use dis_core::scheduler::{Handover, HandoverSummary};
 
 use crate::lock::Lock;
 use crate::sched::{self, Scheduler, scheduler};
-use crate::{clock, task};
+use crate::{clock, guard, task};
 
 static REGISTRY: Lock<Option<SchedulerRegistry>> = Lock::new(None);
 /// The task that is replacing a policy, if it lives.
 static REPLACER: AtomicU64 = AtomicU64::new(TaskId::INVALID.0);
 
 fn with<T>(use_it: impl FnOnce(&mut SchedulerRegistry) -> T) -> T {
-    use_it(REGISTRY.lock().get_or_insert_with(SchedulerRegistry::with_builtins))
+    use_it(REGISTRY.lock().get_or_insert_with(|| {
+        let mut registry = SchedulerRegistry::with_builtins();
+        registry.guard_policies(guard::guarded);
+        registry
+    }))
 }
 
 /// The choices of the command line, before there is a scheduler.

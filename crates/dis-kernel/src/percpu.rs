@@ -49,6 +49,8 @@ pub struct PerCpu {
     pub segments: Box<Segments>,
     /// Whether a fault is being handled: another one then is the kernel's own.
     pub in_fault: Cell<bool>,
+    /// The policy that is being asked here, if it is not a built-in one.
+    pub policy: Cell<Option<&'static str>>,
     /// The instant for which the timer is armed, ns, [`due`](Self::due) or before; `u64::MAX`: not armed. Others look at it for lost interrupts.
     pub armed: AtomicU64,
     /// Since when an interrupt sent here has not been answered, ns; 0: none is outstanding.
@@ -114,6 +116,7 @@ impl PerCpu {
             idle,
             segments: Segments::new(),
             in_fault: Cell::new(false),
+            policy: Cell::new(None),
             armed: AtomicU64::new(u64::MAX),
             asked_at: AtomicU64::new(0),
             attention: AtomicU32::new(0),

@@ -156,6 +156,9 @@ fn verdict(status: Option<ExitStatus>, complete: bool, errors: &str) -> Result<E
         Some(37) => "a self-test of the kernel failed; see above".into(),
         Some(39) => return Err(Failure::bad_input("the kernel cannot use what it was given; see above")),
         Some(41) => "a task of the workload was ended by a fault; see above".into(),
+        Some(43) => {
+            "a policy of the kernel panicked or faulted, and the machine ended with it; its name is above".into()
+        }
         Some(0) => "the machine was reset (a triple fault of the kernel), so there is no report".into(),
         Some(code) => format!("QEMU ended with code {code}"),
         None => "QEMU was killed".into(),

@@ -16,6 +16,8 @@ pub enum Exit {
     BadInput = 0x13,
     /// 41: the workload ran, but a task of it was ended by a fault, a panic or its memory limit.
     TaskFailed = 0x14,
+    /// 43: a policy that is not built in has panicked or faulted.
+    PolicyFault = 0x15,
 }
 
 /// Ends the machine.

@@ -38,6 +38,7 @@ const TESTS: &[(&str, Test)] = &[
     ("modules", modules::modules),
     ("kernel-fault", isolation::kernel_fault),
     ("kernel-panic", isolation::kernel_panic),
+    ("policy-panic", modules::policy_panic),
     ("figures", crate::figures::run),
 ];
 

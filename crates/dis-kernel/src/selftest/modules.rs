@@ -52,6 +52,15 @@ pub fn modules(booted: &Booted) -> Outcome {
     Ok(())
 }
 
+/// A policy that panics takes the machine along, which says which one it was.
+pub fn policy_panic(booted: &Booted) -> Outcome {
+    let tasks = spawn_all(booted.cpus)?;
+    all_go_on(tasks.len(), "the tasks begin")?;
+    register(Box::new(Wrong::new("panics", Fault::Panics, 100))).map_err(refused)?;
+    activate(BATCH, "panics").map_err(refused)?;
+    eventually("the policy panics, and this is never said", || false)
+}
+
 /// Four tasks for each CPU: one that is bound to it and never gives way, and three that yield, sleep and block.
 fn spawn_all(cpus: usize) -> Result<Vec<TaskId>, String> {
     let spawn = |number: usize| {
@@ -145,6 +154,8 @@ enum Fault {
     Names,
     /// It cannot be set up.
     SetUp,
+    /// It panics when it is asked.
+    Panics,
 }
 
 /// A module, and its policy: the fair one, but for its fault, from some answers on.
@@ -203,6 +214,7 @@ impl SchedulingPolicy for Wrong {
     }
 
     fn select(&mut self, now: Timestamp) -> Option<TaskKey> {
+        assert!(!self.errs(Fault::Panics), "on purpose");
         if self.errs(Fault::Names) { Some(TaskKey(u32::MAX)) } else { self.policy.select(now) }
     }
 
