@@ -55,6 +55,7 @@ const OPTIMISED: &[Boot] = &[
     boot_of(2, "api", true),
     boot_of(2, "modules", true),
     boot_of(1, "ipc", true),
+    boot_of(2, "ipc", false),
     boot_of(2, "torture", false),
     boot_of(2, "user", false),
     boot_of(2, "injection", false),

@@ -13,6 +13,7 @@ use crate::arch::{entry, gdt};
 use crate::memory::stacks::Stack;
 use crate::user::space::Space;
 use crate::user::times::Times;
+use crate::wait::Awaited;
 
 /// What a task does; the answer is its exit code.
 pub type Work = Box<dyn FnOnce() -> i32 + Send>;
@@ -107,6 +108,8 @@ pub struct Tcb {
     pub space: Option<Space>,
     /// A user task's times.
     pub times: Times,
+    /// What it waits for, if that is to be told of its end.
+    pub awaits: Cell<Option<Arc<dyn Awaited>>>,
     stack: Cell<Option<Stack>>,
     work: Cell<Option<Work>>,
 }
@@ -128,6 +131,7 @@ impl Tcb {
             stack_top: top,
             space,
             times: Times::default(),
+            awaits: Cell::new(None),
             stack: Cell::new(Some(stack)),
             work: Cell::new(Some(work)),
         });
@@ -151,6 +155,7 @@ impl Tcb {
             stack_top: top,
             space: None,
             times: Times::default(),
+            awaits: Cell::new(None),
             stack: Cell::new(None),
             work: Cell::new(None),
         });
@@ -177,12 +182,13 @@ impl Tcb {
         guard
     }
 
-    /// Gives back its stack, its address space, and what it was to run if it never began. Only whoever turned `buried` on may call it.
+    /// Gives back its stack, and what it was to run if it never began, and tells what it waited for. Only whoever turned `buried` on may
+    /// call it. Its address space and what it may use by system calls go with the block itself.
     pub fn release(&self) {
         drop(self.stack.take());
         drop(self.work.take());
-        if let Some(space) = &self.space {
-            space.free();
+        if let Some(awaited) = self.awaits.take() {
+            awaited.forget(self.id());
         }
     }
 }

@@ -14,6 +14,7 @@ use dis_core::intent::Intent;
 use dis_workload::interp::spin;
 
 use crate::boot::Booted;
+use crate::channel::channel;
 use crate::ipc::Server;
 use crate::{clock, event, memory, println, task};
 
@@ -34,6 +35,10 @@ const YIELD_SYSTEM: Figure = Figure { name: "yield, system", goal: 400, accepted
 const YIELD_BATCH: Figure = Figure { name: "yield, batch", goal: 400, accepted: 1_100 };
 const PREEMPT: Figure = Figure { name: "preempt", goal: 1_200, accepted: 1_200 };
 const CALL: Figure = Figure { name: "call and reply", goal: 900, accepted: 1_200 };
+/// For these no goals were set: both numbers are what was reached and some.
+const USER_CALL: Figure = Figure { name: "call, ring 3", goal: 3_500, accepted: 3_500 };
+const CHANNEL: Figure = Figure { name: "send and receive", goal: 400, accepted: 400 };
+const PASS: Figure = Figure { name: "message handed on", goal: 2_500, accepted: 2_500 };
 const WAKE: Figure = Figure { name: "wake across CPUs", goal: 2_500, accepted: 3_000 };
 
 /// What tasks of a measurement share.
@@ -63,7 +68,9 @@ pub fn run(booted: &Booted) -> Result<(), String> {
         } else {
             let system = (YIELD_SYSTEM, yields(ready, Intent::system)?);
             let batch = (YIELD_BATCH, yields(ready, Intent::batch)?);
-            Vec::from([system, batch, (PREEMPT, preempts(ready)?), (CALL, calls(ready)?)])
+            let calls = [(CALL, calls(ready)?), (USER_CALL, user_calls(ready)?)];
+            let messages = [(CHANNEL, channel_alone(ready)?), (PASS, messages(ready)?)];
+            [system, batch, (PREEMPT, preempts(ready)?)].into_iter().chain(calls).chain(messages).collect()
         };
         for (Figure { name, goal, accepted }, figure) in figures {
             let verdict = if figure <= goal { "reached" } else { "missed" };
@@ -115,6 +122,15 @@ fn spawn(count: usize, intent: fn() -> Intent, cpu: usize, body: fn(u64)) -> Res
             })
         })
         .collect()
+}
+
+/// Tasks that compute, behind whoever measures.
+fn computing(count: usize) -> Result<Vec<TaskId>, String> {
+    spawn(count, Intent::batch, 0, |_| {
+        while !is_over() {
+            spin(100);
+        }
+    })
 }
 
 fn end(tasks: Vec<TaskId>) {
@@ -174,11 +190,7 @@ fn preempts(ready: usize) -> Result<u64, String> {
 
 /// One call and its reply: the question and the answer put where the other one finds them, and both switches.
 fn calls(ready: usize) -> Result<u64, String> {
-    let others = spawn(ready, Intent::batch, 0, |_| {
-        while !is_over() {
-            spin(100);
-        }
-    })?;
+    let others = computing(ready)?;
     let intent = Intent::batch().with_affinity(CpuMask::single(0));
     let server = Server::spawn("adds one", intent, |number: u64| number + 1).map_err(|error| format!("{error}"))?;
     // Until it waits to be called.
@@ -192,6 +204,61 @@ fn calls(ready: usize) -> Result<u64, String> {
         }
     }
     task::kill(server.id()).map_err(|error| format!("{error}"))?;
+    end(others);
+    median()
+}
+
+/// The same by system calls, between two tasks in ring 3: what a thousand calls more take.
+fn user_calls(ready: usize) -> Result<u64, String> {
+    let others = computing(ready)?;
+    let [few, many] = [100, 1_100].map(crate::selftest::time_of_calls);
+    end(others);
+    Ok((many? - few?) / 1_000 / NS)
+}
+
+/// A message sent and received by the same task: nobody waits, nobody is woken.
+fn channel_alone(ready: usize) -> Result<u64, String> {
+    let others = computing(ready)?;
+    let (to, from) = channel(4).map_err(|error| format!("{error}"))?;
+    for number in 0..SAMPLES as u64 {
+        let begin = clock::tsc();
+        let sent = to.send(number, None);
+        let got = from.receive(None);
+        record(clock::tsc() - begin);
+        if (sent, got) != (Ok(()), Ok(number)) {
+            return Err(format!("{number} came as {got:?}"));
+        }
+    }
+    end(others);
+    median()
+}
+
+/// A message sent to a task that waits for it and sends it on, received by the first task, which waits meanwhile: half of the whole, that
+/// is, one message, one wake-up, one switch.
+fn messages(ready: usize) -> Result<u64, String> {
+    let others = computing(ready)?;
+    let refused = |error| format!("{error}");
+    let (to, there) = channel(1).map_err(refused)?;
+    let (back, from) = channel(1).map_err(refused)?;
+    let hands_on = Box::new(move || {
+        while let Ok(number) = there.receive(None) {
+            let _ = back.send(number, None);
+        }
+        0
+    });
+    let intent = Intent::system().with_affinity(CpuMask::single(0));
+    let id = task::spawn_with(TaskSpec::new("hands on", intent, ()).joinable(), hands_on).map_err(refused)?;
+    for number in 0..SAMPLES as u64 {
+        let begin = clock::tsc();
+        let sent = to.send(number, None);
+        let got = from.receive(None);
+        record((clock::tsc() - begin) / 2);
+        if (sent, got) != (Ok(()), Ok(number)) {
+            return Err(format!("{number} came back as {got:?}"));
+        }
+    }
+    drop(to);
+    let _ = task::join(id);
     end(others);
     median()
 }

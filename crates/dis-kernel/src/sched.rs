@@ -430,6 +430,15 @@ pub(crate) fn obey(wake: &Wake, now: Timestamp) -> bool {
     false
 }
 
+/// Unparks a task where this CPU cannot ask at once, as when a task is buried: it does so by an interrupt to itself.
+pub(crate) fn rouse(id: TaskId) {
+    let _off = irq::Off::new();
+    let now = clock::now();
+    if scheduler().unpark(now, id).is_ok_and(|wake| obey(&wake, now)) {
+        interrupt_cpu(percpu::this().cpu, now);
+    }
+}
+
 /// Tasks that were killed while they ran elsewhere; whoever finds one ended and off its CPU buries it.
 static DOOMED: Lock<alloc::vec::Vec<Arc<Tcb>>> = Lock::new(alloc::vec::Vec::new());
 static DOOMED_COUNT: AtomicU64 = AtomicU64::new(0);

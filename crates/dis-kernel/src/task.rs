@@ -20,7 +20,8 @@ use crate::sched::{self, scheduler};
 use crate::{clock, percpu};
 
 /// Runs `call` with interrupts off and obeys the wake-up it answers.
-fn with_wake<T>(call: impl FnOnce(usize, Timestamp) -> SchedResult<(T, Option<Wake>)>) -> SchedResult<T> {
+#[inline]
+pub(crate) fn with_wake<T>(call: impl FnOnce(usize, Timestamp) -> SchedResult<(T, Option<Wake>)>) -> SchedResult<T> {
     let off = irq::Off::new();
     let now = clock::now();
     let (value, wake) = call(percpu::this().cpu, now)?;

@@ -52,7 +52,7 @@ impl Turn {
         Turn::new(None)
     }
 
-    /// A server's, which has it itself.
+    /// A server's, which has it itself; [`TaskId::INVALID`]'s: of one that is yet to come.
     pub fn of_server(server: TaskId) -> Turn {
         Turn::new(Some(server))
     }
@@ -250,7 +250,7 @@ impl Table {
 }
 
 fn has_ended(task: TaskId) -> bool {
-    scheduler().with_task(task, |task| task.state().has_ended()).unwrap_or(true)
+    task != TaskId::INVALID && scheduler().with_task(task, |task| task.state().has_ended()).unwrap_or(true)
 }
 
 /// The first among equals.

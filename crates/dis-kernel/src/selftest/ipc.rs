@@ -1,4 +1,4 @@
-//! Calls: a server works on its caller's time and with its urgency, and every call ends.
+//! Calls: a server works on its caller's time and with its urgency, and every call ends. Then channels, notifications, and ring 3.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use dis_core::api::{BlockReason, CpuMask, Duration, ExitStatus, SchedError, TaskId, TaskSpec};
 use dis_core::intent::Intent;
 
-use super::{Outcome, ensure, eventually, refused};
+use super::{Outcome, channels, ensure, eventually, ipc_user, refused};
 use crate::boot::Booted;
 use crate::ipc::Server;
 use crate::lock::Lock;
@@ -54,14 +54,17 @@ pub fn ipc(booted: &Booted) -> Outcome {
     inversion()?;
     time_out()?;
     caller_killed()?;
-    server_killed()
+    server_killed()?;
+    stray_wake_ups()?;
+    channels::channels(booted.cpus)?;
+    ipc_user::user_messages(booted.cpus)
 }
 
-fn spawn(name: &str, intent: Intent, body: impl FnOnce() -> i32 + Send + 'static) -> Result<TaskId, String> {
+pub(super) fn spawn(name: &str, intent: Intent, body: impl FnOnce() -> i32 + Send + 'static) -> Result<TaskId, String> {
     task::spawn(name, intent, body).map_err(refused)
 }
 
-fn ends(id: TaskId, status: ExitStatus) -> Outcome {
+pub(super) fn ends(id: TaskId, status: ExitStatus) -> Outcome {
     let ended = task::join(id);
     ensure(ended == Ok(status), || format!("a task ended with {ended:?} instead of {status:?}"))
 }
@@ -82,7 +85,7 @@ fn many_callers(cpus: usize) -> Outcome {
     task::kill(server.id()).map_err(refused)
 }
 
-fn reason(id: TaskId) -> Option<BlockReason> {
+pub(super) fn reason(id: TaskId) -> Option<BlockReason> {
     scheduler().with_task(id, |task| task.block_reason()).ok().flatten()
 }
 
@@ -244,4 +247,28 @@ fn server_killed() -> Outcome {
     task::kill(server.id()).map_err(refused)?;
     ends(caller, ExitStatus::Exited(1))?;
     ends(waiter, ExitStatus::Exited(1))
+}
+
+/// A server is woken for no reason, again and again, while others call it: that is neither a question nor an answer.
+fn stray_wake_ups() -> Outcome {
+    let server = doubler(Intent::background())?;
+    let calls: Vec<TaskId> = (1..=3)
+        .map(|me: u64| {
+            let server = Arc::clone(&server);
+            let body = move || (1..=100).all(|n| server.call(100 * me + n, None) == Ok(2 * (100 * me + n))) as i32;
+            spawn("calls", Intent::batch(), body)
+        })
+        .collect::<Result<_, _>>()?;
+    let ended = |&id: &TaskId| scheduler().with_task(id, |task| task.state().has_ended()).unwrap_or(true);
+    let mut round = 0;
+    while !calls.iter().all(ended) {
+        task::unpark(server.id()).map_err(refused)?;
+        round += 1;
+        task::sleep(Duration::from_micros(20 + 97 * (round % 7)));
+    }
+    println!("300 calls, and {round} wake-ups of the server that are none");
+    for id in calls {
+        ends(id, ExitStatus::Exited(1))?;
+    }
+    task::kill(server.id()).map_err(refused)
 }

@@ -5,8 +5,10 @@
 
 mod api;
 mod basics;
+mod channels;
 mod injection;
 mod ipc;
+mod ipc_user;
 mod isolation;
 mod memory;
 mod modules;
@@ -62,6 +64,8 @@ pub fn run(name: &str, booted: &Booted) -> Exit {
         }
     }
 }
+
+pub(crate) use ipc_user::time_of_calls;
 
 #[cfg(feature = "clobber-red-zone")]
 pub(crate) use torture::clobber_red_zone;

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dis_core::api::{CpuMask, ExitStatus, TaskStats};
 use dis_core::intent::Intent;
@@ -69,15 +69,19 @@ fn run(program: Program, intent: Intent, entry: u64, argument: u64) -> Result<Ex
     task::join(id).map_err(refused)
 }
 
+/// A word of the kernel's, mapped and writable, which ring 3 may neither read nor write, nor have read or written.
+pub(super) static KERNELS: AtomicU64 = AtomicU64::new(42);
+
 /// What ring 3 may do, what it may not, and what it costs.
 pub fn user_mode(booted: &Booted) -> Outcome {
     let program = program();
+    let kernels = &raw const KERNELS as u64;
     let cases = [
         ("compute", user_compute::offset(), 1_000_000, 7),
         ("pages", user_pages::offset(), 100, 0),
-        ("calls", user_calls::offset(), 0, 0),
+        ("calls", user_calls::offset(), kernels, 0),
         ("privileged", user_privileged::offset(), 0, FAULTED + 13),
-        ("kernel", user_kernel::offset(), 0, FAULTED + 14),
+        ("kernel", user_kernel::offset(), kernels, FAULTED + 14),
         ("text", user_text::offset(), 0, FAULTED + 14),
         ("stack-code", user_stack_code::offset(), 0, FAULTED + 14),
     ];

@@ -30,9 +30,9 @@ user_privileged:
     cli
     jmp wrong
 
+# Reads the word at rdi, which is the kernel's.
 user_kernel:
-    mov rax, 0xffffffff80101000
-    mov rax, [rax]
+    mov rax, [rdi]
     jmp wrong
 
 user_text:
@@ -99,10 +99,11 @@ user_torture:
     xor edi, edi
     jmp leave
 
-# Each of the calls; ends with 0, or with the number of the step (r15) that went wrong.
+# Each of the calls (rdi: an address of the kernel's); ends with 0, or with the number of the step (r15) that went wrong.
 user_calls:
     sub rsp, 64
     mov qword ptr [rsp], 0          # the stack's first page fault
+    mov [rsp + 48], rdi
     mov r15d, 10
     mov eax, 11                     # current
     int 0x80
@@ -196,7 +197,7 @@ user_calls:
     cmp rax, 18
     jne step
     mov r15d, 20                    # not from the kernel's memory
-    mov rdi, 0xffffffff80101000
+    mov rdi, [rsp + 48]
     mov esi, 8
     mov eax, 13
     int 0x80

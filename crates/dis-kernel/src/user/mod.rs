@@ -2,11 +2,13 @@
 //! user and in system mode measured apart.
 
 pub mod calls;
+pub mod ipc;
 pub mod space;
 pub mod times;
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use dis_core::api::{SchedError, SchedResult, TaskId, TaskSpec};
 use dis_core::intent::Intent;
@@ -15,6 +17,7 @@ use crate::arch::gdt;
 use crate::context::Tcb;
 use crate::memory::stacks::Stack;
 use crate::task;
+use ipc::Handle;
 use space::Space;
 
 /// What a user task executes: machine code for the address [`space::TEXT`], the same for all tasks of the program.
@@ -29,8 +32,24 @@ const PAGES: u64 = 256;
 /// # Errors
 /// As [`task::spawn`]; [`SchedError::ResourceExhausted`] also if there is no memory for its address space.
 pub fn spawn(name: &str, intent: Intent, program: Program, entry: u64, argument: u64) -> SchedResult<TaskId> {
-    let limit = intent.constraints.max_memory.map_or(PAGES, |bytes| bytes as u64 / 4096);
-    let space = Space::new(program, limit).ok_or(SchedError::ResourceExhausted)?;
+    let spec = TaskSpec::new(String::from(name), intent, ()).joinable();
+    spawn_with(spec, program, entry, argument, Vec::new())
+}
+
+/// As [`spawn`], as `spec` says, with `handles` for its system calls. For each server among them that has no task yet, it is the task.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_with(
+    spec: TaskSpec<()>,
+    program: Program,
+    entry: u64,
+    argument: u64,
+    handles: Vec<Handle>,
+) -> SchedResult<TaskId> {
+    let limit = spec.intent.constraints.max_memory.map_or(PAGES, |bytes| bytes as u64 / 4096);
+    let servers: Vec<_> = handles.iter().filter_map(Handle::server).cloned().collect();
+    let space = Space::new(program, limit, handles).ok_or(SchedError::ResourceExhausted)?;
     let stack = Stack::take().ok_or(SchedError::ResourceExhausted)?;
     let root = space.root();
     let tcb = Tcb::new(stack, Box::new(|| 0), Some(space));
@@ -42,5 +61,10 @@ pub fn spawn(name: &str, intent: Intent, program: Program, entry: u64, argument:
     registers.ss = gdt::USER_DATA.into();
     registers.general.rdi = argument;
     registers.cr3 = root;
-    task::spawn_prepared(TaskSpec::new(String::from(name), intent, ()).joinable(), tcb)
+    let id = task::spawn_prepared(spec, tcb)?;
+    for server in servers {
+        // If it has one already, that one is it.
+        let _ = server.attach(id);
+    }
+    Ok(id)
 }
