@@ -19,6 +19,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::watch::Mark;
+use crate::abi::Answer;
 
 /// The signal that asks a thread to leave a policy: one that Linux never sends on this machine.
 const SIGNAL: i32 = libc::SIGSTKFLT;
@@ -56,7 +57,64 @@ struct Job<F, R> {
     answer: MaybeUninit<R>,
 }
 
-/// Calls `f`, in which no value needs to be dropped. `None`: it was left.
+/// Calls a function of at most five arguments that are numbers or pointers, and answers with one or two numbers. If it was left, they
+/// are all ones.
+///
+/// # Safety
+/// `function` is such a function, and may be called with these arguments.
+#[inline(always)]
+pub(super) unsafe fn ask(mark: &Mark, function: *const (), this: *mut c_void, args: [u64; 4]) -> Answer {
+    let outer = CURRENT.replace(mark);
+    let [a, b, c, d] = args;
+    // SAFETY: the caller's promise.
+    let answer = unsafe { enter_with(mark.frame(), function, this, a, b, c, d) };
+    CURRENT.set(outer);
+    answer
+}
+
+/// Calls `function(this, a, b, c, d)`.
+///
+/// # Safety
+/// As for [`ask`]; its frames may be abandoned.
+#[unsafe(naked)]
+unsafe extern "C" fn enter_with(
+    frame: &Frame,
+    function: *const (),
+    this: *mut c_void,
+    a: u64,
+    b: u64,
+    c: u64,
+    d: u64,
+) -> Answer {
+    naked_asm!(
+        "mov r11, [rsp + 8]",
+        "push rbp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "push rdi",
+        "mov [rdi], rsp",
+        "mov rax, rsi",
+        "mov rdi, rdx",
+        "mov rsi, rcx",
+        "mov rdx, r8",
+        "mov rcx, r9",
+        "mov r8, r11",
+        "call rax",
+        "pop rdi",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
+}
+
+/// Calls `f`, in which no value needs to be dropped. `None`: it was left. Slower than [`ask`].
 #[inline(always)]
 pub(super) fn call<R: Copy>(mark: &Mark, f: impl FnOnce() -> R) -> Option<R> {
     let outer = CURRENT.replace(mark);
@@ -83,7 +141,7 @@ unsafe extern "C" fn start<F: FnOnce() -> R, R>(job: *mut c_void) {
     job.answer.write(f());
 }
 
-/// Calls `start(job)` and answers 0; 1 if the call was left by [`leave`].
+/// Calls `start(job)` and answers 0; all ones if the call was left by [`leave`].
 ///
 /// # Safety
 /// `start(job)` may be called, and its frames may be abandoned.
@@ -113,14 +171,26 @@ unsafe extern "C" fn enter(frame: &Frame, start: Start, job: *mut c_void) -> u64
     )
 }
 
-/// The end of [`enter`] when its call is left; the stack pointer is the one in the frame.
+/// The end of [`enter`] and [`enter_with`] when the call is left; the stack pointer is the one in the frame.
 #[unsafe(naked)]
 unsafe extern "C" fn left() {
-    naked_asm!("mov eax, 1", "pop rdi", "pop r15", "pop r14", "pop r13", "pop r12", "pop rbx", "pop rbp", "ret",)
+    naked_asm!(
+        "mov rax, -1",
+        "mov rdx, -1",
+        "pop rdi",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
 }
 
 /// Makes the interrupted context one in which the call of `mark` has been left.
 fn leave(context: *mut c_void, mark: &Mark) {
+    mark.stop();
     // SAFETY: the kernel gives a valid context along; `enter` of this call has not returned, so its stack is as it was.
     unsafe {
         let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::c_void;
+use std::ptr;
 use std::sync::Arc;
 
 use dis_core::api::{Duration, Timestamp};
@@ -51,35 +52,41 @@ impl LoadedPolicy {
         self.mark.library().count_fault();
     }
 
-    /// Calls over there. `None`: it has panicked, now or before.
+    /// Calls over there. `None`: it has panicked or was stopped, now or before.
+    ///
+    /// # Safety
+    /// A function of the table that answers with an [`Answer`], with its arguments after the first.
     #[inline(always)]
-    fn call(&self, what: Call, f: impl FnOnce(&PolicyTable, *mut c_void) -> Answer) -> Option<Answer> {
+    unsafe fn call(&self, what: Call, function: *const (), args: [u64; 4]) -> Option<Answer> {
         if self.is_faulty() {
             return None;
         }
-        match self.mark.call(what, || f(&self.table, self.this)) {
-            Some(answer) if answer.len != Answer::FAULT => {
-                self.len.set(answer.len as usize);
-                Some(answer)
-            }
-            _ => {
-                self.fault();
-                None
-            }
+        // SAFETY: the caller's promise.
+        let answer = unsafe { self.mark.ask(what, function, self.this, args) };
+        if answer.len == Answer::FAULT {
+            self.fault();
+            return None;
         }
+        self.len.set(answer.len as usize);
+        Some(answer)
     }
 
     /// The same for a function that answers with a number.
+    ///
+    /// # Safety
+    /// As for `call`.
     #[inline(always)]
-    fn number(&self, what: Call, f: impl FnOnce(&PolicyTable, *mut c_void) -> u64) -> Option<u64> {
+    unsafe fn number(&self, what: Call, function: *const (), args: [u64; 4]) -> Option<u64> {
         if self.is_faulty() {
             return None;
         }
-        let number = self.mark.call(what, || f(&self.table, self.this)).filter(|&number| number != FAULTY_NUMBER);
-        if number.is_none() {
+        // SAFETY: the caller's promise.
+        let number = unsafe { self.mark.ask(what, function, self.this, args) }.value;
+        if number == FAULTY_NUMBER {
             self.fault();
+            return None;
         }
-        number
+        Some(number)
     }
 
     #[inline(always)]
@@ -98,6 +105,10 @@ impl LoadedPolicy {
     }
 }
 
+fn address(task: &mut Entity) -> u64 {
+    ptr::from_mut(task) as u64
+}
+
 // SAFETY of the calls below: the functions are of this ABI, the library is loaded and not stopped, `this` was made by it, and `&mut self`, or
 // `Send` without `Sync`, keeps others out.
 impl SchedulingPolicy for LoadedPolicy {
@@ -106,64 +117,65 @@ impl SchedulingPolicy for LoadedPolicy {
     }
 
     fn on_ready(&mut self, task: &mut Entity, why: Arrival, now: Timestamp) {
+        let args = [address(task), why as u64, now.as_nanos(), 0];
         // SAFETY: see above.
-        let call = |table: &PolicyTable, this| unsafe { (table.on_ready)(this, task, why as u8, now.as_nanos()) };
-        self.call(Call::OnReady, call);
+        unsafe { self.call(Call::OnReady, self.table.on_ready as *const (), args) };
     }
 
     fn select(&mut self, now: Timestamp) -> Option<TaskKey> {
         // SAFETY: see above.
-        self.call(Call::Select, |table, this| unsafe { (table.select)(this, now.as_nanos()) })?.key()
+        unsafe { self.call(Call::Select, self.table.select as *const (), [now.as_nanos(), 0, 0, 0]) }?.key()
     }
 
     fn peek(&mut self, now: Timestamp) -> Option<TaskKey> {
         // SAFETY: see above.
-        self.call(Call::Peek, |table, this| unsafe { (table.peek)(this, now.as_nanos()) })?.key()
+        unsafe { self.call(Call::Peek, self.table.peek as *const (), [now.as_nanos(), 0, 0, 0]) }?.key()
     }
 
     fn exchange(&mut self, task: &mut Entity, why: Arrival, now: Timestamp) -> Option<TaskKey> {
+        let args = [address(task), why as u64, now.as_nanos(), 0];
         // SAFETY: see above.
-        let call = |table: &PolicyTable, this| unsafe { (table.exchange)(this, task, why as u8, now.as_nanos()) };
-        self.call(Call::Exchange, call)?.key()
+        unsafe { self.call(Call::Exchange, self.table.exchange as *const (), args) }?.key()
     }
 
     fn on_block(&mut self, task: &mut Entity, now: Timestamp) {
+        let args = [address(task), now.as_nanos(), 0, 0];
         // SAFETY: see above.
-        self.call(Call::OnBlock, |table, this| unsafe { (table.on_block)(this, task, now.as_nanos()) });
+        unsafe { self.call(Call::OnBlock, self.table.on_block as *const (), args) };
     }
 
     fn remove(&mut self, task: &mut Entity, now: Timestamp) -> bool {
+        let args = [address(task), now.as_nanos(), 0, 0];
         // SAFETY: see above.
-        let call = |table: &PolicyTable, this| unsafe { (table.remove)(this, task, now.as_nanos()) };
-        self.call(Call::Remove, call).is_some_and(|answer| answer.value == 1)
+        unsafe { self.call(Call::Remove, self.table.remove as *const (), args) }.is_some_and(|answer| answer.value == 1)
     }
 
     fn update(&mut self, task: &mut Entity, priority: u8, deadline: Timestamp, now: Timestamp) {
-        let call = |table: &PolicyTable, this| {
-            // SAFETY: see above.
-            unsafe { (table.update)(this, task, priority, deadline.as_nanos(), now.as_nanos()) }
-        };
-        if self.call(Call::Update, call).is_none() {
+        let args = [address(task), u64::from(priority), deadline.as_nanos(), now.as_nanos()];
+        // SAFETY: see above.
+        if unsafe { self.call(Call::Update, self.table.update as *const (), args) }.is_none() {
             // Whoever replaces it has to find the task as it is now.
             (task.priority, task.deadline) = (priority, deadline);
         }
     }
 
     fn on_tick(&mut self, task: &mut Entity, ran: Duration, now: Timestamp) {
+        let args = [address(task), ran.as_nanos(), now.as_nanos(), 0];
         // SAFETY: see above.
-        let call = |table: &PolicyTable, this| unsafe { (table.on_tick)(this, task, ran.as_nanos(), now.as_nanos()) };
-        self.call(Call::OnTick, call);
+        unsafe { self.call(Call::OnTick, self.table.on_tick as *const (), args) };
     }
 
     fn time_slice(&self, task: &Entity) -> Duration {
+        let args = [ptr::from_ref(task) as u64, 0, 0, 0];
         // SAFETY: see above.
-        let nanos = self.number(Call::TimeSlice, |table, this| unsafe { (table.time_slice)(this, task) });
+        let nanos = unsafe { self.number(Call::TimeSlice, self.table.time_slice as *const (), args) };
         nanos.map_or(FAULTY_SLICE, Duration::from_nanos)
     }
 
     fn preempts(&self, ready: &Entity, running: &Entity) -> bool {
+        let args = [ptr::from_ref(ready) as u64, ptr::from_ref(running) as u64, 0, 0];
         // SAFETY: see above.
-        let answer = self.number(Call::Preempts, |table, this| unsafe { (table.preempts)(this, ready, running) });
+        let answer = unsafe { self.number(Call::Preempts, self.table.preempts as *const (), args) };
         // After a fault: let the core decide, and notice.
         answer.is_none_or(|answer| answer == 1)
     }
@@ -177,9 +189,9 @@ impl SchedulingPolicy for LoadedPolicy {
             u32::from(visit(TaskKey(key)))
         }
         let mut context: Visitor<'_> = visit;
-        let context = (&raw mut context).cast();
+        let args = [visitor as *const () as u64, &raw mut context as u64, 0, 0];
         // SAFETY: see above; the context lives until the call is over.
-        self.call(Call::Visit, |table, this| unsafe { (table.visit)(this, visitor, context) });
+        unsafe { self.call(Call::Visit, self.table.visit as *const (), args) };
     }
 
     fn progress(&mut self) -> Option<Progress> {
@@ -199,7 +211,7 @@ impl SchedulingPolicy for LoadedPolicy {
 
     fn reserve(&mut self, keys: usize) {
         // SAFETY: see above.
-        self.call(Call::Reserve, |table, this| unsafe { (table.reserve)(this, keys) });
+        unsafe { self.call(Call::Reserve, self.table.reserve as *const (), [keys as u64, 0, 0, 0]) };
     }
 }
 

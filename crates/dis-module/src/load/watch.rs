@@ -4,6 +4,7 @@
 //! the call ([`escape`]); if that does not succeed for as long again, as it never is in code of its own (it waits in the system,
 //! say), the thread says which policy it is, and ends the process.
 
+use std::ffi::c_void;
 use std::fs::File;
 use std::io::Write;
 use std::mem::ManuallyDrop;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use super::escape;
 use super::library::Library;
+use crate::abi::Answer;
 
 /// How long a policy may be in one call: 2 s. Far longer than any takes, as the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_millis(LOOKS as u64 * LOOK_MS);
@@ -131,16 +133,35 @@ impl Mark {
     /// Calls into the policy with `f`. `None`: it had to be stopped, and nothing of its library may be used any more.
     #[inline(always)]
     pub fn call<R: Copy>(&self, call: Call, f: impl FnOnce() -> R) -> Option<R> {
+        self.during(call, || escape::call(self, f))
+    }
+
+    /// The same by [`escape::ask`].
+    ///
+    /// # Safety
+    /// As for that.
+    #[inline(always)]
+    pub unsafe fn ask(&self, call: Call, function: *const (), this: *mut c_void, args: [u64; 4]) -> Answer {
+        // SAFETY: the caller's promise.
+        self.during(call, || unsafe { escape::ask(self, function, this, args) })
+    }
+
+    #[inline(always)]
+    fn during<R>(&self, call: Call, f: impl FnOnce() -> R) -> R {
         self.thread.store(escape::thread(), Relaxed);
         // Only one thread at a time is in a policy, so this need not be one operation.
         let word = self.word.load(Relaxed).wrapping_add(256) | call as u64;
         self.word.store(word, Relaxed);
-        let answer = escape::call(self, f);
+        let answer = f();
         self.word.store(word & !255, Relaxed);
-        if answer.is_none() {
+        answer
+    }
+
+    /// The call that is in progress is left. Async-signal-safe.
+    pub(super) fn stop(&self) {
+        if let Some(call) = Call::from_number(self.word.load(Relaxed) as u8) {
             Library::stop(&self.library, call);
         }
-        answer
     }
 
     pub fn library(&self) -> &Arc<Library> {
@@ -148,7 +169,7 @@ impl Mark {
     }
 
     /// Asks for the call to be left that has this word. False: that is not possible.
-    fn ask(&self, word: u64) -> bool {
+    fn ask_to_leave(&self, word: u64) -> bool {
         self.asked.store(word, Relaxed);
         escape::signal(self.thread.load(Relaxed))
     }
@@ -192,7 +213,7 @@ fn look() {
             let word = mark.word.load(Relaxed);
             *looks = if word & 255 != 0 && word == *last { *looks + 1 } else { 0 };
             *last = word;
-            if *looks >= 2 * LOOKS || *looks >= LOOKS && !mark.ask(word) {
+            if *looks >= 2 * LOOKS || *looks >= LOOKS && !mark.ask_to_leave(word) {
                 give_up(mark.module, word);
             }
             true
