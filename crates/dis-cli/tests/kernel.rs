@@ -444,3 +444,41 @@ fn ctrl_c_ends_the_workload_and_the_report_is_printed() {
     assert!(said().contains("Tasks (bare-metal, 2 CPUs,") && said().contains("control"), "{}", said());
     assert!(stays(&trace).iter().any(|stay| stay.task == "ui"), "the trace has what was run");
 }
+
+/// What the kernel's own test of a misbehaving machine leaves on the serial line: each thing that was done to it is reported, with what it
+/// is about. (The exit code tells that the other tasks went on.)
+#[test]
+fn a_machine_that_misbehaves_is_reported() {
+    let Some(image) = image() else { return };
+    let mut qemu = std::process::Command::new("qemu-system-x86_64");
+    qemu.args([
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-m",
+        "256",
+        "-smp",
+        "2",
+        "-nodefaults",
+        "-no-user-config",
+    ]);
+    qemu.args(["-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"]);
+    qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-append", "test=injection", "-kernel", &image]);
+    let output = qemu.stdin(std::process::Stdio::null()).output().unwrap();
+    let console = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(33), "{console}");
+    let lines = console.lines().filter_map(|line| line.strip_prefix('\u{1e}'));
+    let events: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| -> Vec<&Value> {
+        events.iter().filter(|event| event["event"] == name && event["cpu"] == 1).collect()
+    };
+    assert!(of("timer-lost").iter().all(|lost| lost["due_ns"].as_u64() > Some(0)) && !of("timer-lost").is_empty());
+    // Once for a while, once for good.
+    let silent = of("cpu-silent");
+    assert!(silent.len() >= 2 && silent.iter().all(|one| one["task"] == "stops its CPU"), "{silent:?}");
+    let waited = |one: &Value| one["now_ns"].as_u64().unwrap() - one["since_ns"].as_u64().unwrap();
+    assert!(silent.iter().all(|one| waited(one) >= 1_000_000_000), "{silent:?}");
+    let place = |name: &str| events.iter().rposition(|event| event["event"] == name && event["cpu"] == 1);
+    assert!(place("cpu-answers").is_some() && place("cpu-answers") < place("cpu-silent"), "{console}");
+}
