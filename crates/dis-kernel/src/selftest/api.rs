@@ -144,10 +144,16 @@ fn elsewhere(cpus: usize) -> Outcome {
     let look = {
         let stop = stop.clone();
         move || {
+            let mut last = clock::now();
+            let mut back = false;
             while !stop.load(Ordering::Relaxed) {
                 SEEN.store(task::cpu() as u64, Ordering::Relaxed);
+                // Perhaps another CPU's.
+                let now = clock::now();
+                back |= now < last;
+                last = now;
             }
-            0
+            i32::from(back)
         }
     };
     let id = task::spawn("moves", Intent::batch(), look).map_err(refused)?;

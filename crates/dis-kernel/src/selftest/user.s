@@ -14,8 +14,9 @@ user_compute:
     mov edi, 7
     jmp leave
 
-# Writes to rdi pages, which must be zero before.
+# Writes to rdi pages, which must be zero before. Each, and the stack's first, must have been one page fault.
 user_pages:
+    mov r14, rdi
     mov rbx, 0x10000000
 1:  cmp qword ptr [rbx + 8], 0
     jne wrong
@@ -23,6 +24,22 @@ user_pages:
     add rbx, 4096
     dec rdi
     jnz 1b
+    sub rsp, 256
+    mov qword ptr [rsp], 0
+    mov eax, 2                      # sleep: faults are told to the scheduler when it is entered
+    mov edi, 1000
+    int 0x80
+    mov eax, 11                     # current
+    int 0x80
+    mov rdi, rax
+    mov rsi, rsp
+    mov eax, 14                     # statistics
+    int 0x80
+    test rax, rax
+    jnz wrong
+    inc r14
+    cmp [rsp + 16], r14
+    jne wrong
     xor edi, edi
     jmp leave
 
