@@ -6,6 +6,10 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// A clean clone is built once, and nobody looks at it with a debugger: what would help at the next build, or there, costs time and
+/// space for nothing. Backtraces keep their lines.
+const BUILT_ONCE: [(&str, &str); 2] = [("CARGO_INCREMENTAL", "0"), ("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")];
+
 /// The checkout and how to behave in it.
 pub struct Context {
     /// The folder of the workspace's `Cargo.toml`.
@@ -43,6 +47,9 @@ impl Context {
     pub fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(&self.cargo);
         command.args(arguments);
+        if self.ci {
+            command.envs(BUILT_ONCE);
+        }
         command
     }
 }

@@ -63,7 +63,7 @@ pub const STEPS: &[Step] = &[
     Step::cargo(
         "spans",
         "tasks have spans of `tracing`, and keep them when they are preempted",
-        &["test", "--package", "dis-runtime", "--features", "tracing", "--test", "spans"],
+        &["test", "--workspace", "--features", "dis-runtime/tracing", "--test", "spans"],
     ),
     Step::cargo(
         "wasm",
