@@ -4,7 +4,7 @@
 //! task are the host, and so are the tasks of another runtime.
 
 use std::ptr;
-use std::thread;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use dis_core::api::{SchedError, SchedResult, TaskId, Timestamp};
@@ -15,10 +15,33 @@ use crate::host::Runtime;
 use crate::klt::{self, Klt};
 use crate::lock::FutexLock;
 use crate::runtime::Inner;
+use crate::sys;
 use crate::task::TaskRef;
 
-/// How often [`Runtime::destroy_domain`] looks whether the tasks have ended.
-const LOOK: Duration = Duration::from_millis(1);
+/// When [`Runtime::destroy_domain`] looks for tasks again that are to be told, however few have ended: the first look may have missed some
+/// that moved between CPUs.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Tells those who destroy domains of each task that ends.
+#[derive(Default)]
+pub(crate) struct Endings {
+    /// How many threads want to know.
+    watchers: AtomicU32,
+    /// Futex word, changed by each end while there are any.
+    count: AtomicU32,
+}
+
+impl Endings {
+    /// A task has ended, as far as the core knows. Inside the runtime.
+    #[inline]
+    pub(crate) fn tell(&self) {
+        // Sequentially consistent, as the domain's count: either we see who waits, or it sees that count.
+        if self.watchers.load(Ordering::SeqCst) > 0 {
+            self.count.fetch_add(1, Ordering::SeqCst);
+            sys::futex_wake(&self.count, i32::MAX);
+        }
+    }
+}
 
 impl Runtime {
     /// Makes a domain, below another or below the root. Tasks go there with
@@ -41,21 +64,32 @@ impl Runtime {
     /// [`SchedError::InvalidState`] if it has been destroyed; [`SchedError::NotSupported`] in a task, which would wait for itself.
     pub fn destroy_domain(&self, domain: &Domain, timeout: Duration) -> SchedResult<bool> {
         outside_tasks("destroying a domain in a task; do it on a thread that runs no task")?;
-        let (exec, begun) = (&self.inner.exec, Instant::now());
+        self.destroy(domain, timeout, LOOK)
+    }
+
+    fn destroy(&self, domain: &Domain, timeout: Duration, look: Duration) -> SchedResult<bool> {
+        let (exec, endings, begun) = (&self.inner.exec, &self.inner.endings, Instant::now());
         exec.close_domain(domain)?;
-        loop {
-            self.inner.abort_domain(domain);
-            // With no task left it ends none itself, which would take their stacks from under them.
-            if exec.tasks_within(domain) == 0
-                && exec.destroy_domain(self.now(), domain, &mut Sweep::default(), 1, |_, _| {})?
-            {
-                return Ok(true);
+        endings.watchers.fetch_add(1, Ordering::SeqCst);
+        let mut looked = None::<Instant>;
+        let all_ended = loop {
+            if looked.is_none_or(|looked| looked.elapsed() >= look) {
+                self.inner.abort_domain(domain);
+                looked = Some(Instant::now());
             }
-            if begun.elapsed() >= timeout {
-                return Ok(false);
+            let seen = endings.count.load(Ordering::SeqCst);
+            if exec.tasks_within(domain) == 0 {
+                break true;
             }
-            thread::sleep(LOOK);
-        }
+            let left = timeout.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                break false;
+            }
+            sys::futex_wait(&endings.count, seen, Some(left.min(look).as_nanos() as u64));
+        };
+        endings.watchers.fetch_sub(1, Ordering::SeqCst);
+        // With no task left it ends none itself, which would take their stacks from under them.
+        Ok(all_ended && exec.destroy_domain(self.now(), domain, &mut Sweep::default(), 1, |_, _| {})?)
     }
 
     /// How many calls of tasks have been refused for want of a right.
@@ -100,5 +134,49 @@ impl Inner {
     /// Whether the calling task may do that to another.
     pub(crate) fn permit_on(&self, right: Right, task: TaskId) -> SchedResult<()> {
         self.permit(|subject, now| subject.check_on(now, right, task))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Event;
+    use dis_core::intent::Intent;
+    use std::sync::Arc;
+
+    /// It would not look again for a minute, and the task ends after it has begun to wait.
+    #[test]
+    fn the_end_of_the_last_task_is_told() {
+        let rt = Runtime::builder().workers(2).build().unwrap();
+        let domain = rt.create_domain(None, DomainSpec::new("guests")).unwrap();
+        let (begun, told) = (Arc::new(Event::manual()), Arc::new(Event::manual()));
+        let tasks: Vec<_> = (0..3)
+            .map(|_| {
+                let (begun, told) = (Arc::clone(&begun), Arc::clone(&told));
+                // What a destructor waits for, an abort does not end.
+                let body = move || {
+                    struct Late(Arc<Event>);
+                    impl Drop for Late {
+                        fn drop(&mut self) {
+                            self.0.wait();
+                        }
+                    }
+                    let _late = Late(told);
+                    begun.set();
+                    crate::park();
+                };
+                rt.task(Intent::batch()).in_domain(&domain).spawn(body).unwrap()
+            })
+            .collect();
+        begun.wait();
+        let opener = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            told.set();
+        });
+        let (minute, before) = (Duration::from_secs(60), Instant::now());
+        assert_eq!(rt.destroy(&domain, minute, minute), Ok(true));
+        assert!(before.elapsed() < minute / 2, "{:?}", before.elapsed());
+        opener.join().unwrap();
+        assert!(tasks.into_iter().all(|task| task.join().is_err_and(|error| error.is_cancelled())));
     }
 }

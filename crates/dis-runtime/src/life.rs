@@ -176,6 +176,7 @@ fn exit(klt: &'static Klt, me: &Header, mut joiner: Option<TaskId>) -> ! {
             Some(joiner) => rt.exec.exit_and_unpark(cpu, now, 0, joiner),
             None => rt.exec.schedule(cpu, now, leave),
         };
+        rt.endings.tell();
         klt.asked.set(now);
         let decision = *answered(rt, klt, leave, now, &answer);
         let Some(next) = decision.next else { break Step::Carry(decision) };

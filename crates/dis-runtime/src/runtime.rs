@@ -18,6 +18,7 @@ use crate::builder::{BuildError, Settings};
 use crate::clock::Clock;
 use crate::future::Futures;
 use crate::gate::inside;
+use crate::isolation::Endings;
 use crate::keeper::Keeper;
 use crate::klt::{self, Klt, Order};
 use crate::lock::{FutexLock, Locked};
@@ -57,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) live: AtomicUsize,
     /// Futex word, changed whenever `live` becomes 0.
     ended: AtomicU32,
+    pub(crate) endings: Endings,
     pub(crate) closing: AtomicBool,
     pub(crate) keeper: Keeper,
     pub(crate) graves: Locked<Graves>,
@@ -101,6 +103,7 @@ impl Inner {
             pid: std::process::id() as i32,
             live: AtomicUsize::new(0),
             ended: AtomicU32::new(0),
+            endings: Endings::default(),
             closing: AtomicBool::new(false),
             keeper: Keeper::new(),
             graves: Locked::new(Graves::new()),

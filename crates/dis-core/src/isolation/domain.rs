@@ -291,7 +291,7 @@ impl Domain {
     /// What it and those below it have now.
     pub fn usage(&self) -> DomainUsage {
         DomainUsage {
-            tasks: self.0.tasks.load(Ordering::Relaxed),
+            tasks: self.0.tasks.load(Ordering::SeqCst),
             memory: self.0.memory.load(Ordering::Relaxed),
             cpu_time: self.0.cpu_time.load(Ordering::Relaxed),
             denied: self.0.denied.load(Ordering::Relaxed),
