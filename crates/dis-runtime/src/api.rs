@@ -140,8 +140,10 @@ fn end_job(leave: Leave) -> Result<Job, SchedError> {
 }
 
 /// Whether the running task serves a call, so that its time is its caller's: it has no job of its own to end then.
+///
+/// One that has never received has no caller; that takes no lock.
 pub(crate) fn serves(klt: &Klt, me: &Header) -> bool {
-    inside(|| klt.rt().exec.carrier_of(me.id())).is_ok_and(|carrier| carrier != me.id())
+    !me.serves.get().is_null() && inside(|| klt.rt().exec.carrier_of(me.id())).is_ok_and(|carrier| carrier != me.id())
 }
 
 /// The current job of a Realtime task.

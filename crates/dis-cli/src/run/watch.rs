@@ -8,6 +8,7 @@ use crate::host::Host;
 use crate::output::progress::{Progress, bar};
 use crate::sys;
 use dis_workload::interp::{Round, Slot};
+use dis_workload::report::Grid;
 
 /// How often the line is drawn.
 const FRAME_NS: u64 = 100_000_000;
@@ -45,7 +46,7 @@ impl Watch<'_> {
         measure: impl FnOnce() -> u64,
     ) -> (u64, bool) {
         let (start, end) = (round.run.start(), round.run.end());
-        let mut drawn = 0;
+        let (mut drawn, mut grids) = (0, round.grids());
         loop {
             let now = sys::monotonic();
             if now >= end || self.interrupt.has_come() || round.is_done() {
@@ -53,7 +54,7 @@ impl Watch<'_> {
             }
             if self.progress.is_on() && now >= drawn + FRAME_NS {
                 drawn = now;
-                let line = self.line(now.saturating_sub(start), round, &extra());
+                let line = self.line(now.saturating_sub(start), round, &mut grids, &extra());
                 self.progress.draw(&line);
             }
             tick();
@@ -68,11 +69,11 @@ impl Watch<'_> {
         (measured.saturating_sub(start), round.is_done())
     }
 
-    fn line<H: Host>(&self, elapsed: u64, round: &Round<H>, extra: &str) -> String {
+    fn line<H: Host>(&self, elapsed: u64, round: &Round<H>, grids: &mut [Option<Grid>], extra: &str) -> String {
         let sum = |count: fn(&Slot) -> u64| round.slots.iter().map(count).sum::<u64>();
         let jobs = sum(|slot| slot.jobs.load(std::sync::atomic::Ordering::Relaxed));
         let paced = sum(|slot| slot.misses.load(std::sync::atomic::Ordering::Relaxed));
-        let misses = paced + round.missed_by(round.run.start() + elapsed).sum::<u64>();
+        let misses = paced + round.missed_by(grids, round.run.start() + elapsed).sum::<u64>();
         let elapsed = self.before + elapsed;
         let seconds = |ns: u64| ns as f64 / 1e9;
         let label = if self.label.is_empty() { String::new() } else { format!("{}  ", self.label) };

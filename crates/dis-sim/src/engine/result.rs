@@ -27,7 +27,7 @@ impl<K: Kernel> Simulation<'_, K> {
         let spec = &self.workload.tasks[actor.spec];
         let periodic = actor.grid.as_ref();
         let periodic = periodic.map_or(0, |grid| {
-            actor.deadlines.missed(grid, &self.workload.objects, spec.repeat, actor.record.jobs, self.now)
+            actor.deadlines.missed(&mut grid.clone(), &self.workload.objects, spec.repeat, actor.record.jobs, self.now)
         });
         // What a task that paces itself has not answered is a miss only if it was due by now.
         let waits = |since: u64| self.now > since.saturating_add(actor.deadline);

@@ -19,7 +19,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::model::{Arrivals, Draws, Workload};
+use crate::model::{Arrivals, Draws, Instance, Workload};
 use crate::report::{Grid, Record};
 
 pub use body::execute;
@@ -120,20 +120,32 @@ impl<H: Host> Round<H> {
         self.slots.iter().all(Slot::is_at_rest)
     }
 
-    /// Deadlines missed up to `end`, task by task.
-    pub fn missed_by(&self, end: u64) -> impl Iterator<Item = u64> {
-        self.workload.instances().zip(&self.slots).zip(&self.arrivals).map(move |((instance, slot), arrivals)| {
+    /// When the jobs of each task are due, for [`missed_by`](Self::missed_by); `None` for tasks that have no deadlines. To be asked when the
+    /// start is known.
+    pub fn grids(&self) -> Vec<Option<Grid>> {
+        let grid = |(instance, arrivals): (Instance<'_>, &Option<Arrivals>)| {
+            Grid::of(instance.spec, self.run.start() + instance.spec.offset.as_nanos(), arrivals.clone())
+        };
+        self.workload.instances().zip(&self.arrivals).map(grid).collect()
+    }
+
+    /// Deadlines missed up to `end`, task by task. With the same `grids`, `end` does not go back. O(tasks + releases of sporadic ones since
+    /// the last question).
+    pub fn missed_by(&self, grids: &mut [Option<Grid>], end: u64) -> impl Iterator<Item = u64> {
+        let tasks = self.workload.instances().zip(&self.slots).zip(grids);
+        tasks.map(move |((instance, slot), grid)| {
             let (spec, objects) = (instance.spec, &self.workload.objects);
-            let grid = Grid::of(spec, self.run.start() + spec.offset.as_nanos(), arrivals.clone());
             let jobs = slot.jobs.load(Ordering::Relaxed);
-            grid.map_or(0, |grid| slot.deadlines.missed(&grid, objects, spec.repeat, jobs, end))
+            let missed = |grid| slot.deadlines.missed(grid, objects, spec.repeat, jobs, end);
+            grid.as_mut().map_or(0, missed)
         })
     }
 
     /// The records of a round that ended at `end`. To be asked when the tasks have ended or are not waited for any more.
     pub fn records(&self, end: u64) -> Vec<Record> {
         let end = end.min(self.run.end());
-        self.slots.iter().zip(self.missed_by(end)).map(|(slot, missed)| slot.take(missed)).collect()
+        let mut grids = self.grids();
+        self.slots.iter().zip(self.missed_by(&mut grids, end)).map(|(slot, missed)| slot.take(missed)).collect()
     }
 }
 

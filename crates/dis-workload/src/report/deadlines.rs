@@ -27,8 +27,10 @@ pub struct Grid {
     origin: u64,
     period: u64,
     deadline: u64,
-    /// Of a sporadic task, from its first job on.
+    /// Of a sporadic task, from the first release on that has not been counted.
     arrivals: Option<Box<Arrivals>>,
+    /// How many of those have been counted.
+    counted: u64,
 }
 
 impl Grid {
@@ -42,6 +44,7 @@ impl Grid {
             period: period.as_nanos().max(1),
             deadline: deadline_us.saturating_mul(1_000),
             arrivals: arrivals.map(|arrivals| Box::new(arrivals.starting(origin))),
+            counted: 0,
         })
     }
 
@@ -50,19 +53,18 @@ impl Grid {
         release.saturating_sub(self.origin) / self.period
     }
 
-    /// How many releases are due at or before `end`. O(1) for a periodic task, O(releases) for a sporadic one.
-    fn due_by(&self, objects: &Objects, end: u64) -> u64 {
+    /// How many releases are due at or before `end`, which is not before that of the last question. O(1) for a periodic task,
+    /// O(releases since the last question) for a sporadic one.
+    fn due_by(&mut self, objects: &Objects, end: u64) -> u64 {
+        if let Some(arrivals) = &mut self.arrivals {
+            while arrivals.release().saturating_add(self.deadline) <= end {
+                self.counted += 1;
+                arrivals.next(objects);
+            }
+            return self.counted;
+        }
         let first = self.origin.saturating_add(self.deadline);
-        if end < first {
-            return 0;
-        }
-        let Some(arrivals) = &self.arrivals else { return (end - first) / self.period + 1 };
-        let mut arrivals = arrivals.clone();
-        let mut due = 1;
-        while arrivals.next(objects).saturating_add(self.deadline) <= end {
-            due += 1;
-        }
-        due
+        if end < first { 0 } else { (end - first) / self.period + 1 }
     }
 }
 
@@ -84,8 +86,8 @@ impl Deadlines {
     }
 
     /// Releases due at or before `end` whose jobs had not ended by then, of a task that has ended `jobs` jobs. `objects` are those of the
-    /// workload.
-    pub fn missed(&self, grid: &Grid, objects: &Objects, repeat: Repeat, jobs: u64, end: u64) -> u64 {
+    /// workload. For one grid, `end` does not go back.
+    pub fn missed(&self, grid: &mut Grid, objects: &Objects, repeat: Repeat, jobs: u64, end: u64) -> u64 {
         let mut due = grid.due_by(objects, end);
         if let Repeat::Times(times) = repeat {
             // A task that exits owes no more than these.
@@ -100,11 +102,15 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Distribution, DistributionId, Instance, Release, Step};
+    use alloc::vec;
+    use dis_core::api::Duration;
+    use dis_core::intent::Intent;
 
-    const GRID: Grid = Grid { origin: 100, period: 10, deadline: 8, arrivals: None };
+    const GRID: Grid = Grid { origin: 100, period: 10, deadline: 8, arrivals: None, counted: 0 };
 
     fn missed(deadlines: &Deadlines, repeat: Repeat, jobs: u64, end: u64) -> u64 {
-        deadlines.missed(&GRID, &Objects::default(), repeat, jobs, end)
+        deadlines.missed(&mut GRID.clone(), &Objects::default(), repeat, jobs, end)
     }
 
     #[test]
@@ -138,5 +144,27 @@ mod tests {
         assert_eq!(missed(&deadlines, Repeat::Times(2), 1, 10_000), 4);
         deadlines.end(&GRID, 3, 130, 135);
         assert_eq!(missed(&deadlines, Repeat::Times(2), 2, 10_000), 3);
+    }
+
+    /// Counting all of them anew at each question would take hours.
+    #[test]
+    fn releases_of_a_sporadic_task_are_counted_once() {
+        const RELEASES: u64 = 200_000;
+        let mut spec = TaskSpec::new("t", Intent::realtime(10, 8, 1), vec![Step::Run(Duration::from_micros(1))]);
+        let separation = Duration::from_micros(10);
+        spec.release = Release::Sporadic { separation, interarrival: DistributionId(0) };
+        let distributions = vec![Distribution::Uniform { low: separation, high: Duration::from_micros(20) }];
+        let objects = Objects { distributions, ..Objects::default() };
+        let arrivals = || Arrivals::of(&Instance { task: 0, instance: 0, spec: &spec }, 7);
+        let grid = || Grid::of(&spec, 1_000, arrivals()).unwrap();
+        let (mut watched, mut times) = (grid(), arrivals().unwrap().starting(1_000));
+        for number in 0..RELEASES {
+            let due = times.release() + 8_000;
+            assert_eq!([due - 1, due].map(|end| watched.due_by(&objects, end)), [number, number + 1]);
+            if number % 50_000 == 0 {
+                assert_eq!(grid().due_by(&objects, due), number + 1);
+            }
+            times.next(&objects);
+        }
     }
 }
