@@ -1,6 +1,6 @@
 //! What a group deserves on one CPU: its weight, split between the CPUs as its tasks are.
 
-use super::FRACTION;
+use super::weights::FRACTION;
 use crate::sync::{AtomicU64, Ordering};
 
 /// What the queues of one class on all CPUs know together of a group.
@@ -29,9 +29,14 @@ impl GroupShare {
         self.competing.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
     }
 
-    /// The part of the group's weight for those of its tasks that weigh `part`.
-    pub(super) fn of(&self, part: u64) -> u64 {
-        let all = self.competing.load(Ordering::Relaxed).max(part).max(1);
+    /// What all who compete in it weigh.
+    pub(super) fn all(&self) -> u64 {
+        self.competing.load(Ordering::Relaxed)
+    }
+
+    /// The part of the group's weight for those of its tasks that weigh `part`, of `all`.
+    pub(super) fn of(&self, part: u64, all: u64) -> u64 {
+        let all = all.max(part).max(1);
         if part == all {
             return self.full;
         }

@@ -1,9 +1,12 @@
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::weights::fraction;
 use super::*;
 use crate::policy::testing::entity;
+use crate::policy::{Arrival, SchedulingPolicy};
 
 const NOW: Timestamp = Timestamp::ZERO;
 
@@ -27,17 +30,22 @@ fn task(key: u32, group: u16) -> Entity {
 
 /// Runs tasks that never block to the end of their slices. What each got, in slices of 10 µs.
 fn run(policy: &mut dyn SchedulingPolicy, tasks: &mut [Entity], slices: u64) -> Vec<u64> {
-    let mut got = Vec::from_iter(tasks.iter().map(|_| 0));
     tasks.iter_mut().for_each(|task| policy.on_ready(task, Arrival::Spawn, NOW));
     let mut key = policy.select(NOW).expect("somebody");
+    go_on(policy, tasks, &mut key, slices)
+}
+
+/// The same from where `key` runs on.
+fn go_on(policy: &mut dyn SchedulingPolicy, tasks: &mut [Entity], key: &mut TaskKey, slices: u64) -> Vec<u64> {
+    let mut got = Vec::from_iter(tasks.iter().map(|_| 0));
     let mut left = slices * 10_000;
     while left > 0 {
-        let task = tasks.iter_mut().find(|task| task.key == key).expect("one of them");
+        let task = tasks.iter_mut().find(|task| task.key == *key).expect("one of them");
         let ran = policy.time_slice(task).as_nanos().min(left);
         policy.on_tick(task, Duration::from_nanos(ran), NOW);
         left -= ran;
         got[task.key.index()] += ran;
-        key = policy.exchange(task, Arrival::SliceEnd, NOW).expect("somebody");
+        *key = policy.exchange(task, Arrival::SliceEnd, NOW).expect("somebody");
     }
     got.iter().map(|got| (got + 5_000) / 10_000).collect()
 }
@@ -71,6 +79,26 @@ fn what_competes_elsewhere_takes_its_part() {
     let mut tasks = [task(0, 0), task(1, 1)];
     let got = run(&mut *policy, &mut tasks, 1100);
     assert!(got[0].abs_diff(1000) <= 2 && got[1].abs_diff(100) <= 2, "{got:?}");
+}
+
+/// Other CPUs get tasks of the group, or of the one above it, while those here only run on.
+#[test]
+fn what_begins_to_compete_elsewhere_counts_from_then_on() {
+    for (level, wanted) in [(0, 100), (1, 100)] {
+        let (mut policy, shares) = policy([100, 100, 100]);
+        let mut tasks = [task(0, 0), task(1, 2)];
+        tasks.iter_mut().for_each(|task| policy.on_ready(task, Arrival::Spawn, NOW));
+        let mut key = policy.select(NOW).expect("somebody");
+        let before = go_on(&mut *policy, &mut tasks, &mut key, 1100);
+        assert!(before[0].abs_diff(550) <= 2, "{before:?}");
+        shares[level].publish(0, 9 * fraction(100));
+        if level == 1 {
+            // The inner group has a tenth of its weight here, and what is elsewhere weighs nine times that in the outer one.
+            shares[0].publish(0, 9 * fraction(100) / 10);
+        }
+        let after = go_on(&mut *policy, &mut tasks, &mut key, 1100);
+        assert!(after[1].abs_diff(wanted) <= 3, "{level}: {after:?}");
+    }
 }
 
 /// Random calls: nobody is lost, nobody is queued twice, whoever is shown is queued, and what competes adds up.
@@ -125,7 +153,7 @@ fn random_calls_lose_nobody() {
             for share in &shares {
                 let inside = |n: &usize| tasks[*n].group == share.slot || (share.slot == 1 && tasks[*n].group == 2);
                 let competes = queued.iter().chain(&running).any(inside);
-                let none = share.of(1 << 60) == share.of(1 << 59) && share.of(0) == 1;
+                let none = share.all() == 0;
                 assert!(competes || none, "group {} seems to compete", share.slot);
             }
         }
