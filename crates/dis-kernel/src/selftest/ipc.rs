@@ -249,8 +249,21 @@ fn server_killed() -> Outcome {
     ends(waiter, ExitStatus::Exited(1))
 }
 
-/// A server is woken for no reason, again and again, while others call it: that is neither a question nor an answer.
+/// A server is woken for no reason, before it is called and again and again while others call it: that is neither a question nor an answer.
 fn stray_wake_ups() -> Outcome {
+    let here = Intent::background().with_affinity(CpuMask::single(0));
+    task::set_affinity(task::current(), CpuMask::single(0)).map_err(refused)?;
+    let server = doubler(here)?;
+    for n in 1..=20 {
+        eventually("the server waits", || reason(server.id()) == Some(BlockReason::Receive))?;
+        // It is ready, and has not run, when the call is refused for the first time.
+        task::unpark(server.id()).map_err(refused)?;
+        let got = server.call(n, None);
+        ensure(got == Ok(2 * n), || format!("a call of a server that was woken for no reason: {got:?}"))?;
+    }
+    task::kill(server.id()).map_err(refused)?;
+    task::set_affinity(task::current(), CpuMask::ALL).map_err(refused)?;
+
     let server = doubler(Intent::background())?;
     let calls: Vec<TaskId> = (1..=3)
         .map(|me: u64| {

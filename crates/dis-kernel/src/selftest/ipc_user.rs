@@ -164,7 +164,7 @@ fn used(id: TaskId) -> u64 {
 
 /// What a server in ring 3 does for a caller in ring 3 is charged to that one, all of it.
 fn caller_pays() -> Outcome {
-    let (server, id) = server(3_000_000)?;
+    let (server, id) = server(30_000_000)?;
     let before = used(id);
     let alone = start(Intent::batch(), ipc_once, 1, vec![])?;
     ends(alone, ExitStatus::Exited(-8))?;
@@ -174,8 +174,8 @@ fn caller_pays() -> Outcome {
     let (paid, own) = (used(caller), used(id) - before);
     ends(caller, ExitStatus::Exited(42))?;
     println!("a server in ring 3 was called: the caller paid {paid} ns, the server {own} ns");
-    // Two instructions a turn; and a call of nothing costs some microseconds.
-    ensure(paid >= 1_000_000 && own == 0, || format!("the caller paid {paid} ns, the server {own} ns"))?;
+    // 60 million instructions; a call of nothing takes some microseconds. How fast the clock goes is the emulator's affair.
+    ensure(paid >= 100_000 && own == 0, || format!("the caller paid {paid} ns, the server {own} ns"))?;
     end(id)
 }
 
@@ -198,7 +198,7 @@ fn callers_class() -> Outcome {
         let answered = server.call(number(4), None).is_ok_and(|answer| value(&answer) == 8);
         let (had, paid) = (used(hog) - had, used(task::current()) - paid);
         println!("a call of {paid} ns by a System task, during which a Batch task on the same CPU had {had} ns");
-        i32::from(answered && paid >= 1_000_000 && had < 2 * paid)
+        i32::from(answered && paid >= 100_000 && had < 2 * paid)
     })?;
     ends(caller, ExitStatus::Exited(1))?;
     OVER.store(true, Ordering::SeqCst);
