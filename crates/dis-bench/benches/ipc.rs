@@ -64,6 +64,26 @@ fn dis_channel(p: &[String]) -> Values {
     value("ns", ns)
 }
 
+/// The same, each side sending and receiving in one step.
+fn dis_exchange(p: &[String]) -> Values {
+    let (trips, rt) = (parameter(p, 0), runtime());
+    let ((there, arrives), (back, returns)) = (channel::<u64>(1), channel::<u64>(1));
+    let echo = task(&rt, true).spawn(move || {
+        let mut next = arrives.recv();
+        while let Ok(n) = next {
+            next = back.send_and_recv(n + 1, &arrives).expect("somebody waits");
+        }
+    });
+    let driver = task(&rt, true).spawn(move || {
+        let ns = time(trips, |n| assert_eq!(there.send_and_recv(n, &returns), Ok(Ok(n + 1))));
+        drop(there);
+        ns
+    });
+    let ns = driver.expect("a task").join().expect("no panic");
+    echo.expect("a task").join().expect("no panic");
+    value("ns", ns)
+}
+
 /// The usual way to ask a task there: a request with the sender of a oneshot channel for the reply.
 fn tokio(p: &[String]) -> Values {
     let trips = parameter(p, 0);
@@ -93,6 +113,7 @@ const CANDIDATES: &[Candidate] = &[
     Candidate { name: "dis, call and reply", run: dis_call },
     Candidate { name: "dis, call and reply, own threads", run: dis_own },
     Candidate { name: "dis, two channels", run: dis_channel },
+    Candidate { name: "dis, two channels, send_and_recv", run: dis_exchange },
     Candidate { name: "tokio, mpsc and oneshot", run: tokio },
 ];
 

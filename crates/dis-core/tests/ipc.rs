@@ -17,13 +17,13 @@ const OTHER: u32 = 4;
 const RECEIVE: Leave = Leave::Block(BlockReason::Receive, None);
 
 fn call(x: &Exec, cpu: usize, now: u64, server: TaskId, until: Option<u64>) -> Decision<u32> {
-    let decision = x.call(cpu, at(now), server, until.map(at)).unwrap();
+    let decision = x.call(cpu, server, until.map(at), || at(now)).unwrap();
     x.switched(cpu);
     decision
 }
 
 fn reply(x: &Exec, cpu: usize, now: u64) -> Decision<u32> {
-    let decision = x.reply(cpu, at(now)).unwrap();
+    let decision = x.reply(cpu, || at(now)).unwrap();
     x.switched(cpu);
     decision
 }
@@ -135,7 +135,7 @@ fn calls_nest_and_the_first_caller_pays_for_all() {
     assert_eq!(runs(&reply(&x, 0, 30)), Some(CLIENT));
     let times = [client, server, backend].map(|id| cpu_time(&x, 30, id));
     assert_eq!(times, [30, 0, 0]);
-    assert_eq!(x.reply(0, at(31)).map(|_| ()), Err(SchedError::InvalidState), "nobody has called the client");
+    assert_eq!(x.reply(0, || at(31)).map(|_| ()), Err(SchedError::InvalidState), "nobody has called the client");
 }
 
 #[test]
@@ -144,15 +144,15 @@ fn only_one_who_waits_to_be_called_is() {
     let (client, server) = pair(&x, Intent::batch(), Intent::batch());
     let bare = spawn(&x, 0, OTHER, Intent::batch());
     for other in [client, bare] {
-        assert_eq!(x.call(0, at(1), other, None).map(|_| ()), Err(SchedError::InvalidState));
+        assert_eq!(x.call(0, other, None, || at(1)).map(|_| ()), Err(SchedError::InvalidState));
     }
     call(&x, 0, 1, server, None);
-    assert_eq!(x.call(0, at(1), server, None).map(|_| ()), Err(SchedError::InvalidState), "it serves already");
-    assert_eq!(x.call(0, at(1), client, None).map(|_| ()), Err(SchedError::InvalidState), "a circle");
+    assert_eq!(x.call(0, server, None, || at(1)).map(|_| ()), Err(SchedError::InvalidState), "it serves already");
+    assert_eq!(x.call(0, client, None, || at(1)).map(|_| ()), Err(SchedError::InvalidState), "a circle");
     for leave in [Leave::NextPeriod, Leave::NextJob(at(2))] {
         assert_eq!(x.schedule(0, at(1), leave).map(|_| ()), Err(SchedError::InvalidState), "the job is the caller's");
     }
-    assert_eq!(x.call(1, at(1), server, None).map(|_| ()), Err(SchedError::NoCpu));
+    assert_eq!(x.call(1, server, None, || at(1)).map(|_| ()), Err(SchedError::NoCpu));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_time_out_gives_the_budget_back_and_lets_the_server_go_on_by_itself() {
     assert_eq!(state(&x, server), TaskState::Ready);
     assert_eq!(x.carrier_of(server), Ok(server));
     assert_eq!(runs(&ask(&x, 0, 200, Leave::Exit(0))), Some(SERVER));
-    assert_eq!(x.reply(0, at(250)).map(|_| ()), Err(SchedError::InvalidState), "its caller is not there");
+    assert_eq!(x.reply(0, || at(250)).map(|_| ()), Err(SchedError::InvalidState), "its caller is not there");
     assert_eq!(runs(&ask(&x, 0, 250, RECEIVE)), None);
     let times = [client, server].map(|id| cpu_time(&x, 250, id));
     assert_eq!(times, [200, 50]);
@@ -349,16 +349,16 @@ fn a_server_whose_registers_are_not_saved_cannot_be_called_elsewhere() {
     let _ = spawn(&x, 0, CLIENT, Intent::batch().with_affinity(CpuMask::single(1)));
     ask(&x, 1, 0, Leave::Ask);
     x.schedule(0, at(1), RECEIVE).unwrap();
-    assert_eq!(x.call(1, at(1), server, None).map(|_| ()), Err(SchedError::InvalidState));
+    assert_eq!(x.call(1, server, None, || at(1)).map(|_| ()), Err(SchedError::InvalidState));
     x.switched(0);
     assert_eq!(runs(&call(&x, 1, 2, server, None)), Some(SERVER));
     // After a reply, too.
-    x.reply(1, at(3)).unwrap();
+    x.reply(1, || at(3)).unwrap();
     let _ = spawn(&x, 3, OTHER, Intent::batch().with_affinity(CpuMask::single(0)));
     ask(&x, 0, 3, Leave::Ask);
-    assert_eq!(x.call(0, at(4), server, None).map(|_| ()), Err(SchedError::InvalidState));
+    assert_eq!(x.call(0, server, None, || at(4)).map(|_| ()), Err(SchedError::InvalidState));
     x.switched(1);
-    assert!(x.call(0, at(5), server, None).is_ok());
+    assert!(x.call(0, server, None, || at(5)).is_ok());
 }
 
 #[test]

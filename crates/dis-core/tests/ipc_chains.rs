@@ -143,12 +143,12 @@ impl Host {
                 self.programs.get_mut(&me).unwrap().pop_front();
                 self.programs.insert(server, body.into());
                 self.called.insert(me, server);
-                let decision = self.x.call(0, at(self.now), self.ids[&server], None).unwrap();
+                let decision = self.x.call(0, self.ids[&server], None, || at(self.now)).unwrap();
                 assert_eq!(runner(&decision), Some(server));
                 self.x.switched(0);
             }
             None if me >= SERVERS => {
-                let decision = self.x.reply(0, at(self.now)).unwrap();
+                let decision = self.x.reply(0, || at(self.now)).unwrap();
                 self.x.switched(0);
                 let caller = runner(&decision).unwrap();
                 assert_eq!(self.called.remove(&caller), Some(me));

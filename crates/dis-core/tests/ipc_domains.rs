@@ -48,7 +48,7 @@ impl Scene {
         ask(&x, 0, 0, RECEIVE);
         let client = spawn(CLIENT);
         for (now, callee) in [(10, server), (20, backend)] {
-            x.call(0, at(now), callee, None).unwrap();
+            x.call(0, callee, None, || at(now)).unwrap();
             x.switched(0);
         }
         Scene { x, above, doomed, ids: [client, server, backend] }
@@ -138,7 +138,7 @@ fn a_domain_ends_whose_tasks_wait_to_be_called_or_for_their_turn() {
     spawn(BACKEND, true);
     ask(&x, 0, 0, RECEIVE);
     let client = spawn(CLIENT, false);
-    x.call(0, at(0), server, None).unwrap();
+    x.call(0, server, None, || at(0)).unwrap();
     x.switched(0);
     // One in the queue of callers is, for the core, a task that waits and lends.
     let spec = TaskSpec::new("", Intent::interactive(1_000), 4).in_domain(&doomed);
@@ -155,7 +155,7 @@ fn a_domain_ends_whose_tasks_wait_to_be_called_or_for_their_turn() {
     // The call that is under way goes on.
     assert_eq!(x.carrier_of(server), Ok(client));
     let _ = x.inherit(at(4), client, None).unwrap();
-    assert_eq!(x.reply(0, at(5)).unwrap().next.map(|next| next.context), Some(CLIENT));
+    assert_eq!(x.reply(0, || at(5)).unwrap().next.map(|next| next.context), Some(CLIENT));
     x.switched(0);
     assert_eq!(x.with_task(server, Task::block_reason), Ok(Some(BlockReason::Receive)));
 }

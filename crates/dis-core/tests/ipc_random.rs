@@ -178,13 +178,13 @@ impl World {
         match self.rng.below(20) {
             0..=5 if runs => {
                 let caller = self.cpus[cpu].runs;
-                if let Ok(decision) = self.x.call(cpu, at(self.now), id, until) {
+                if let Ok(decision) = self.x.call(cpu, id, until, || at(self.now)) {
                     self.counts[0] += 1;
                     assert_ne!(decision.next.map(|next| next.context), caller);
                     self.carry_out(cpu, decision, false);
                 }
             }
-            6..=9 if runs => match self.x.reply(cpu, at(self.now)) {
+            6..=9 if runs => match self.x.reply(cpu, || at(self.now)) {
                 Ok(decision) => {
                     self.counts[1] += 1;
                     self.carry_out(cpu, decision, false);

@@ -32,7 +32,7 @@ fn a_server_for_which_there_is_no_room_keeps_its_time_out() {
         let spec = || TaskSpec::new("", Intent::batch().with_affinity(CpuMask::single(1)), 0);
         let full = (0..).find_map(|_| x.spawn(NOW, None, spec()).err());
         assert_eq!(full, Some(SchedError::ResourceExhausted));
-        assert_eq!(x.call(1, NOW, server, None).map(|_| ()), Err(SchedError::ResourceExhausted));
+        assert_eq!(x.call(1, server, None, || NOW).map(|_| ()), Err(SchedError::ResourceExhausted));
         assert_eq!((x.cpu_of(server), x.wake_time(server)), (Ok(0), Some(UNTIL)));
         let decision = x.schedule(0, UNTIL, Leave::Ask).unwrap();
         assert_eq!(decision.next.map(|next| next.id), Some(server));

@@ -6,8 +6,8 @@ mod lock;
 #[path = "common/rng.rs"]
 mod rng;
 
-use dis_core::api::{BlockReason, CpuMask, TaskId, TaskSpec, Timestamp};
-use dis_core::executor::{Executor, Leave};
+use dis_core::api::{BlockReason, CpuMask, TaskId, TaskSpec, TaskState, Timestamp};
+use dis_core::executor::{Executor, Leave, Roused};
 use dis_core::intent::{Intent, QueueType};
 use dis_core::modules::SchedulerRegistry;
 use dis_core::scheduler::Config;
@@ -33,7 +33,9 @@ fn intent(rng: &mut Rng, cpus: usize) -> Intent {
     }
 }
 
-fn run(seed: u64) {
+/// How often a wake-up and a question were one, and how often the woken task ran at once.
+fn run(seed: u64) -> [u32; 2] {
+    let (mut directly, mut switched) = (0, 0);
     let mut rng = Rng::new(seed);
     let cpus = 1 + rng.below(3) as usize;
     let mut modules = SchedulerRegistry::with_builtins();
@@ -80,7 +82,27 @@ fn run(seed: u64) {
                     |core: &Core| core.set_affinity(at, id, mask).map(|wake| (wake.cpu, wake.interrupt, wake.until));
                 assert_eq!(moved(&short), moved(&long));
             }
-            9 if rng.below(8) == 0 => assert_eq!(short.kill(at, id), long.kill(at, id)),
+            9 => {
+                let from = rng.below(ids.len().max(1) as u64) as usize;
+                let blocked = |&id: &TaskId| {
+                    short.with_task(id, |task| task.state()).is_ok_and(|state| state == TaskState::Blocked)
+                };
+                let id = ids.iter().cycle().skip(from).take(ids.len()).copied().find(blocked).unwrap_or(id);
+                let leave = [Leave::Ask, Leave::Block(BlockReason::Ipc, None), Leave::Yield][rng.below(3) as usize];
+                match short.unpark_and(cpu, at, id, leave) {
+                    Ok(Roused::Wake(wake)) => assert_eq!(Ok(wake), long.unpark(at, id)),
+                    Ok(Roused::Decision(decision)) => {
+                        directly += 1;
+                        switched += u32::from(decision.next.is_some_and(|next| next.id == id));
+                        let _ = long.unpark(at, id).unwrap();
+                        let asked = long.schedule_at_length(cpu, at, leave);
+                        assert_eq!(Ok(decision), asked, "seed {seed}, step {step}, unpark, {leave:?}");
+                        assert_eq!(short.switched(cpu), long.switched(cpu));
+                    }
+                    Err(error) => assert_eq!(Err(error), long.unpark(at, id)),
+                }
+            }
+            10 if rng.below(8) == 0 => assert_eq!(short.kill(at, id), long.kill(at, id)),
             choice => {
                 let yields = rng.below(8) < 5;
                 let other = match choice {
@@ -105,9 +127,14 @@ fn run(seed: u64) {
         let told = |core: &Core| core.with_task(id, |t| (t.state(), t.stats, t.deadline, t.history, t.job())).unwrap();
         assert_eq!(told(&short), told(&long));
     }
+    [directly, switched]
 }
 
 #[test]
 fn the_short_ways_are_the_long_way() {
-    (1..=400).for_each(run);
+    let [directly, switched] = (1..=400).map(run).fold([0; 2], |[a, b], [c, d]| [a + c, b + d]);
+    assert!(
+        directly > 3_000 && switched > 1_500,
+        "wake-ups with a question: {directly}, to the woken task: {switched}"
+    );
 }

@@ -34,7 +34,7 @@ struct Figure {
 const YIELD_SYSTEM: Figure = Figure { name: "yield, system", goal: 400, accepted: 800 };
 const YIELD_BATCH: Figure = Figure { name: "yield, batch", goal: 400, accepted: 1_100 };
 const PREEMPT: Figure = Figure { name: "preempt", goal: 1_200, accepted: 1_200 };
-const CALL: Figure = Figure { name: "call and reply", goal: 900, accepted: 1_200 };
+const CALL: Figure = Figure { name: "call and reply", goal: 900, accepted: 900 };
 /// For these no goals were set: both numbers are what was reached and some.
 const USER_CALL: Figure = Figure { name: "call, ring 3", goal: 3_500, accepted: 3_500 };
 const CHANNEL: Figure = Figure { name: "send and receive", goal: 400, accepted: 400 };

@@ -117,7 +117,7 @@ impl<Q: Send + 'static, A: Send + 'static> Server<Q, A> {
     #[inline]
     fn answer(&self, answer: A) -> Q {
         // Refused if the caller has gone. Else we come back from here when we are called again.
-        let reply = |pc: &PerCpu, now| scheduler().reply(pc.cpu, now);
+        let reply = |pc: &PerCpu| scheduler().reply(pc.cpu, clock::now);
         let post = || {
             let mut mail = self.mail.lock();
             mail.answer = mail.asker.take().map(|caller| (caller, answer));
@@ -131,7 +131,8 @@ impl<Q: Send + 'static, A: Send + 'static> Server<Q, A> {
     /// The turn was nobody's, or whose it was has gone without an answer: whoever waits has it from now on. Then the next question.
     #[cold]
     fn wait(&self) -> Q {
-        let wait = |pc: &PerCpu, now| {
+        let wait = |pc: &PerCpu| {
+            let now = clock::now();
             self.mail.lock().asker = None;
             // This CPU asks at once anyway.
             let _ = self.turn.free(now);
@@ -166,13 +167,13 @@ impl<Q: Send + 'static, A: Send + 'static> Server<Q, A> {
     pub fn call(&self, question: Q, until: Option<Timestamp>) -> SchedResult<A> {
         // Where nobody else has the turn, all is done with interrupts off once.
         let mut question = Some(question);
-        let asked = |pc: &PerCpu, now| {
+        let asked = |pc: &PerCpu| {
             // SAFETY: the current task's block lives.
             let me = unsafe { (*pc.current.get()).id() };
             if !self.turn.try_take(me) {
                 return Err(SchedError::QueueFull);
             }
-            scheduler().call(pc.cpu, now, self.id(), until)
+            scheduler().call(pc.cpu, self.id(), until, clock::now)
         };
         if let Err(error) = sched::exchange(asked, || self.post(&mut question)) {
             self.call_at_length(question, until, error)?;
@@ -216,7 +217,7 @@ impl<Q: Send + 'static, A: Send + 'static> Server<Q, A> {
         // reason, and needs a CPU to wait again.
         let mut tries = 0;
         while why == SchedError::InvalidState && self.lives() {
-            let call = |pc: &PerCpu, now| scheduler().call(pc.cpu, now, self.id(), until);
+            let call = |pc: &PerCpu| scheduler().call(pc.cpu, self.id(), until, clock::now);
             match sched::exchange(call, || self.post(&mut question)) {
                 Ok(()) => return Ok(()),
                 Err(error) => why = error,

@@ -159,23 +159,22 @@ pub(crate) fn leave(leave: Leave) {
 /// What the core answers; nothing has changed then.
 #[inline(always)]
 pub(crate) fn exchange(
-    question: impl FnOnce(&PerCpu, Timestamp) -> SchedResult<Decision<TaskRef>>,
+    question: impl FnOnce(&PerCpu) -> SchedResult<Decision<TaskRef>>,
     then: impl FnOnce(),
 ) -> SchedResult<()> {
     irq::push();
     let pc = percpu::this();
     debug_assert!(pc.depth.get() == 1, "a task gives up the CPU while it holds a lock");
-    let now = clock::now();
-    let answer = question(pc, now);
+    let answer = question(pc);
     let observer = OBSERVER.load(Ordering::Relaxed);
     if !observer.is_null() {
-        tell(observer, pc, now, Leave::Block(BlockReason::Ipc, None), &answer);
+        tell(observer, pc, clock::now(), Leave::Block(BlockReason::Ipc, None), &answer);
     }
     let gone = match &answer {
         Ok(decision) => {
             then();
             if let Some(other) = decision.interrupt {
-                interrupt_cpu(other, now);
+                interrupt_cpu(other, clock::now());
             }
             plan(pc, decision);
             // SAFETY: interrupts are off and a decision is planned; the registers are those of the running task.

@@ -7,8 +7,8 @@
 use std::ptr;
 use std::sync::atomic::Ordering;
 
-use dis_core::api::{SchedError, SchedResult, Timestamp};
-use dis_core::executor::{Decision, Leave};
+use dis_core::api::{SchedError, SchedResult, TaskId, Timestamp};
+use dis_core::executor::{Decision, Leave, Roused};
 
 use crate::binding::{self, Site};
 use crate::displace;
@@ -139,30 +139,73 @@ pub(crate) fn ask(klt: &'static Klt, me: &Header, leave: Leave) {
 
 /// The running task calls, or replies, at a cooperative point: `question` is what it asks the core. Returns when it is to go on; at once if
 /// the core refuses.
+///
+/// Nothing is decided, so what has come for the next question stays for that; and the core asks for nothing earlier than it has before, or
+/// at once, so the time is not needed either.
 #[inline]
 pub(crate) fn exchange(
     klt: &'static Klt,
     me: &Header,
     leave: Leave,
-    question: impl FnOnce(&Inner, usize, Timestamp) -> SchedResult<Decision<TaskRef>>,
+    question: impl FnOnce(&Inner, usize) -> SchedResult<Decision<TaskRef>>,
 ) -> SchedResult<()> {
-    // Nothing is decided, so what has come for the next question stays for that.
     let rt = klt.rt();
-    let now = rt.now();
-    let asked = question(rt, klt.worker().cpu, now);
-    asked?;
-    carry(klt, me, answered(rt, klt, leave, now, &asked), now);
+    let cpu = klt.worker().cpu;
+    let asked = question(rt, cpu);
+    let decision = match &asked {
+        Ok(decision) => decision,
+        Err(error) => return Err(*error),
+    };
+    trace::exchange(rt, cpu, leave, decision);
+    let next = decision.next.as_ref().filter(|next| is_here(klt, next.context.header()));
+    match next {
+        Some(next) => {
+            klt.stay_armed(decision.until);
+            enter(klt, Some(me), next.context.header());
+        }
+        None => carry_on(klt, me, decision),
+    }
     Ok(())
+}
+
+/// The running task, at a cooperative point, wakes another one of its runtime, and leaves, unless the two cannot be one question. Returns
+/// when it is to go on.
+#[inline]
+pub(crate) fn rouse(klt: &'static Klt, me: &Header, id: TaskId, leave: Leave) {
+    let rt = klt.rt();
+    let cpu = klt.worker().cpu;
+    let now = rt.now();
+    let answer = rt.exec.unpark_and(cpu, now, id, leave);
+    match &answer {
+        Ok(Roused::Decision(decision)) => {
+            klt.asked.set(now);
+            told(rt, cpu, now, leave, decision);
+            carry(klt, me, decision, now);
+        }
+        Ok(Roused::Wake(wake)) => rt.after(*wake, now),
+        // It has ended.
+        Err(_) => {}
+    }
+}
+
+/// Whether a task is bound to this KLT.
+#[inline]
+fn is_here(klt: &Klt, task: &Header) -> bool {
+    ptr::eq(task.klt.load(Ordering::Relaxed), klt)
+}
+
+#[cold]
+#[inline(never)]
+fn carry_on(klt: &'static Klt, me: &Header, decision: &Decision<TaskRef>) {
+    let _ = turn(klt, Some(me), Step::Carry(*decision), true);
 }
 
 /// Carries a decision out at a cooperative point of `me`, to which it returns.
 #[inline]
 fn carry(klt: &'static Klt, me: &Header, decision: &Decision<TaskRef>, now: Timestamp) {
     let rt = klt.rt();
-    let next = decision.next.as_ref().filter(|next| ptr::eq(next.context.header().klt.load(Ordering::Relaxed), klt));
-    let Some(next) = next else {
-        let _ = turn(klt, Some(me), Step::Carry(*decision), true);
-        return;
+    let Some(next) = decision.next.as_ref().filter(|next| is_here(klt, next.context.header())) else {
+        return carry_on(klt, me, decision);
     };
     klt.arm(decision.until, now);
     let task = next.context.header();
@@ -216,14 +259,20 @@ pub(crate) fn answered<'a>(
     let cpu = klt.worker().cpu;
     match answer {
         Ok(decision) => {
-            if let Some(cpu) = decision.interrupt {
-                rt.kick(cpu);
-            }
-            trace::decision(rt, cpu, now, leave, decision);
+            told(rt, cpu, now, leave, decision);
             decision
         }
         Err(error) => fatal(&format_args!("the core refused {leave:?} on CPU {cpu}: {error}")),
     }
+}
+
+/// What the decision means for others.
+#[inline]
+fn told(rt: &Inner, cpu: usize, now: Timestamp, leave: Leave, decision: &Decision<TaskRef>) {
+    if let Some(other) = decision.interrupt {
+        rt.kick(other);
+    }
+    trace::decision(rt, cpu, now, leave, decision);
 }
 
 /// The registers of the task that ran before are saved: what the core waits for.

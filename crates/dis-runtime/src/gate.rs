@@ -4,10 +4,11 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use dis_core::api::{SchedError, SchedResult, Timestamp};
+use dis_core::api::{SchedResult, TaskId};
 use dis_core::executor::{Decision, Leave};
 
-use crate::dispatch::{Step, ask, exchange, turn};
+use crate::api::here;
+use crate::dispatch::{Step, ask, exchange, rouse, turn};
 use crate::future::watch;
 use crate::keep;
 use crate::klt::{self, Klt};
@@ -89,30 +90,26 @@ pub(crate) fn wait_after(klt: &'static Klt, leave: Leave, last: impl FnOnce()) {
     }
 }
 
-/// The running task calls, or replies: see [`dispatch::exchange`](exchange). It does not unwind.
+/// The running task, `me`, calls, or replies: see [`dispatch::exchange`](exchange). It does not unwind.
 #[inline]
 pub(crate) fn call(
     klt: &'static Klt,
+    me: &Header,
     leave: Leave,
-    question: impl FnOnce(&Inner, usize, Timestamp) -> SchedResult<Decision<TaskRef>>,
+    question: impl FnOnce(&Inner, usize) -> SchedResult<Decision<TaskRef>>,
 ) -> SchedResult<()> {
     klt.enter();
-    let mut result = Err(SchedError::InvalidState);
-    if let Some(me) = klt.current() {
-        keep::before_wait(klt, me);
-        result = match klt.poller() {
-            None => exchange(klt, me, leave, question),
-            Some(poller) => {
-                watch::tell_now(klt, poller);
-                let since = watch::waits(klt, poller);
-                let result = exchange(klt, me, leave, question);
-                watch::waited(klt, poller, since);
-                result
-            }
-        };
-        if me.is_realtime() {
-            usage::forget(klt);
-        }
+    keep::before_wait(klt, me);
+    let polled = klt.poller().map(|poller| {
+        watch::tell_now(klt, poller);
+        (poller, watch::waits(klt, poller))
+    });
+    let result = exchange(klt, me, leave, question);
+    if let Some((poller, since)) = polled {
+        watch::waited(klt, poller, since);
+    }
+    if me.is_realtime() {
+        usage::forget(klt);
     }
     leave_runtime(klt);
     result
@@ -155,13 +152,69 @@ pub(crate) fn inside<T>(f: impl FnOnce() -> T) -> T {
     }
 }
 
+/// As [`inside`]; then wakes the task that `f` names, if it names one, and leaves as `leave` says of what `f` answers, both in one question to the
+/// core: with [`Leave::Ask`] the caller gives way at once if the other goes first. Whoever is to wait makes sure of it afterwards: somewhere else than
+/// in a task, or when other things are due, this only wakes.
+#[inline]
+pub(crate) fn inside_waking<T>(leave: impl FnOnce(&T) -> Leave, f: impl FnOnce(&mut Option<TaskId>) -> T) -> T {
+    let mut woken = None;
+    match here() {
+        Some((klt, me)) if klt.enter() => {
+            let result = f(&mut woken);
+            if let Some(id) = woken {
+                wake(klt, me, id, leave(&result));
+            }
+            leave_runtime(klt);
+            result
+        }
+        somewhere => {
+            let result = f(&mut woken);
+            if let Some((id, klt)) = woken.zip(somewhere.map(|(klt, _)| klt).or_else(klt::this)) {
+                klt.rt().unpark(id);
+            }
+            result
+        }
+    }
+}
+
+/// `me`, inside the runtime, wakes another and leaves.
+#[inline]
+fn wake(klt: &'static Klt, me: &Header, id: TaskId, leave: Leave) {
+    // What else there is to ask about is seen to on the way out.
+    if klt.poller().is_some() || klt.wanted() || klt.identity.is_wanted() || thread::panicking() {
+        klt.rt().unpark(id);
+    } else if leave == Leave::Ask {
+        keep::before_leave(klt, me);
+        rouse(klt, me, id, leave);
+    } else {
+        keep::before_wait(klt, me);
+        rouse(klt, me, id, leave);
+        if me.is_realtime() {
+            usage::resumed(klt, me);
+        }
+    }
+}
+
 /// Ends the running task by unwinding if somebody has aborted it, unless it unwinds already.
 #[inline]
 pub(crate) fn check_abort() {
-    if let Some(task) = klt::this().and_then(Klt::current)
-        && task.aborted.load(Ordering::Relaxed)
-        && !thread::panicking()
-    {
+    if let Some(task) = klt::this().and_then(Klt::current) {
+        check_abort_of(task);
+    }
+}
+
+/// The same of `me`, the running task.
+#[inline]
+pub(crate) fn check_abort_of(me: &Header) {
+    if me.aborted.load(Ordering::Relaxed) {
+        unwind();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn unwind() {
+    if !thread::panicking() {
         if let Some(why) = memory::verdict() {
             panic!("{why}");
         }

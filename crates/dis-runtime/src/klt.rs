@@ -357,6 +357,17 @@ impl Klt {
         self.arm_slowly(until, now);
     }
 
+    /// As [`arm`](Self::arm) where the last question on this KLT has set the timer already, unless `until` is earlier than what that was
+    /// told. Reads no clock: a timer that has expired meanwhile has sent its signal.
+    #[inline]
+    pub(crate) fn stay_armed(&self, until: Option<Timestamp>) {
+        let Some(until) = until else { return };
+        let armed = self.armed_at.load(Ordering::Relaxed);
+        if armed == 0 || armed > until.as_nanos() {
+            self.arm(Some(until), self.rt().now());
+        }
+    }
+
     #[cold]
     fn arm_slowly(&self, until: Timestamp, now: Timestamp) {
         self.rt().clock.maintain(now);

@@ -148,6 +148,14 @@ pub(crate) fn decision(rt: &Inner, cpu: usize, now: Timestamp, leave: Leave, dec
     }
 }
 
+/// Notes a call, or a reply, as [`decision`] does.
+#[inline]
+pub(crate) fn exchange(rt: &Inner, cpu: usize, leave: Leave, exchanged: &Decision<TaskRef>) {
+    if rt.recording.load(Ordering::Relaxed) {
+        decision(rt, cpu, rt.now(), leave, exchanged);
+    }
+}
+
 #[cold]
 fn note(rt: &Inner, ring: &Ring, now: Timestamp, leave: Leave, decision: &Decision<TaskRef>) {
     let before = TaskId(ring.running.load(Ordering::Relaxed));

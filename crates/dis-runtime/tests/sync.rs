@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use dis_runtime::sync::{Event, Mutex, Semaphore, TryRecvError, TrySendError, channel};
+use dis_runtime::sync::{Event, Mutex, RecvError, Semaphore, SendError, TryRecvError, TrySendError, channel};
 use dis_runtime::{Intent, QueueType, Runtime, TraceKind, TraceReader, sleep, yield_now};
 
 #[test]
@@ -146,6 +146,82 @@ fn a_channel_refuses_when_full_empty_or_closed() {
     drop(sender);
     assert_eq!(receiver.recv(), Ok(1));
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
+}
+
+/// To wake a task that goes first, and to switch to it, is one question to the core: the task is ready and runs at the same instant.
+#[test]
+fn a_message_or_a_notification_to_a_more_urgent_task_is_a_direct_switch() {
+    const TIMES: usize = 50;
+    let rt = Runtime::builder().workers(1).trace(1 << 12).build().unwrap();
+    let (sender, receiver) = channel::<usize>(1);
+    let receives = rt.spawn_fn(Intent::interactive(1_000), move || while receiver.recv().is_ok() {}).unwrap();
+    let event = Arc::new(Event::automatic());
+    let notified = event.clone();
+    let waits = rt.spawn_fn(Intent::interactive(1_000), move || (0..TIMES).for_each(|_| notified.wait())).unwrap();
+    let woken = [receives.id(), waits.id()];
+    let sends = rt.spawn_fn(Intent::batch(), move || {
+        for n in 0..TIMES {
+            sleep(Duration::from_micros(100));
+            sender.send(n).unwrap();
+            event.set();
+        }
+    });
+    sends.unwrap().join().unwrap();
+    receives.join().unwrap();
+    waits.join().unwrap();
+    let events = rt.trace(&mut TraceReader::default());
+    for task in woken {
+        let runs = |event: &&dis_runtime::TraceEvent| event.task == task && event.kind == TraceKind::Run;
+        let directly = events.iter().filter(runs).filter(|event| event.waited == 0).count();
+        // Not where something else was due at the same time.
+        assert!(directly > TIMES / 2, "{directly} of {TIMES}: {events:?}");
+    }
+}
+
+#[test]
+fn a_request_and_its_reply_over_two_channels() {
+    let rt = Runtime::builder().workers(1).trace(1 << 12).build().unwrap();
+    let ((there, arrives), (back, returns)) = (channel::<u32>(1), channel::<u32>(1));
+    let echo = rt.spawn_fn(Intent::batch(), move || {
+        while let Ok(n) = arrives.recv() {
+            if n == 200 {
+                return;
+            }
+            back.send(n + 1).unwrap();
+        }
+    });
+    let asks = rt.spawn_fn(Intent::batch(), move || {
+        for n in 0..100 {
+            assert_eq!(there.send_and_recv(n, &returns), Ok(Ok(n + 1)));
+        }
+        // With room for one only, the second waits until the first has been taken; who waits for a reply gets the first there is.
+        there.send(100).unwrap();
+        assert_eq!(there.send_and_recv(101, &returns), Ok(Ok(101)));
+        assert_eq!(returns.recv(), Ok(102));
+        assert_eq!(there.send_and_recv(200, &returns), Ok(Err(RecvError)), "the other side has gone");
+        assert_eq!(there.send_and_recv(201, &returns), Err(SendError(201)));
+    });
+    let echo = echo.unwrap();
+    let id = echo.id();
+    asks.unwrap().join().unwrap();
+    echo.join().unwrap();
+    let events = rt.trace(&mut TraceReader::default());
+    let directly = events.iter().filter(|event| event.task == id && event.kind == TraceKind::Run && event.waited == 0);
+    // It does not go before who asks, but that waits.
+    assert!(directly.count() > 50, "{events:?}");
+}
+
+/// Whoever waits for a message on either channel ends when it is aborted, and leaves no trace.
+#[test]
+fn an_abort_in_the_middle_of_a_request() {
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let ((there, arrives), (back, returns)) = (channel::<u32>(1), channel::<u32>(1));
+    let asks = rt.spawn_fn(Intent::batch(), move || there.send_and_recv(1, &returns)).unwrap();
+    assert_eq!(arrives.recv(), Ok(1));
+    asks.abort();
+    assert!(asks.join().is_err());
+    assert_eq!(back.send(2), Err(SendError(2)), "the receiver has gone");
+    assert_eq!(arrives.recv(), Err(RecvError));
 }
 
 #[test]

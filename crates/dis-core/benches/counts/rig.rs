@@ -162,6 +162,17 @@ impl Rig {
         self.ask(Leave::Exit(0));
     }
 
+    /// A call and its reply, of a server that waits.
+    fn call_and_reply(&mut self) {
+        let (at, server) = (self.at(), self.blocked.front().copied().expect("a server"));
+        let called = self.core.call(0, server, None, || at).expect("it waits to be called");
+        self.core.switched(0);
+        black_box(&called);
+        let replied = self.core.reply(0, || at).expect("it has been called");
+        self.core.switched(0);
+        black_box(&replied);
+    }
+
     fn check(&mut self) {
         let at = self.at();
         // What speaks for the domain is made once by whoever checks often; that is counted with the calls above.
@@ -205,6 +216,13 @@ fn blocks(class: QueueType, spec: Option<DomainSpec>) -> Window {
     window(Rig::with_blocked(class, spec), Rig::unpark_and_block)
 }
 
+fn calls(class: QueueType) -> Window {
+    let mut rig = Rig::new(class, None);
+    rig.blocked.push_back(rig.running);
+    rig.ask(Leave::Block(BlockReason::Receive, None));
+    window(rig, Rig::call_and_reply)
+}
+
 fn plain() -> Option<DomainSpec> {
     Some(DomainSpec::new("counted"))
 }
@@ -241,6 +259,8 @@ operations! {
     "unpark by a task and block, batch": window(Rig::with_blocked(Batch, None), Rig::unpark_as_task_and_block);
     "unpark by a task and block, batch, in a domain":
         window(Rig::with_blocked(Batch, plain()), Rig::unpark_as_task_and_block);
+    "call and reply, interactive": calls(Interactive);
+    "call and reply, batch": calls(Batch);
     "preempt, interactive": window(Rig::new(Interactive, None), Rig::preempt);
     "preempt, batch": window(Rig::new(Batch, None), Rig::preempt);
     "spawn and exit, system": window(Rig::new(System, None), Rig::spawn_and_exit);

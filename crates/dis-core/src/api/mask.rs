@@ -33,6 +33,20 @@ impl CpuMask {
         (0..count.min(MAX_CPUS)).collect()
     }
 
+    /// Whether there is more than one CPU in the set.
+    pub const fn has_several(&self) -> bool {
+        let (mut found, mut i) = (false, 0);
+        while i < WORDS {
+            let word = self.0[i];
+            if word & word.wrapping_sub(1) != 0 || (word != 0 && found) {
+                return true;
+            }
+            found |= word != 0;
+            i += 1;
+        }
+        false
+    }
+
     /// Whether `cpu` is in the set.
     pub const fn contains(&self, cpu: usize) -> bool {
         cpu < MAX_CPUS && self.0[cpu / 64] & (1 << (cpu % 64)) != 0

@@ -5,11 +5,10 @@
 
 use lock_api::RawMutex;
 
-use super::{Decision, Executor, Held, Leave, Next, Turn};
+use super::{Decision, Executor, Held, Leave};
 use crate::api::{BlockReason, SchedResult, TaskState, Timestamp};
 use crate::scheduler::Cpu;
 use crate::scheduler::slab::slot;
-use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// The running task waits until it is woken. No task's registers are unsaved.
@@ -62,30 +61,6 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         state.current = None;
         state.left_voluntarily = true;
 
-        // Another comes.
-        let why = self.pick(state, now);
-        let Some(key) = state.current else {
-            // No policy's answer was right; those who are ready have gone to another CPU, or wait for nobody.
-            let mut turn = Turn { live: gone, surplus: false, pulled: false, receiver: None, interrupt: None };
-            shared.unsaved.store(gone.0, Ordering::Release);
-            let (guard, why) = self.look_elsewhere(guard, &mut turn, now);
-            return Ok(self.conclude(guard, turn, why, now));
-        };
-        state.offer = Timestamp::MAX;
-        let task = slot(&mut state.slab, key);
-        let carries = task.sched.carries();
-        task.stats.context_switches += u64::from(!carries);
-        let waited = now.since(task.sched.ready_since);
-        let mut next = Next { id: task.id, context: task.context, class: task.sched.class, switch: true, waited };
-        state.until = task.horizon(timer, &mut state.arbiter, state.ready, &state.limits, now);
-        if carries {
-            next.id = state.count_for_server(key, gone);
-        }
-        state.counts.record_switch(true);
-        shared.unsaved.store(gone.0, Ordering::Release);
-        self.publish(state);
-        let until = (state.until != Timestamp::MAX).then_some(state.until);
-        let lost = state.ready.first();
-        Ok(Decision { next: Some(next), until, reason: why, lost, interrupt: None, vacate: false })
+        self.succeed(shared, guard, gone, false, now)
     }
 }

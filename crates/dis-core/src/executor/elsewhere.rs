@@ -44,7 +44,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         joiner: TaskId,
         now: Timestamp,
     ) -> Held<'a, C, R> {
-        if self.unpark_here(&mut state, joiner, now) {
+        if self.unpark_here(&mut state, joiner, now).is_some() {
             return state;
         }
         // The lock is let go. The task that has left must not look as if its registers were saved.

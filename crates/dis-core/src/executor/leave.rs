@@ -27,7 +27,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         match leave {
             Leave::Exit(code) if carries => {
                 // A server ends in mid-call: its caller goes on, unless somebody is to go first.
-                let (server, _) = state.give_back(key)?;
+                let server = state.runner(key);
+                state.give_back(key, server, 0);
                 let joiner = self.end_task(state, server, ExitStatus::Exited(code));
                 let _ = self.reapply(state, key, now);
                 self.stay(state, key, turn, now);
@@ -137,13 +138,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         }
     }
 
-    fn preempted(&self, state: &mut CpuState<C>, key: TaskKey) {
+    pub(super) fn preempted(&self, state: &mut CpuState<C>, key: TaskKey) {
         state.task(key).stats.preemptions += 1;
         state.left_voluntarily = false;
     }
 
     /// Whether the first of the running task's class should take its place.
-    fn peer_preempts(&self, state: &mut CpuState<C>, key: TaskKey, now: Timestamp) -> bool {
+    pub(super) fn peer_preempts(&self, state: &mut CpuState<C>, key: TaskKey, now: Timestamp) -> bool {
         let class = state.task(key).sched.class;
         let Some(first) = state.classes[class.rank()].policy.peek(now) else { return false };
         let (Some(first), running) = (state.get(first).map(|t| t.sched.entity), state.task(key).sched.entity) else {
@@ -153,7 +154,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     }
 
     /// The running task is ready again, in the class it ran in.
-    fn requeue(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, now: Timestamp) {
+    pub(super) fn requeue(&self, state: &mut CpuState<C>, key: TaskKey, why: Arrival, now: Timestamp) {
         state.current = None;
         let task = state.task(key);
         task.state = TaskState::Ready;

@@ -18,6 +18,7 @@ mod leave;
 mod measure;
 mod pick;
 mod rotate;
+mod rouse;
 mod steal;
 mod view;
 
@@ -34,6 +35,7 @@ use crate::scheduler::{Config, ConfigError, Cpu, TaskManager};
 use crate::sync::Ordering;
 pub(crate) use balance::Balance;
 pub use decision::{Decision, Job, Kill, Leave, Next, Placement, Reason, Wake};
+pub use rouse::Roused;
 pub use view::CpuView;
 
 /// Runs tasks on CPUs. Derefs to the [`TaskManager`] it shares.
@@ -55,7 +57,7 @@ impl<C, R> Deref for Executor<C, R> {
 }
 
 /// A CPU whose lock is held.
-type Held<'a, C, R> = MutexGuard<'a, R, CpuState<C>>;
+pub(crate) type Held<'a, C, R> = MutexGuard<'a, R, CpuState<C>>;
 
 /// What a decision takes with it from one step to the next.
 struct Turn {

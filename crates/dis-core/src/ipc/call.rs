@@ -2,19 +2,22 @@
 
 use lock_api::RawMutex;
 
+use super::stack::Exchanged;
 use crate::api::{BlockReason, Duration, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
-use crate::executor::{Decision, Executor, Next, Reason, Wake};
+use crate::executor::{Decision, Executor, Held, Next, Reason, Wake};
 use crate::policy::TaskKey;
-use crate::scheduler::TaskManager;
 use crate::scheduler::change::interrupt;
 use crate::scheduler::slab::peek;
 use crate::scheduler::state::CpuState;
+use crate::scheduler::{Cpu, TaskManager};
 use crate::sync::Ordering;
 
 impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// The running task calls `server`, which waits with [`BlockReason::Receive`]: its time goes to the server's stack until that
     /// [replies](Self::reply), or until `until`. The decision always switches; `until` and all else of it are those of the decision
-    /// before. One lock, two if the server is another CPU's; no queue is touched, and no allocation made.
+    /// before. One lock, two if the server is another CPU's; no queue is touched, and no allocation made. O(1), a timer O(log n).
+    ///
+    /// Nothing is charged or decided, so the time does not matter and `now` is not called, unless somebody has lent the server his urgency.
     ///
     /// When the caller goes on, its host looks whether there is a reply: there is none after a time-out, or if the server has ended.
     ///
@@ -22,108 +25,123 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
     /// [`SchedError::TaskNotFound`]: no such server. [`SchedError::InvalidState`]: it does not wait to be called, or its registers are
     /// not saved yet, or no task runs here (or one whose predecessor has not been saved). [`SchedError::ResourceExhausted`]: no room on this
     /// CPU. Nothing has changed then.
+    #[inline]
     pub fn call(
         &self,
         cpu: usize,
-        now: Timestamp,
         server: TaskId,
         until: Option<Timestamp>,
+        now: impl FnOnce() -> Timestamp,
     ) -> SchedResult<Decision<C>> {
-        if cpu >= self.cpu_count() {
-            return Err(SchedError::NoCpu);
+        let shared = self.cpus.get(cpu).ok_or(SchedError::NoCpu)?;
+        let (home, mut key) = self.home_of(server)?;
+        let mut state = shared.state.lock();
+        if home != cpu || state.get(key).is_none_or(|task| task.id != server) {
+            drop(state);
+            (state, key) = self.fetch(cpu, server)?;
         }
+        let (carrier, _, gone) = self.caller(shared, &state)?;
+        let exchanged = state.donate(carrier, key).ok_or(SchedError::InvalidState)?;
+        if let Some(until) = until {
+            state.set_timer(key, until);
+            state.until = state.until.min(until);
+        }
+        Ok(self.exchanged(shared, &mut state, carrier, gone, exchanged, now))
+    }
+
+    /// The CPU, locked, with the server at home there.
+    #[cold]
+    #[inline(never)]
+    fn fetch(&self, cpu: usize, server: TaskId) -> SchedResult<(Held<'_, C, R>, TaskKey)> {
         loop {
             let (home, key) = self.home_of(server)?;
-            let (mut state, key) = if home == cpu {
-                (self.lock(cpu), key)
-            } else {
-                let (mut state, mut other) = self.lock_two(cpu, home);
-                if other.get(key).is_none_or(|task| task.id != server) {
-                    continue;
+            if home == cpu {
+                let state = self.lock(cpu);
+                if state.get(key).is_some_and(|task| task.id == server) {
+                    return Ok((state, key));
                 }
-                self.caller(&state)?;
-                if !takes_calls(&other, key) || self.is_unsaved(&other, key) {
-                    return Err(SchedError::InvalidState);
-                }
-                let key = self.rehome(&mut other, &mut state, key).ok_or(SchedError::ResourceExhausted)?;
-                (state, key)
-            };
-            if state.get(key).is_none_or(|task| task.id != server) {
                 continue;
             }
-            let (carrier, caller) = self.caller(&state)?;
-            if !takes_calls(&state, key) {
+            let (mut state, mut other) = self.lock_two(cpu, home);
+            if other.get(key).is_none_or(|task| task.id != server) {
+                continue;
+            }
+            self.caller(&self.cpus[cpu], &state)?;
+            if !other.get(key).is_some_and(takes_calls) || self.is_unsaved(&other, key) {
                 return Err(SchedError::InvalidState);
             }
-            state.clear_timer(key);
-            let caller = peek(&state.slab, caller).id;
-            let new = state.donate(carrier, key);
-            if let Some(until) = until {
-                state.set_timer(key, until);
-                state.until = state.until.min(until);
-            }
-            return Ok(self.exchanged(&mut state, carrier, caller, new, now));
+            let key = self.rehome(&mut other, &mut state, key).ok_or(SchedError::ResourceExhausted)?;
+            return Ok((state, key));
         }
     }
 
     /// The server that runs on the running task's time replies, and waits to be called again, with [`BlockReason::Receive`]: its caller
-    /// goes on. The decision always switches; `until` and all else of it are those of the decision before.
+    /// goes on. The decision always switches; `until` and all else of it are those of the decision before, and `now` is as for
+    /// [`call`](Self::call).
     ///
     /// # Errors
     /// [`SchedError::InvalidState`]: no server runs here (its caller may have given up: then it runs on its own time, and blocks), or
     /// the predecessor has not been saved. Nothing has changed then.
-    pub fn reply(&self, cpu: usize, now: Timestamp) -> SchedResult<Decision<C>> {
-        let mut state = self.cpus.get(cpu).ok_or(SchedError::NoCpu)?.state.lock();
-        let (carrier, _) = self.caller(&state)?;
-        let (server, new) = state.give_back(carrier).ok_or(SchedError::InvalidState)?;
-        state.left_voluntarily = true;
-        let (id, stays) = (peek(&state.slab, server).id, peek(&state.slab, server).may_run(state.seat));
-        if !stays {
-            self.evict(&mut state, server);
-        }
-        Ok(self.exchanged(&mut state, carrier, id, new, now))
-    }
-
-    /// The running task, and the one whose stack runs on its time; all registers but those are saved.
-    #[inline(always)]
-    fn caller(&self, state: &CpuState<C>) -> SchedResult<(TaskKey, TaskKey)> {
-        let carrier = state.current.ok_or(SchedError::InvalidState)?;
-        let runner = state.runner(carrier);
-        let unsaved = TaskId(self.cpus[state.cpu].unsaved.load(Ordering::Relaxed));
-        if unsaved != TaskId::INVALID && unsaved != peek(&state.slab, runner).id {
+    #[inline]
+    pub fn reply(&self, cpu: usize, now: impl FnOnce() -> Timestamp) -> SchedResult<Decision<C>> {
+        let shared = self.cpus.get(cpu).ok_or(SchedError::NoCpu)?;
+        let mut state = shared.state.lock();
+        let (carrier, server, gone) = self.caller(shared, &state)?;
+        if server == carrier {
             return Err(SchedError::InvalidState);
         }
-        Ok((carrier, runner))
+        let exchanged = state.give_back(carrier, server, 1);
+        state.left_voluntarily = true;
+        if exchanged.leaves {
+            self.evict(&mut state, server);
+        }
+        Ok(self.exchanged(shared, &mut state, carrier, gone, exchanged, now))
     }
 
-    /// The stack of `gone` has left the time of `carrier` for another. `new`: that has changed its urgency.
+    /// The running task, and the one whose stack runs on its time, with that one's id; all registers but those are saved.
+    #[inline(always)]
+    fn caller(&self, shared: &Cpu<C, R>, state: &CpuState<C>) -> SchedResult<(TaskKey, TaskKey, TaskId)> {
+        let carrier = state.current.ok_or(SchedError::InvalidState)?;
+        let task = peek(&state.slab, carrier);
+        let (runner, id) = if task.sched.carries() { state.runner_with_id(carrier) } else { (carrier, task.id) };
+        let unsaved = TaskId(shared.unsaved.load(Ordering::Relaxed));
+        if unsaved != TaskId::INVALID && unsaved != id {
+            return Err(SchedError::InvalidState);
+        }
+        Ok((carrier, runner, id))
+    }
+
+    /// The stack of `gone` has left the time of `carrier` to another's.
     #[inline(always)]
     fn exchanged(
         &self,
+        shared: &Cpu<C, R>,
         state: &mut CpuState<C>,
         carrier: TaskKey,
         gone: TaskId,
-        new: bool,
-        now: Timestamp,
+        exchanged: Exchanged<C>,
+        now: impl FnOnce() -> Timestamp,
     ) -> Decision<C> {
-        if new || !state.revoked.is_empty() || !state.leaving.is_empty() || state.task(carrier).sched.killed {
-            if new {
-                let _ = self.reapply(state, carrier, now);
-            }
-            // There is something to decide.
-            state.until = state.until.min(now + Duration::from_nanos(1));
+        let Exchanged { id, context, class, urgent, renewed, .. } = exchanged;
+        if urgent || !state.revoked.is_empty() || !state.leaving.is_empty() {
+            self.ask_soon(state, carrier, renewed, now());
         }
-        let runner = state.runner(carrier);
-        let task = state.task(runner);
-        task.stats.context_switches += 1;
-        let id = task.id;
         state.counts.record_switch(true);
-        self.cpus[state.cpu].unsaved.store(gone.0, Ordering::Release);
-        let task = peek(&state.slab, carrier);
-        let next = Next { id, context: task.context, class: task.sched.class, switch: true, waited: Duration::ZERO };
+        shared.unsaved.store(gone.0, Ordering::Release);
+        let next = Next { id, context, class, switch: true, waited: Duration::ZERO };
         let until = (state.until != Timestamp::MAX).then_some(state.until);
         let lost = state.ready.first();
         Decision { next: Some(next), until, reason: Reason::Continue, lost, interrupt: None, vacate: false }
+    }
+
+    /// There is something to decide. `renewed`: the carrier's urgency has changed.
+    #[cold]
+    #[inline(never)]
+    fn ask_soon(&self, state: &mut CpuState<C>, carrier: TaskKey, renewed: bool, now: Timestamp) {
+        if renewed {
+            let _ = self.reapply(state, carrier, now);
+        }
+        state.until = state.until.min(now + Duration::from_nanos(1));
     }
 }
 
@@ -183,13 +201,12 @@ impl<C> CpuState<C> {
     }
 }
 
-fn takes_calls<C>(state: &CpuState<C>, key: TaskKey) -> bool {
-    let waits = |task: &Task<C>| {
-        let sched = &task.sched;
-        task.state == TaskState::Blocked
-            && sched.block_reason == Some(BlockReason::Receive)
-            && !sched.killed
-            && !sched.is_in_calls()
-    };
-    state.get(key).is_some_and(waits)
+/// Whether a task waits to be called.
+#[inline(always)]
+pub(super) fn takes_calls<C>(task: &Task<C>) -> bool {
+    let sched = &task.sched;
+    task.state == TaskState::Blocked
+        && sched.block_reason == Some(BlockReason::Receive)
+        && !sched.killed
+        && !sched.is_in_calls()
 }

@@ -1,11 +1,42 @@
 //! The stacks of calls on one CPU: who is on whose time.
 
+use core::mem::{replace, swap};
+
+use super::call::takes_calls;
 use super::{Calls, NOBODY};
-use crate::api::{BlockReason, TaskId};
+use crate::api::{BlockReason, Task, TaskId};
+use crate::intent::QueueType;
 use crate::policy::TaskKey;
 use crate::scheduler::Urgency;
-use crate::scheduler::slab::peek;
+use crate::scheduler::slab::{missing, peek};
 use crate::scheduler::state::CpuState;
+
+/// What an exchange has brought about.
+pub(crate) struct Exchanged<C> {
+    /// Whose stack runs now on the carrier's time, what the host keeps of it, and the class in which it does.
+    pub id: TaskId,
+    pub context: C,
+    pub class: QueueType,
+    /// The CPU must ask soon: the carrier has been killed, or has another urgency.
+    pub urgent: bool,
+    /// The carrier's urgency has changed.
+    pub renewed: bool,
+    /// The server whose stack has left may not be on this CPU by itself.
+    pub leaves: bool,
+}
+
+impl<C: Copy> Exchanged<C> {
+    #[inline(always)]
+    fn new(id: TaskId, carrier: &Task<C>) -> Self {
+        let (context, class, urgent) = (carrier.context, carrier.sched.class, carrier.sched.killed);
+        Exchanged { id, context, class, urgent, renewed: false, leaves: false }
+    }
+
+    fn renew(&mut self, renewed: bool) {
+        self.renewed = renewed;
+        self.urgent |= renewed;
+    }
+}
 
 impl<C> CpuState<C> {
     /// Whose stack runs on the time of `key`.
@@ -13,6 +44,13 @@ impl<C> CpuState<C> {
     pub fn runner(&self, key: TaskKey) -> TaskKey {
         let sched = &peek(&self.slab, key).sched;
         if sched.carries() { sched.calls.top } else { key }
+    }
+
+    /// The same with its id.
+    #[inline(always)]
+    pub fn runner_with_id(&self, key: TaskKey) -> (TaskKey, TaskId) {
+        let runner = self.runner(key);
+        (runner, peek(&self.slab, runner).id)
     }
 
     /// The server whose stack runs on the time of `carrier`; it counts a switch unless its registers are live.
@@ -78,53 +116,79 @@ impl<C> CpuState<C> {
 
 impl<C: Copy> CpuState<C> {
     /// What belongs to a stack changes places.
-    fn exchange(&mut self, a: TaskKey, b: TaskKey) {
-        let of = |task: &crate::api::Task<C>| (task.context, task.sched.token, task.sched.movable);
-        let (first, second) = (of(peek(&self.slab, a)), of(peek(&self.slab, b)));
-        for (key, (context, token, movable)) in [(a, second), (b, first)] {
-            let task = self.task(key);
-            task.context = context;
-            task.sched.token = token;
-            task.sched.movable = movable;
-        }
-        if first.2 != second.2 {
-            self.recount_stealable(a);
-        }
+    #[inline(always)]
+    fn exchange(&mut self, carrier: TaskKey, server: TaskKey) -> (&mut Task<C>, &mut Task<C>) {
+        let Ok([Some(carrier), Some(server)]) = self.slab.get_disjoint_mut([carrier.index(), server.index()]) else {
+            missing()
+        };
+        swap(&mut carrier.context, &mut server.context);
+        swap(&mut carrier.sched.token, &mut server.sched.token);
+        swap(&mut carrier.sched.movable, &mut server.sched.movable);
+        (carrier, server)
     }
 
-    /// The time of `carrier` goes to the stack of `server`, which waits to be called. True: what is lent to it makes the carrier more
-    /// urgent.
-    pub fn donate(&mut self, carrier: TaskKey, server: TaskKey) -> bool {
-        self.leaving.retain(|&other| other != server);
-        self.task(carrier).sched.limited = true;
-        self.task(server).sched.limited = true;
-        self.exchange(carrier, server);
-        let below = core::mem::replace(&mut self.task(carrier).sched.calls.top, server);
-        let task = self.task(server);
-        task.sched.calls = Calls { top: NOBODY, on: carrier, below };
-        task.sched.block_reason = Some(BlockReason::Ipc);
-        task.sched.lent.is_some() && self.relend(carrier)
+    /// The same if the carrier runs: it is in no queue, where it would have to be counted anew.
+    #[inline(always)]
+    fn exchange_running(&mut self, carrier: TaskKey, server: TaskKey) -> (&mut Task<C>, &mut Task<C>) {
+        let (caller, called) = self.exchange(carrier, server);
+        if caller.sched.movable != called.sched.movable {
+            caller.judge_stealable();
+        }
+        (caller, called)
     }
 
-    /// The stack of the last server to be called leaves the time of `carrier`. Answers the server, and whether the carrier is less
-    /// urgent now.
-    pub fn give_back(&mut self, carrier: TaskKey) -> Option<(TaskKey, bool)> {
-        let server = peek(&self.slab, carrier).sched.calls.top;
-        if server == NOBODY {
+    /// The time of `carrier`, which runs, goes to the stack of `server`. `None`, and nothing has changed: that does not wait to be called.
+    #[inline(always)]
+    pub fn donate(&mut self, carrier: TaskKey, server: TaskKey) -> Option<Exchanged<C>> {
+        if !self.get(server).is_some_and(takes_calls) {
             return None;
         }
-        self.exchange(carrier, server);
-        self.clear_timer(server);
-        let task = self.task(server);
-        let below = core::mem::replace(&mut task.sched.calls, Calls::NONE).below;
-        task.sched.block_reason = Some(BlockReason::Receive);
-        task.sched.inherited = task.sched.lent;
-        let (lent, killed) = (task.sched.lent.is_some(), task.sched.killed);
-        self.task(carrier).sched.calls.top = below;
-        if !killed {
-            self.revoked.retain(|&other| other != server);
+        let (caller, called) = self.exchange_running(carrier, server);
+        caller.sched.limited = true;
+        called.sched.limited = true;
+        let below = replace(&mut caller.sched.calls.top, server);
+        called.sched.calls = Calls { top: NOBODY, on: carrier, below };
+        called.sched.block_reason = Some(BlockReason::Ipc);
+        called.stats.context_switches += 1;
+        let (timed, lent) = (called.sched.timed, called.sched.lent.is_some());
+        let mut exchanged = Exchanged::new(called.id, caller);
+        if timed || lent || !self.leaving.is_empty() {
+            self.clear_timer(server);
+            self.leaving.retain(|&other| other != server);
+            exchanged.renew(lent && self.relend(carrier));
         }
-        Some((server, lent && self.relend(carrier)))
+        Some(exchanged)
+    }
+
+    /// The stack of `server`, the last to be called, leaves the time of `carrier`, which runs. `switches`: how many switches are to be counted
+    /// for who goes on.
+    #[inline(always)]
+    pub fn give_back(&mut self, carrier: TaskKey, server: TaskKey, switches: u64) -> Exchanged<C> {
+        let seat = self.seat;
+        let (caller, called) = self.exchange_running(carrier, server);
+        let below = replace(&mut called.sched.calls, Calls::NONE).below;
+        caller.sched.calls.top = below;
+        called.sched.block_reason = Some(BlockReason::Receive);
+        called.sched.inherited = called.sched.lent;
+        let (timed, lent, killed) = (called.sched.timed, called.sched.lent.is_some(), called.sched.killed);
+        let leaves = !called.may_run(seat);
+        if below == NOBODY {
+            caller.stats.context_switches += switches;
+        }
+        let mut exchanged = Exchanged { leaves, ..Exchanged::new(caller.id, caller) };
+        if below != NOBODY {
+            let task = self.task(below);
+            task.stats.context_switches += switches;
+            exchanged.id = task.id;
+        }
+        if timed || lent || !self.revoked.is_empty() {
+            self.clear_timer(server);
+            if !killed {
+                self.revoked.retain(|&other| other != server);
+            }
+            exchanged.renew(lent && self.relend(carrier));
+        }
+        exchanged
     }
 
     /// The stacks of `server` and of those above it leave the time of `carrier` for that of `server`.
@@ -135,7 +199,7 @@ impl<C: Copy> CpuState<C> {
             self.revoked.retain(|&other| other != server);
         }
         let below = peek(&self.slab, server).sched.calls.below;
-        let top = core::mem::replace(&mut self.task(carrier).sched.calls.top, below);
+        let top = replace(&mut self.task(carrier).sched.calls.top, below);
         self.task(server).sched.calls = Calls::NONE;
         if top != server {
             self.task(server).sched.calls.top = top;

@@ -147,6 +147,6 @@ pub(crate) fn peek<C>(slab: &[Option<Task<C>>], key: TaskKey) -> &Task<C> {
 
 #[cold]
 #[inline(never)]
-fn missing() -> ! {
+pub(crate) fn missing() -> ! {
     panic!("a queued task is in the slab")
 }

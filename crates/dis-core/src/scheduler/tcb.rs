@@ -153,7 +153,7 @@ impl<C> Task<C> {
     pub(crate) fn judge_stealable(&mut self) {
         let own = &self.sched;
         let takeable = own.movable && own.hold.is_none() && own.inherited.is_none();
-        self.sched.stealable = takeable && self.affinity.count() > 1;
+        self.sched.stealable = takeable && self.affinity.has_several();
     }
 
     /// A CPU gives it to another that is behind.

@@ -94,19 +94,27 @@ impl<C: Copy, R: RawMutex> TaskManager<C, R> {
         }
     }
 
-    /// Makes a blocked task ready on the CPU that it is at home on, which is about to choose. False, and nothing has happened, if
+    /// Makes a blocked task ready on the CPU that it is at home on, which is about to choose. `None`, and nothing has happened, if
     /// it is not at home there, does not wait, or might better go elsewhere: then [`unpark`](Self::unpark) it.
-    pub(crate) fn unpark_here(&self, state: &mut CpuState<C>, id: TaskId, now: Timestamp) -> bool {
-        let Some(Home { cpu, key }) = self.homes.get(id) else { return false };
-        let waits = |task: &Task<C>| {
-            let free = !task.sched.killed && !task.sched.is_in_calls();
-            task.id == id && task.state == TaskState::Blocked && free
-        };
-        let here = cpu == state.cpu && state.get(key).is_some_and(waits) && self.place(state, key).0 == cpu;
-        if here {
-            self.make_ready(state, key, Arrival::Wake, now);
+    #[inline(always)]
+    pub(crate) fn unpark_here(
+        &self,
+        state: &mut CpuState<C>,
+        id: TaskId,
+        now: Timestamp,
+    ) -> Option<(TaskKey, Placement)> {
+        let Home { cpu, key } = self.homes.get(id).filter(|home| home.cpu == state.cpu)?;
+        let task = state.get(key)?;
+        let waits = task.id == id && task.state == TaskState::Blocked;
+        if !waits || task.sched.killed || task.sched.is_in_calls() {
+            return None;
         }
-        here
+        let (target, placement) = self.place(state, key);
+        if target != cpu {
+            return None;
+        }
+        self.make_ready(state, key, Arrival::Wake, now);
+        Some((key, placement))
     }
 
     /// Where a task that becomes ready should go.

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dis_core::api::{BlockReason, Timestamp};
+use dis_core::api::{BlockReason, TaskId, Timestamp};
+use dis_core::executor::Leave;
 
 use super::wait::{WaitList, Waiter, Woken};
-use crate::gate::{check_abort, inside};
+use crate::gate::{check_abort, inside, inside_waking};
+use crate::klt;
 use crate::lock::Locked;
 
 /// Room for `capacity` messages (at least 1), first in, first out. A full channel makes senders wait, an empty one receivers;
@@ -95,51 +97,67 @@ impl<T> Shared<T> {
         }
     }
 
+    /// It is the turn of the first who waits; answers whom to wake.
+    fn release(state: &mut State<T>, side: Side) -> Option<TaskId> {
+        let first = Self::list(state, side).pop_first()?;
+        // SAFETY: it was in the list under the lock that the caller holds.
+        unsafe { Waiter::release(first) }
+    }
+
     fn rouse(state: &mut State<T>, side: Side) {
         if let Some(first) = Self::list(state, side).pop_first() {
-            // SAFETY: it was in the list under the lock that the caller holds.
+            // SAFETY: as above.
             unsafe { Waiter::grant(first) };
         }
     }
 
-    /// Moves `message` into the queue if there is room; false: full. `Err`: closed.
-    fn offer(&self, message: &mut Option<T>, waiter: Option<&Waiter>) -> Result<bool, ()> {
-        inside(|| {
-            let mut state = self.state.lock();
-            if state.closed {
-                return Err(());
+    /// Moves `message` into the queue if there is room; false: full. `Err`: closed. `woken`: whom to wake. Inside the runtime.
+    #[inline]
+    fn put(&self, message: &mut Option<T>, waiter: Option<&Waiter>, woken: &mut Option<TaskId>) -> Result<bool, ()> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(());
+        }
+        if state.queue.len() == state.capacity {
+            if let Some(waiter) = waiter {
+                state.senders.push(waiter);
             }
-            if state.queue.len() == state.capacity {
-                if let Some(waiter) = waiter {
-                    state.senders.push(waiter);
-                }
-                return Ok(false);
-            }
-            if let Some(message) = message.take() {
-                state.queue.push_back(message);
-            }
-            Self::rouse(&mut state, Side::Receive);
-            Ok(true)
-        })
+            return Ok(false);
+        }
+        if let Some(message) = message.take() {
+            state.queue.push_back(message);
+        }
+        *woken = Self::release(&mut state, Side::Receive);
+        Ok(true)
     }
 
-    fn take(&self, waiter: Option<&Waiter>) -> Result<Option<T>, ()> {
-        inside(|| {
-            let mut state = self.state.lock();
-            match state.queue.pop_front() {
-                Some(message) => {
-                    Self::rouse(&mut state, Side::Send);
-                    Ok(Some(message))
-                }
-                None if state.closed => Err(()),
-                None => {
-                    if let Some(waiter) = waiter {
-                        state.receivers.push(waiter);
-                    }
-                    Ok(None)
-                }
+    /// Takes the first message out of the queue; `None`: empty. `Err`: closed. `woken`: whom to wake. Inside the runtime.
+    #[inline]
+    fn get(&self, waiter: Option<&Waiter>, woken: &mut Option<TaskId>) -> Result<Option<T>, ()> {
+        let mut state = self.state.lock();
+        match state.queue.pop_front() {
+            Some(message) => {
+                *woken = Self::release(&mut state, Side::Send);
+                Ok(Some(message))
             }
-        })
+            None if state.closed => Err(()),
+            None => {
+                if let Some(waiter) = waiter {
+                    state.receivers.push(waiter);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    #[inline]
+    fn offer(&self, message: &mut Option<T>, waiter: Option<&Waiter>) -> Result<bool, ()> {
+        inside_waking(|_| Leave::Ask, |woken| self.put(message, waiter, woken))
+    }
+
+    #[inline]
+    fn take(&self, waiter: Option<&Waiter>) -> Result<Option<T>, ()> {
+        inside_waking(|_| Leave::Ask, |woken| self.get(waiter, woken))
     }
 
     /// Waits for a turn. False: not in time.
@@ -225,6 +243,43 @@ impl<T: Send> Sender<T> {
         self.0.send(message, None).map_err(|error| match error {
             TrySendError::Full(message) | TrySendError::Closed(message) => SendError(message),
         })
+    }
+
+    /// [Sends](Self::send), then [receives](Receiver::recv) from another channel: a request and its reply. If the receiver is to be woken and
+    /// the caller has to wait, that is one question to the scheduler instead of two.
+    ///
+    /// # Errors
+    /// [`SendError`] with the message if this channel is closed. If the other is closed and empty, [`RecvError`] inside.
+    pub fn send_and_recv<U: Send>(
+        &self,
+        message: T,
+        replies: &Receiver<U>,
+    ) -> Result<Result<U, RecvError>, SendError<T>> {
+        let (mut message, waiter) = (Some(message), Waiter::new());
+        let leave = |taken: &Option<Result<Option<U>, ()>>| match taken {
+            Some(Ok(None)) => Leave::Block(BlockReason::Ipc, None),
+            _ => Leave::Ask,
+        };
+        let taken = inside_waking(leave, |woken| {
+            let mut sender = None;
+            let taken = match self.0.put(&mut message, None, woken) {
+                Ok(true) => Some(replies.0.get(Some(&waiter), &mut sender)),
+                _ => None,
+            };
+            // There was a reply already, so this one is not to wait.
+            if let Some((id, klt)) = sender.zip(klt::this()) {
+                klt.rt().unpark(id);
+            }
+            taken
+        });
+        match taken {
+            Some(Ok(Some(reply))) => return Ok(Ok(reply)),
+            Some(Ok(None)) => _ = replies.0.wait(&waiter, Side::Receive, None),
+            Some(Err(())) => return Ok(Err(RecvError)),
+            // Full, or closed.
+            None => message.map_or(Ok(()), |message| self.send(message))?,
+        }
+        Ok(replies.recv())
     }
 
     /// Sends if there is room.

@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use dis_core::api::{BlockReason, Timestamp};
+use dis_core::executor::Leave;
 
 use super::wait::{WaitList, Waiter, Woken};
-use crate::gate::{check_abort, inside};
+use crate::gate::{check_abort, inside, inside_waking};
 use crate::lock::{FutexLock, Locked};
 
 struct State {
@@ -41,6 +42,19 @@ impl Event {
 
     /// It happens.
     pub fn set(&self) {
+        if self.automatic {
+            return inside_waking(
+                |()| Leave::Ask,
+                |woken| {
+                    let mut state = self.state.lock();
+                    match state.waiters.pop_first() {
+                        // SAFETY: it was in the list under this lock.
+                        Some(first) => *woken = unsafe { Waiter::release(first) },
+                        None => state.set = true,
+                    }
+                },
+            );
+        }
         let mut more = true;
         while more {
             // A few at a time, so that the lock is not held long.
@@ -53,9 +67,6 @@ impl Event {
                     };
                     // SAFETY: it was in the list under this lock.
                     unsafe { Waiter::grant(first) };
-                    if self.automatic {
-                        return false;
-                    }
                 }
                 true
             });
@@ -112,7 +123,9 @@ impl Event {
         if passed {
             return true;
         }
-        let woken = waiter.wait(BlockReason::Event, until);
+        // An automatic one is a notification: who lets it pass says so to one other.
+        let reason = if self.automatic { BlockReason::Ipc } else { BlockReason::Event };
+        let woken = waiter.wait(reason, until);
         if woken == Woken::Granted {
             return true;
         }

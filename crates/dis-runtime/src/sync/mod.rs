@@ -14,7 +14,7 @@ pub(crate) mod raw_mutex;
 mod semaphore;
 #[cfg(test)]
 mod tests;
-mod wait;
+pub(crate) mod wait;
 
 pub use channel::{Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError, channel};
 pub use endpoint::{CallError, Client, Closed, Failure, Server, endpoint};

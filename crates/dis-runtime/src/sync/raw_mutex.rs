@@ -83,7 +83,12 @@ impl Core {
 
     #[inline]
     pub(super) fn try_lock(&self) -> bool {
-        let me = here().map(|(_, task)| task);
+        self.try_lock_as(here().map(|(_, task)| task))
+    }
+
+    /// The same for `me`, the running task, if one runs.
+    #[inline]
+    pub(super) fn try_lock_as(&self, me: Option<&Header>) -> bool {
         let word = me.map_or(THREAD, |task| ptr::from_ref(task).expose_provenance());
         let locked = self.word.compare_exchange(FREE, word, Ordering::Acquire, Ordering::Relaxed).is_ok();
         if locked && let Some(me) = me {

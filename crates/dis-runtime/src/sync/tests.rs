@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use dis_core::api::BlockReason;
 use dis_core::intent::{Intent, QueueType};
 
-use super::{Event, Mutex, MutexGuard};
+use super::{Event, Mutex, MutexGuard, channel, endpoint};
 use crate::api::{here, yield_now};
 use crate::host::Runtime;
 
@@ -33,6 +34,37 @@ fn my_class() -> Option<QueueType> {
 fn shared() -> crate::TaskBuilder<'static> {
     // SAFETY: what the tests put into thread-locals they take out by value.
     unsafe { crate::task(Intent::batch()).shared() }
+}
+
+#[test]
+fn the_core_knows_what_a_task_waits_for() {
+    let rt = runtime(1);
+    // Spawns what waits, and answers for what when it does.
+    let reason = |wait: Box<dyn FnOnce() + Send>| {
+        let id = rt.spawn_fn(Intent::batch(), wait).unwrap().id();
+        loop {
+            if let Some(reason) = rt.inner.exec.with_task(id, |task| task.block_reason()).unwrap() {
+                return reason;
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+    };
+    let (sender, receiver) = channel::<u32>(1);
+    let (full, kept) = channel::<u32>(1);
+    full.send(1).unwrap();
+    let (notification, event) = (Arc::new(Event::automatic()), Arc::new(Event::manual()));
+    let (called, happens) = (notification.clone(), event.clone());
+    let (client, mut server) = endpoint::<(), ()>();
+    assert_eq!(reason(Box::new(move || assert_eq!(receiver.recv(), Ok(7)))), BlockReason::Ipc, "a message");
+    assert_eq!(reason(Box::new(move || full.send(2).unwrap())), BlockReason::Ipc, "room for one");
+    assert_eq!(reason(Box::new(move || called.wait())), BlockReason::Ipc, "a notification");
+    assert_eq!(reason(Box::new(move || happens.wait())), BlockReason::Event);
+    assert_eq!(reason(Box::new(move || server.serve(|()| ()))), BlockReason::Receive, "a call");
+    sender.send(7).unwrap();
+    assert_eq!([kept.recv(), kept.recv()], [Ok(1), Ok(2)]);
+    notification.set();
+    event.set();
+    drop(client);
 }
 
 #[test]

@@ -5,13 +5,14 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use dis_core::api::{BlockReason, Timestamp};
+use dis_core::api::{BlockReason, TaskId, Timestamp};
 use dis_core::executor::Leave;
 use dis_core::scheduler::Urgency;
 
 use crate::api::here;
 use crate::clock::Clock;
 use crate::gate;
+use crate::klt;
 use crate::runtime::Visit;
 use crate::sys;
 use crate::task::Header;
@@ -89,20 +90,39 @@ impl Waiter {
     /// list any more.
     ///
     /// # Safety
+    /// As for [`release`](Self::release).
+    pub(crate) unsafe fn grant(waiter: *const Waiter) {
+        // SAFETY: the caller's promise.
+        if let Some(id) = unsafe { Waiter::release(waiter) }
+            && let Some(klt) = klt::this()
+        {
+            klt.rt().unpark(id);
+        }
+    }
+
+    /// As [`grant`](Self::grant), but a task of the calling thread's runtime is yet to be woken: its id.
+    ///
+    /// # Safety
     /// `waiter` is alive: it was in a list under the lock that the caller still holds, so its owner cannot have
     /// given up waiting.
-    pub(crate) unsafe fn grant(waiter: *const Waiter) {
+    #[must_use = "the task waits for ever otherwise"]
+    pub(crate) unsafe fn release(waiter: *const Waiter) -> Option<TaskId> {
         // SAFETY: the caller's promise; nothing is read after the store.
         let (task, granted) = unsafe { ((*waiter).task, &raw const (*waiter).granted) };
-        // The task may end, and its runtime close, as soon as the wait is over.
         // SAFETY: the task is alive while the node is, and its runtime with it.
-        let known = unsafe { task.as_ref() }.map(|task| unsafe { (Visit::new(&*task.rt), task.id()) });
+        let known = unsafe { task.as_ref() }.map(|task| unsafe { (&*task.rt, task.id()) });
+        // A thread of a runtime does not outlive it.
+        let own = known.filter(|(rt, _)| klt::this().is_some_and(|klt| ptr::eq(klt.rt(), *rt))).map(|(_, id)| id);
+        // The task may end, and its runtime close, as soon as the wait is over.
+        let foreign = if own.is_none() { known.map(|(rt, id)| (Visit::new(rt), id)) } else { None };
         // SAFETY: alive up to this store.
         unsafe { (*granted).store(1, Ordering::Release) };
-        match known {
+        match foreign {
             Some((rt, id)) => rt.unpark(id),
-            None => sys::futex_wake(granted, 1),
+            None if own.is_none() => sys::futex_wake(granted, 1),
+            None => {}
         }
+        own
     }
 }
 
