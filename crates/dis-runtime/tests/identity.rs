@@ -54,6 +54,22 @@ fn thread_locals_and_thread_id_stay_over_yields_sleeps_and_preemptions() {
     tasks.into_iter().for_each(|task| task.join().unwrap());
 }
 
+/// From its first instruction on, whichever CPU would be the better choice.
+#[test]
+fn a_task_runs_where_its_affinity_says_from_its_spawn_on() {
+    let rt = Runtime::builder().build().unwrap();
+    for &cpu in rt.cpus() {
+        let seen = || {
+            // SAFETY: no preconditions.
+            let here = |_| (unsafe { libc::sched_getcpu() } as usize, dis_runtime::yield_now()).0;
+            (0..200).map(here).collect::<Vec<_>>()
+        };
+        let task = rt.spawn_fn(Intent::batch().with_affinity(CpuMask::single(cpu)), seen).unwrap();
+        let seen = task.join().unwrap();
+        assert!(seen.iter().all(|&seen| seen == cpu), "CPU {cpu}: {seen:?}");
+    }
+}
+
 #[test]
 fn affinity_holds_and_moves_a_running_task() {
     let rt = Runtime::builder().build().unwrap();

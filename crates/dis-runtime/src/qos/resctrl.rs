@@ -75,6 +75,7 @@ impl Drop for Group {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::qos::Limits;
     use crate::scratch::Scratch;
 
     fn tree(schemata: Option<&str>) -> Scratch {
@@ -95,6 +96,21 @@ mod tests {
         assert_eq!(fs::read_to_string(group.folder.join("tasks")).unwrap(), tid);
         group.leave();
         assert_eq!(fs::read_to_string(root.join("tasks")).unwrap(), tid);
+    }
+
+    #[test]
+    fn a_task_is_in_its_group_from_its_beginning_to_its_end() {
+        let root = tree(Some("MB:0=4294967295\n"));
+        let group = Group::new(&root, Some(10)).unwrap().unwrap();
+        let (within, without) = (group.folder.join("tasks"), root.join("tasks"));
+        let limits = Limits { mem_bandwidth: Some(group), ..Limits::default() };
+        assert!(limits.need_thread(), "a group has threads, not tasks");
+        let tid = format!("{}\n", crate::sys::gettid());
+        let begun = limits.begin();
+        assert_eq!(fs::read_to_string(within).unwrap(), tid);
+        assert!(!without.exists());
+        drop(begun);
+        assert_eq!(fs::read_to_string(without).unwrap(), tid);
     }
 
     #[test]
