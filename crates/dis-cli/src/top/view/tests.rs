@@ -70,8 +70,11 @@ fn a_runtime_is_seen_and_its_tasks_are_chosen_and_changed() {
     assert!(line("tasks").contains("2 tasks  2 created  0 missed"), "{text}");
     assert!(line("CPU 0").contains("████") || line("CPU ").contains('█'), "{text}");
     assert!(line("decisions/s").contains("class order"), "{text}");
-    assert!(line("clicker ").contains("interactive") && line("clicker ").contains("s  "), "{text}");
-    assert!(text.find("hog ").unwrap() < text.rfind("clicker ").unwrap(), "sorted by CPU time\n{text}");
+    // A task's row begins with its name; the line of the CPU that it runs on has it, too.
+    let row = |name: &str| text.find(&format!("\n\"{name} ")).unwrap_or_else(|| panic!("{name}\n{text}")) + 1;
+    let clicker = text[row("clicker")..].lines().next().unwrap();
+    assert!(clicker.contains("interactive") && clicker.contains("s  "), "{text}");
+    assert!(row("hog") < row("clicker"), "sorted by CPU time\n{text}");
 
     // The keys.
     assert_eq!(press(&mut app, "k"), Act::Nothing);
