@@ -237,15 +237,8 @@ fn jobs_that_never_end_miss_every_deadline() {
     let tasks = [
         ("hog", "loop = [ { run = \"10s\" } ]"),
         ("waits", "loop = [ { wait = \"e\" } ]"),
-        // These two wait for each other for ever, so they are aborted in the end.
-        (
-            "left",
-            "loop = [ { lock = \"a\" }, { barrier = \"x\" }, { lock = \"b\" }, { unlock = \"b\" }, { unlock = \"a\" } ]",
-        ),
-        (
-            "right",
-            "loop = [ { lock = \"b\" }, { barrier = \"x\" }, { lock = \"a\" }, { unlock = \"a\" }, { unlock = \"b\" } ]",
-        ),
+        ("holds", "loop = [ { lock = \"a\" }, { barrier = \"x\" }, { wait = \"e\" }, { unlock = \"a\" } ]"),
+        ("locks", "loop = [ { barrier = \"x\" }, { lock = \"a\" }, { unlock = \"a\" } ]"),
     ];
     let mut file = String::from("duration = \"300ms\"\n");
     for (name, body) in tasks {
@@ -259,11 +252,28 @@ fn jobs_that_never_end_miss_every_deadline() {
     for (name, _) in tasks {
         assert_eq!(misses(&report, name), (0, 30), "{name}");
     }
-    assert!(
-        text(&output.stderr).contains("linux: tasks that did not end by themselves: left, right; do"),
-        "{}",
-        text(&output.stderr)
-    );
+}
+
+#[test]
+fn a_deadlock_of_mutexes_is_an_error_beside_the_report() {
+    let folder = Folder::new();
+    let body = |first: &str, second: &str| {
+        format!(
+            "loop = [ {{ lock = \"{first}\" }}, {{ barrier = \"x\" }}, {{ lock = \"{second}\" }}, {{ barrier = \"never\" }}, \
+             {{ unlock = \"{second}\" }}, {{ unlock = \"{first}\" }} ]"
+        )
+    };
+    let mut file = String::from("duration = \"300ms\"\n");
+    for (name, body) in [("left", body("a", "b")), ("right", body("b", "a"))] {
+        file += &format!("[[task]]\nname = \"{name}\"\n{REALTIME}{body}\n");
+    }
+    let output = dis(&["run", &folder.file("w.toml", &file), "--json", "-"]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = text(&output.stderr);
+    let line = errors.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{errors}"));
+    let says = |what: &str| assert!(line.contains(what), "{what}: {errors}");
+    ["the task panicked: deadlock: waits for mutex", "'left'", "'right'"].into_iter().for_each(says);
+    assert_eq!(misses(&report(&output), "left").0, 0, "the report is there all the same");
 }
 
 /// Neither for its release nor for its budget, which `greedy` has used up until then.
