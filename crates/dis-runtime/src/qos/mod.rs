@@ -131,3 +131,45 @@ pub(crate) fn keep(intent: &mut Intent, (old, old_q): (IntentConstraints, QosPar
     (q.mem_bandwidth, q.io_bandwidth) = (old_q.mem_bandwidth, old_q.io_bandwidth);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::{Runtime, SpawnError};
+
+    /// What this process or this machine may not have is refused at the spawn, by its name; a task that says `best_effort` runs without it.
+    /// In a process of its own, as what the system permits is found out once for each.
+    #[test]
+    fn what_is_not_permitted_is_refused_at_the_spawn() {
+        const CHILD: &str = "DIS_TEST_WITHOUT_RIGHTS";
+        if std::env::var_os(CHILD).is_none() {
+            let name = "qos::tests::what_is_not_permitted_is_refused_at_the_spawn";
+            let mut child = Command::new(std::env::current_exe().unwrap());
+            let child = child.args([name, "--exact"]).env(CHILD, "1").output().unwrap();
+            let said = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+            assert!(child.status.success(), "{}{}", said(&child.stdout), said(&child.stderr));
+            return;
+        }
+        crate::sys::drop_capabilities().unwrap();
+        let rt = Runtime::builder().workers(1).build().unwrap();
+        let refused = |name: &str, change: fn(&mut Intent)| {
+            let mut intent = Intent::batch();
+            change(&mut intent);
+            match rt.spawn_fn(intent.clone(), || ()) {
+                Err(SpawnError::Refused(SchedError::NotSupported(why))) => assert!(why.starts_with(name), "{why}"),
+                Err(other) => panic!("{name}{other}"),
+                Ok(_) => panic!("{name}accepted"),
+            }
+            rt.task(intent).best_effort().spawn(|| ()).unwrap().join().unwrap();
+        };
+        refused("io_priority: ", |intent| intent.constraints.io_priority = IoPriority::Realtime);
+        refused("net_priority: ", |intent| intent.constraints.net_priority = 7);
+        // Its test program has not the allocator.
+        refused("max_memory: ", |intent| intent.constraints.max_memory = Some(1 << 20));
+        if !Path::new(resctrl::ROOT).join("schemata").exists() {
+            refused("mem_bandwidth: ", |intent| intent.qos.mem_bandwidth = Some(100));
+        }
+    }
+}
