@@ -385,22 +385,29 @@ fn two_deterministic_runs_give_the_same_bytes() {
 fn what_the_kernel_cannot_enforce_is_refused_with_the_reason() {
     let Some(image) = image() else { return };
     let folder = Folder::new();
-    let with = |line: &str| {
-        let task =
-            "[[task]]\nname = \"t\"\nintent = \"batch\"\nrepeat = 2\nloop = [ { run = \"1ms\" } ]\nmemory = \"1MiB\"\n";
-        let file = folder.file("m.toml", &format!("cpus = 1\n{task}{line}\n"));
-        command().args(["boot", &file, "--image", &image, "--deterministic"]).output().unwrap()
-    };
-    let refused = with("");
-    let message = text(&refused.stderr);
-    assert!(
-        message.contains("m.toml:2: task \"t\": memory: not supported: ") && message.contains("best_effort"),
-        "{message}"
-    );
-    assert_eq!(refused.status.code(), Some(2));
-    let noted = with("best_effort = [\"memory\"]");
-    let message = text(&noted.stderr);
-    assert!(noted.status.success() && message.contains("memory: not enforced (best_effort)"), "{message}");
+    for (key, value) in [
+        ("memory", "\"1MiB\""),
+        ("numa_node", "1"),
+        ("io_priority", "\"idle\""),
+        ("net_priority", "3"),
+        ("mem_bandwidth", "\"100MB/s\""),
+        ("io_bandwidth", "\"100KB/s\""),
+    ] {
+        let with = |line: &str| {
+            let task = "[[task]]\nname = \"t\"\nintent = \"batch\"\nrepeat = 2\nloop = [ { run = \"1ms\" } ]\n";
+            let file = folder.file("m.toml", &format!("cpus = 1\n{task}{key} = {value}\n{line}\n"));
+            command().args(["boot", &file, "--image", &image, "--deterministic"]).output().unwrap()
+        };
+        let refused = with("");
+        let message = text(&refused.stderr);
+        let why = format!("m.toml:2: task \"t\": {key}: not supported: the ");
+        assert!(message.contains(&why) && message.contains("best_effort"), "{key}: {message}");
+        assert_eq!(refused.status.code(), Some(2), "{key}");
+        let noted = with(&format!("best_effort = [\"{key}\"]"));
+        let message = text(&noted.stderr);
+        let note = format!("{key}: not enforced (best_effort): the ");
+        assert!(noted.status.success() && message.contains(&note), "{key}: {message}");
+    }
 }
 
 #[test]

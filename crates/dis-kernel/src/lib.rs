@@ -25,6 +25,7 @@ pub mod fault;
 pub mod figures;
 mod guard;
 pub mod ipc;
+pub mod limits;
 pub mod lock;
 pub mod memory;
 pub mod modules;

@@ -17,7 +17,7 @@ use crate::arch::irq;
 use crate::context::{TaskRef, Tcb, Work};
 use crate::memory::stacks::Stack;
 use crate::sched::{self, scheduler};
-use crate::{clock, percpu};
+use crate::{clock, limits, percpu};
 
 /// Runs `call` with interrupts off and obeys the wake-up it answers.
 #[inline]
@@ -37,7 +37,8 @@ pub(crate) fn with_wake<T>(call: impl FnOnce(usize, Timestamp) -> SchedResult<(T
 /// Spawns a task that will run `work`; its answer is the exit code. The caller is to [`join`] it or [`detach`] it.
 ///
 /// # Errors
-/// As the core's spawn; [`SchedError::ResourceExhausted`] also if there is no memory for a stack.
+/// As the core's spawn; [`SchedError::ResourceExhausted`] also if there is no memory for a stack; [`SchedError::NotSupported`], with the
+/// constraint and the reason, if the intent limits what this kernel cannot ([`limits`]).
 pub fn spawn(name: &str, intent: Intent, work: impl FnOnce() -> i32 + Send + 'static) -> SchedResult<TaskId> {
     spawn_with(TaskSpec::new(String::from(name), intent, ()).joinable(), Box::new(work))
 }
@@ -52,6 +53,9 @@ pub fn spawn_with(spec: TaskSpec<()>, work: Work) -> SchedResult<TaskId> {
 }
 
 pub(crate) fn spawn_prepared(spec: TaskSpec<()>, task: Arc<Tcb>) -> SchedResult<TaskId> {
+    if let Some((_, why)) = limits::unsupported(&spec.intent, task.space.is_some()) {
+        return Err(SchedError::NotSupported(why));
+    }
     let parent = current();
     let parent = if parent.is_idle() { TaskId::INVALID } else { parent };
     let TaskSpec { name, intent, joinable, start, domain, .. } = spec;
@@ -221,11 +225,18 @@ pub fn set_affinity(id: TaskId, mask: CpuMask) -> SchedResult<()> {
     with_wake(|_, now| scheduler().set_affinity(now, id, mask).map(|wake| ((), Some(wake))))
 }
 
-/// Declares a task to be for something else from now on.
+/// Declares a task to be for something else from now on. Its limit of memory stays what it was at the spawn.
 ///
 /// # Errors
-/// As the core's.
+/// As the core's; [`SchedError::NotSupported`], with the constraint and the reason, for another limit of memory and for what a spawn refuses.
 pub fn set_intent(id: TaskId, intent: &Intent) -> SchedResult<()> {
+    let settled = scheduler().with_task(id, |task| task.intent.constraints.max_memory)?;
+    if intent.constraints.max_memory.is_some_and(|memory| Some(memory) != settled) {
+        return Err(SchedError::NotSupported("max_memory: settled when a task is spawned"));
+    }
+    if let Some((_, why)) = limits::unsupported(intent, true) {
+        return Err(SchedError::NotSupported(why));
+    }
     with_wake(|_, now| scheduler().set_intent(now, id, intent).map(|wake| ((), Some(wake))))
 }
 

@@ -5,11 +5,12 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dis_core::api::{BlockReason, CpuMask, Duration, ExitStatus, SchedError, TaskId, TaskState};
-use dis_core::intent::Intent;
+use dis_core::intent::{Intent, IoPriority};
 
+use super::user::{compute, program};
 use super::{Outcome, ensure, eventually, refused};
 use crate::boot::Booted;
-use crate::{clock, println, sched, task};
+use crate::{clock, println, sched, task, user};
 
 fn state(id: TaskId) -> Option<TaskState> {
     sched::scheduler().with_task(id, |task| task.state()).ok()
@@ -27,6 +28,7 @@ pub fn api(booted: &Booted) -> Outcome {
     sleep_and_times()?;
     kill_in_each_state()?;
     yields_and_priorities()?;
+    what_cannot_be_enforced()?;
     if booted.cpus > 1 {
         elsewhere(booted.cpus)?;
     }
@@ -133,6 +135,42 @@ fn yields_and_priorities() -> Outcome {
     task::set_intent(id, &Intent::background()).map_err(refused)?;
     let intent = sched::scheduler().with_task(id, |task| task.intent.clone()).map_err(refused)?;
     ensure(intent == Intent::background(), || "the intent did not change".into())?;
+    task::unpark(id).map_err(refused)?;
+    ends(id, ExitStatus::Exited(0))
+}
+
+/// Each limit that this kernel holds no task to is refused by its name: at the spawn of a kernel task, of one of ring 3 (whose
+/// memory it does limit), and as a new intent.
+fn what_cannot_be_enforced() -> Outcome {
+    let with = |change: fn(&mut Intent)| {
+        let mut intent = Intent::batch();
+        change(&mut intent);
+        intent
+    };
+    let limits = [
+        ("max_memory: ", with(|intent| intent.constraints.max_memory = Some(1 << 20))),
+        ("numa_node: ", with(|intent| intent.constraints.numa_node = Some(1))),
+        ("io_priority: ", with(|intent| intent.constraints.io_priority = IoPriority::Idle)),
+        ("net_priority: ", with(|intent| intent.constraints.net_priority = 1)),
+        ("mem_bandwidth: ", with(|intent| intent.qos.mem_bandwidth = Some(100))),
+        ("io_bandwidth: ", with(|intent| intent.qos.io_bandwidth = Some(100))),
+    ];
+    let waits = || {
+        task::block(BlockReason::Event, None);
+        0
+    };
+    let id = task::spawn("accepted", with(|intent| intent.constraints.numa_node = Some(0)), waits).map_err(refused)?;
+    for (name, intent) in limits {
+        let by_name = |what: &str, error: Option<SchedError>| {
+            let right = matches!(error, Some(SchedError::NotSupported(why)) if why.starts_with(name));
+            ensure(right, || format!("{name}{what}: {error:?}"))
+        };
+        by_name("a kernel task", task::spawn("refused", intent.clone(), || 0).err())?;
+        by_name("a new intent", task::set_intent(id, &intent).err())?;
+        if intent.constraints.max_memory.is_none() {
+            by_name("a task of ring 3", user::spawn("refused", intent, program(), compute(), 1).err())?;
+        }
+    }
     task::unpark(id).map_err(refused)?;
     ends(id, ExitStatus::Exited(0))
 }

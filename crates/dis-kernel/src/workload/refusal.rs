@@ -4,13 +4,17 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use dis_core::api::SchedError;
-use dis_core::intent::{Intent, IntentClass, IoPriority};
-use dis_workload::model::{Constraint, TaskSpec};
+use dis_core::intent::{Intent, IntentClass};
+use dis_workload::model::TaskSpec;
+
+use crate::limits::unsupported;
 
 /// Drops what this kernel does not enforce, if the task says that it may, and notes that.
 pub fn give_in(spec: &TaskSpec, intent: &mut Intent, note: &mut dyn FnMut(String)) -> Result<(), String> {
-    while let Some((constraint, why)) = unsupported(intent) {
+    while let Some((constraint, why)) = unsupported(intent, false) {
         let key = constraint.key();
+        // It begins with the name that the constraint has in an intent; in a file it has the key.
+        let why = why.split_once(": ").map_or(why, |(_, why)| why);
         let refused = SchedError::NotSupported(why);
         if !spec.best_effort.contains(&constraint) {
             return Err(format!("{key}: {refused}; leave it out, or add best_effort = [\"{key}\"] to run without it"));
@@ -19,32 +23,6 @@ pub fn give_in(spec: &TaskSpec, intent: &mut Intent, note: &mut dyn FnMut(String
         constraint.clear(intent);
     }
     Ok(())
-}
-
-/// The first constraint of an intent that means nothing here, and why.
-fn unsupported(intent: &Intent) -> Option<(Constraint, &'static str)> {
-    let (constraints, qos) = (&intent.constraints, &intent.qos);
-    let memory = "the memory of kernel tasks is not accounted: they share one heap";
-    let nodes = "the machine has one NUMA node";
-    let disks = "the machine has no disk";
-    let network = "the machine has no network";
-    let bandwidth = "the machine has no monitor of memory bandwidth";
-    if constraints.max_memory.is_some() {
-        return Some((Constraint::Memory, memory));
-    }
-    if constraints.numa_node.is_some_and(|node| node > 0) {
-        return Some((Constraint::NumaNode, nodes));
-    }
-    if constraints.io_priority != IoPriority::BestEffort {
-        return Some((Constraint::IoPriority, disks));
-    }
-    if constraints.net_priority != 0 {
-        return Some((Constraint::NetPriority, network));
-    }
-    if qos.mem_bandwidth.is_some() {
-        return Some((Constraint::MemBandwidth, bandwidth));
-    }
-    qos.io_bandwidth.is_some().then_some((Constraint::IoBandwidth, disks))
 }
 
 /// Why a task was refused, and what to do.
