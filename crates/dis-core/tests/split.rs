@@ -6,8 +6,9 @@ use common::machine::{Machine, Op, Op::*};
 use common::rng::{Replay, Rng};
 use common::{ms, ns, us};
 use dis_core::admission::{Assignment, Piece};
-use dis_core::api::{BlockReason, CpuMask, TaskState};
-use dis_core::intent::Intent;
+use dis_core::api::{BlockReason, CpuMask, TaskState, Timestamp};
+use dis_core::executor::{Leave, Roused};
+use dis_core::intent::{Intent, QueueType};
 use dis_core::scheduler::Config;
 
 /// CPUs on which nobody but Realtime gets anything: the window is so short that no share of it is a nanosecond.
@@ -126,6 +127,38 @@ fn a_job_that_suspends_itself_hurts_only_itself() {
         assert_on_time(&m, &[tasks[0], tasks[1], tasks[3]]);
         assert!(m.actors[tasks[2]].cpu_time <= ms(1_206), "{script:?}");
     }
+}
+
+/// Woken in mid-piece, it begins anew with its first piece, on another CPU. The CPU that woke it sees to that at once, also if to wake it
+/// and to leave was one question.
+#[test]
+fn whoever_wakes_it_directly_sends_it_where_it_begins_anew() {
+    let leave = Leave::Block(BlockReason::Ipc, None);
+    let decide = |directly: bool| {
+        let (mut m, tasks) = crowded();
+        (0..4).for_each(|_| _ = m.spawn(Intent::batch(), &[]));
+        let split = tasks[2];
+        m.say(split, &[Run(us(5_500)), Block(BlockReason::Io)]);
+        m.run_until(ms(1));
+        let first = m.task(split, |t| t.reserved_on());
+        let cpu = 1 - first.unwrap();
+        let waits = |m: &Machine| m.task(split, |t| (t.state(), t.reserved_on())) == (TaskState::Blocked, Some(cpu));
+        let batch =
+            |m: &Machine| m.current(cpu).is_some_and(|task| m.task(task, |t| t.urgency().class) == QueueType::Batch);
+        while !(waits(&m) && batch(&m)) {
+            m.run_for(us(50));
+        }
+        let (x, now, id) = (&m.executor, Timestamp::from_nanos(m.now), m.actors[split].id);
+        let decided = if directly {
+            x.unpark_and(cpu, now, id, leave)
+        } else {
+            assert!(x.unpark(now, id).unwrap().interrupt);
+            x.schedule_at_length(cpu, now, leave).map(Roused::Decision)
+        };
+        assert_eq!(m.task(split, |t| t.reserved_on()), first);
+        (decided.unwrap(), x.cpu_of(id))
+    };
+    assert_eq!(decide(true), decide(false));
 }
 
 /// A job that ends in its first piece, or in its second, has its next one begin on the first piece's CPU.

@@ -56,6 +56,8 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
             let _ = self.settle(&mut state, key, wake);
         }
         let decision = match leave {
+            // It begins anew on another CPU, which the short ways do not see to.
+            _ if !state.leaving.is_empty() => self.decide(shared, state, now, leave, None, None),
             Leave::Ask => self.oblige(shared, state, now),
             Leave::Block(reason, None) => self.depart(shared, state, now, reason),
             _ => self.decide(shared, state, now, leave, None, None),
