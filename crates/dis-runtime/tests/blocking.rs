@@ -326,9 +326,14 @@ fn a_runtime_is_shut_down_beside_a_blocked_task() {
     let (reader, writer) = std::io::pipe().unwrap();
     let interrupted = Arc::new(AtomicU64::new(0));
     let count = interrupted.clone();
-    let blocked = rt.spawn_fn(Intent::batch(), move || poll(&reader, &count)).unwrap();
+    let (begins, begun) = std::sync::mpsc::channel();
+    let calls = move || {
+        begins.send(()).unwrap();
+        poll(&reader, &count)
+    };
+    let blocked = rt.spawn_fn(Intent::batch(), calls).unwrap();
     let parked = rt.spawn_fn(Intent::batch(), dis_runtime::park).unwrap();
-    std::thread::sleep(Duration::from_millis(5));
+    begun.recv().unwrap(); // One that has not begun could be ended at once.
     assert!(!rt.shutdown(Duration::from_millis(20)), "the call has not returned");
     assert!(parked.join().is_err(), "what can end has ended");
     assert!(!blocked.is_finished());

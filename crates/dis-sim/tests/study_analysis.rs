@@ -75,9 +75,10 @@ fn random_set(study: Study, cpus: usize, random: &mut Numbers) -> Vec<[u64; 3]> 
 #[test]
 fn what_is_said_is_so() {
     let mut random = Numbers::new(3);
+    let sets = if cfg!(debug_assertions) { 200 } else { 800 };
     for study in Study::ALL {
         let (mut held, mut rejected, mut open, mut tight) = (0, 0, 0, 0);
-        for set in 0..800 {
+        for set in 0..sets {
             let cpus = 1 + set % 4;
             let tasks = random_set(study, cpus, &mut random);
             let analysis = study.analyse(&model(&tasks), &[], cpus);
@@ -109,7 +110,8 @@ fn what_is_said_is_so() {
             }
         }
         // Neither of the answers goes without saying.
-        assert!(held > 25 && rejected > 15 && tight > 25, "{study:?}: {held} {rejected} {open} {tight}");
+        let some = sets as u64 / 50;
+        assert!(held > some && rejected > some && tight > some, "{study:?}: {held} {rejected} {open} {tight}");
     }
 }
 
