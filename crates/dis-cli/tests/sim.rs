@@ -166,3 +166,24 @@ fn bad_input_is_told() {
         report(&output)["tasks"].as_array().unwrap().iter().map(|t| t["deadline_misses"].as_u64().unwrap()).sum();
     assert!(misses > 0);
 }
+
+/// Limits that mean nothing to a machine that has only CPUs are noted, each by its name.
+#[test]
+fn limits_beside_the_cpu_are_noted() {
+    let folder = Folder::new();
+    let task = "[[task]]\nname = \"t\"\nintent = \"batch\"\nrepeat = 1\nloop = [ { run = \"1ms\" } ]\n";
+    for (key, value) in [
+        ("memory", "\"1MiB\""),
+        ("numa_node", "0"),
+        ("io_priority", "\"idle\""),
+        ("net_priority", "3"),
+        ("mem_bandwidth", "\"100MB/s\""),
+        ("io_bandwidth", "\"100KB/s\""),
+    ] {
+        let file = folder.file("a.toml", &format!("{task}{key} = {value}\n"));
+        let output = dis(&["sim", &file]);
+        let notes = text(&output.stderr);
+        assert!(output.status.success(), "{key}: {notes}");
+        assert!(notes.contains(&format!("{key} has no effect in a simulation")), "{notes}");
+    }
+}
