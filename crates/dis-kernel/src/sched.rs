@@ -289,6 +289,16 @@ fn bury_ended(pc: &PerCpu) {
     unsafe { Arc::decrement_strong_count(ended) };
 }
 
+/// Tells the core what has been measured of the running user task up to now.
+pub(crate) fn account_current() {
+    irq::push();
+    // SAFETY: the current task's block lives.
+    let task = unsafe { &*percpu::this().current.get() };
+    task.times.was_system(clock::now().as_nanos());
+    account(task);
+    irq::pop();
+}
+
 /// Tells the core what has been measured of a user task.
 fn account(task: &Tcb) {
     let (user, system) = task.times.take();

@@ -26,9 +26,6 @@ user_pages:
     jnz 1b
     sub rsp, 256
     mov qword ptr [rsp], 0
-    mov eax, 2                      # sleep: faults are told to the scheduler when it is entered
-    mov edi, 1000
-    int 0x80
     mov eax, 11                     # current
     int 0x80
     mov rdi, rax

@@ -38,7 +38,7 @@ use super::space::Space;
 use crate::arch::irq;
 use crate::context::{General, Registers};
 use crate::sched::scheduler;
-use crate::{clock, console, percpu, task};
+use crate::{clock, console, percpu, sched, task};
 
 /// A refused call: the scheduler says no.
 pub(super) const REFUSED: i64 = -1;
@@ -168,6 +168,8 @@ fn call(space: &Space, number: u64, arguments: [u64; 5]) -> i64 {
             return text.len() as i64;
         }
         14 => {
+            // Else it would see its own times and page faults as they were when it last left the CPU.
+            sched::account_current();
             let stats = match task::stats(TaskId(a)) {
                 Ok(stats) => stats,
                 Err(error) => return code(error),
