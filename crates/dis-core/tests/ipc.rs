@@ -84,6 +84,24 @@ fn a_server_works_in_the_class_and_on_the_time_of_its_caller() {
     assert_eq!(x.carrier_of(server), Ok(server));
 }
 
+/// "Look, then reply and wait to be called": a wake-up that falls between the two is not lost.
+#[test]
+fn a_server_that_was_unparked_in_mid_call_goes_on_after_its_reply() {
+    let x = machine(1);
+    let (client, server) = pair(&x, Intent::batch(), Intent::batch());
+    call(&x, 0, 1, server, None);
+    assert!(!x.unpark(at(2), server).unwrap().interrupt);
+    let decision = reply(&x, 0, 3);
+    assert_eq!((runs(&decision), decision.until), (Some(CLIENT), Some(at(4))), "and there is something to decide");
+    assert_eq!(state(&x, server), TaskState::Ready);
+    assert_eq!(x.call(0, server, None, || at(3)).map(|_| ()), Err(SchedError::InvalidState));
+    assert_eq!(runs(&ask(&x, 0, 4, Leave::Yield)), Some(SERVER));
+    assert_eq!(runs(&ask(&x, 0, 5, RECEIVE)), Some(CLIENT), "once");
+    assert_eq!(runs(&call(&x, 0, 6, server, None)), Some(SERVER));
+    assert_eq!(runs(&reply(&x, 0, 7)), Some(CLIENT));
+    assert_eq!((state(&x, server), state(&x, client)), (TaskState::Blocked, TaskState::Running));
+}
+
 #[test]
 fn the_budget_of_the_caller_limits_the_server() {
     // 2 ms of each 10 ms, and the server's own would be without limit.

@@ -5,7 +5,7 @@ use lock_api::RawMutex;
 use super::stack::Exchanged;
 use crate::api::{BlockReason, Duration, SchedError, SchedResult, Task, TaskId, TaskState, Timestamp};
 use crate::executor::{Decision, Executor, Held, Next, Reason, Wake};
-use crate::policy::TaskKey;
+use crate::policy::{Arrival, TaskKey};
 use crate::scheduler::change::interrupt;
 use crate::scheduler::slab::peek;
 use crate::scheduler::state::CpuState;
@@ -77,7 +77,7 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
 
     /// The server that runs on the running task's time replies, and waits to be called again, with [`BlockReason::Receive`]: its caller
     /// goes on. The decision always switches; `until` and all else of it are those of the decision before, and `now` is as for
-    /// [`call`](Self::call).
+    /// [`call`](Self::call). A server that was unparked in mid-call does not wait, as with any block: it is ready, on its own time.
     ///
     /// # Errors
     /// [`SchedError::InvalidState`]: no server runs here (its caller may have given up: then it runs on its own time, and blocks), or
@@ -90,10 +90,13 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         if server == carrier {
             return Err(SchedError::InvalidState);
         }
-        let exchanged = state.give_back(carrier, server, 1);
+        let mut exchanged = state.give_back(carrier, server, 1);
         state.left_voluntarily = true;
         if exchanged.leaves {
             self.evict(&mut state, server);
+        }
+        if peek(&state.slab, server).sched.token {
+            (exchanged.urgent, exchanged.woken) = (true, Some(server));
         }
         Ok(self.exchanged(shared, &mut state, carrier, gone, exchanged, now))
     }
@@ -122,9 +125,9 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         exchanged: Exchanged<C>,
         now: impl FnOnce() -> Timestamp,
     ) -> Decision<C> {
-        let Exchanged { id, context, class, urgent, renewed, .. } = exchanged;
+        let Exchanged { id, context, class, urgent, renewed, woken, .. } = exchanged;
         if urgent || !state.revoked.is_empty() || !state.leaving.is_empty() {
-            self.ask_soon(state, carrier, renewed, now());
+            self.ask_soon(state, carrier, renewed, woken, now());
         }
         state.counts.record_switch(true);
         shared.unsaved.store(gone.0, Ordering::Release);
@@ -134,12 +137,29 @@ impl<C: Copy, R: RawMutex> Executor<C, R> {
         Decision { next: Some(next), until, reason: Reason::Continue, lost, interrupt: None, vacate: false }
     }
 
-    /// There is something to decide. `renewed`: the carrier's urgency has changed.
+    /// There is something to decide. `renewed`: the carrier's urgency has changed; `woken`: a server that is to be made ready.
     #[cold]
     #[inline(never)]
-    fn ask_soon(&self, state: &mut CpuState<C>, carrier: TaskKey, renewed: bool, now: Timestamp) {
+    fn ask_soon(
+        &self,
+        state: &mut CpuState<C>,
+        carrier: TaskKey,
+        renewed: bool,
+        woken: Option<TaskKey>,
+        now: Timestamp,
+    ) {
         if renewed {
             let _ = self.reapply(state, carrier, now);
+        }
+        if let Some(server) = woken {
+            let sched = &mut state.task(server).sched;
+            sched.token = false;
+            // One that has been killed ends when the CPU asks.
+            if !sched.killed {
+                self.make_ready(state, server, Arrival::Wake, now);
+                state.surplus = true;
+                self.publish(state);
+            }
         }
         state.until = state.until.min(now + Duration::from_nanos(1));
     }

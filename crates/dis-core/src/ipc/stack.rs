@@ -23,13 +23,15 @@ pub(crate) struct Exchanged<C> {
     pub renewed: bool,
     /// The server whose stack has left may not be on this CPU by itself.
     pub leaves: bool,
+    /// A server that was unparked in mid-call, and so does not wait to be called again.
+    pub woken: Option<TaskKey>,
 }
 
 impl<C: Copy> Exchanged<C> {
     #[inline(always)]
     fn new(id: TaskId, carrier: &Task<C>) -> Self {
         let (context, class, urgent) = (carrier.context, carrier.sched.class, carrier.sched.killed);
-        Exchanged { id, context, class, urgent, renewed: false, leaves: false }
+        Exchanged { id, context, class, urgent, renewed: false, leaves: false, woken: None }
     }
 
     fn renew(&mut self, renewed: bool) {

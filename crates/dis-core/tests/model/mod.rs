@@ -3,8 +3,8 @@
 //! wake-up that is lost, is a deadlock that shuttle reports.
 #![allow(dead_code)]
 
-use dis_core::api::{Duration, TaskId, TaskSpec, Timestamp};
-use dis_core::executor::{Executor, Kill, Leave, Wake};
+use dis_core::api::{Duration, SchedResult, TaskId, TaskSpec, Timestamp};
+use dis_core::executor::{Decision, Executor, Kill, Leave, Wake};
 use dis_core::intent::Intent;
 use dis_core::scheduler::Config;
 use shuttle::rand::Rng;
@@ -45,9 +45,14 @@ pub fn dawdle() {
     (0..steps).for_each(|_| thread::yield_now());
 }
 
+/// A call or a reply, which the core may refuse.
+pub type Exchange = Box<dyn FnOnce(&Executor<u32, Spin>, usize, Timestamp) -> SchedResult<Decision<u32>>>;
+
 /// What a task does when it has the CPU.
 pub enum Act {
     Leave(Leave),
+    /// It calls or replies. If that is refused, it yields.
+    Exchange(Exchange),
     /// It ends, and unparks the task of this number.
     ExitAndUnpark(u32),
     /// It computes until it is interrupted.
@@ -75,22 +80,30 @@ pub struct World {
     ids: Mutex<Vec<TaskId>>,
     /// Time goes on to what idle CPUs wait for.
     has_timers: bool,
+    /// An idle CPU does so on a stack of its own, as a kernel's does; else the last task's registers stay loaded until somebody must have them.
+    idles_apart: bool,
 }
 
 impl World {
     pub fn new(cpus: usize, tasks: usize) -> Arc<World> {
-        Self::with(Config::new(cpus), tasks, false)
+        Self::with(Config::new(cpus), tasks, false, false)
     }
 
     /// A world in which time goes on to what idle CPUs wait for.
     pub fn with_timers(config: Config, tasks: usize) -> Arc<World> {
-        Self::with(config, tasks, true)
+        Self::with(config, tasks, true, false)
     }
 
-    fn with(config: Config, tasks: usize, has_timers: bool) -> Arc<World> {
+    /// A world in which servers can be called from another CPU once theirs is idle.
+    pub fn idle_apart(cpus: usize, tasks: usize) -> Arc<World> {
+        Self::with(Config::new(cpus), tasks, false, true)
+    }
+
+    fn with(config: Config, tasks: usize, has_timers: bool, idles_apart: bool) -> Arc<World> {
         let cpus = config.cpus;
         Arc::new(World {
             has_timers,
+            idles_apart,
             x: Executor::new(config).unwrap(),
             bells: (0..cpus).map(|_| Bell::default()).collect(),
             loaded: (0..tasks).map(|_| AtomicBool::new(false)).collect(),
@@ -121,7 +134,8 @@ impl World {
         Timestamp::from_nanos(self.now.load(Ordering::SeqCst))
     }
 
-    fn pass(&self, until: Timestamp) {
+    /// Time goes on to `until`.
+    pub fn pass(&self, until: Timestamp) {
         self.now.fetch_max(until.as_nanos(), Ordering::SeqCst);
     }
 
@@ -185,16 +199,18 @@ impl World {
     pub fn cpu<T>(&self, cpu: usize, before: impl Fn() -> T, act: impl Fn(usize, u32, &T) -> Act) {
         let mut leave = Leave::Ask;
         let mut live: Option<u32> = None;
-        let mut waiter = None;
+        let (mut waiter, mut exchange) = (None, None::<Exchange>);
         while self.left.load(Ordering::SeqCst) > 0 {
             // For schedules with priorities: what a task spins for is done by somebody else.
             thread::yield_now();
             let told = before();
             let exits = matches!(leave, Leave::Exit(_));
             let now = self.now();
-            let decision = match waiter.take() {
-                Some(waiter) => self.x.exit_and_unpark(cpu, now, 0, self.id(waiter)),
-                None => self.x.schedule(cpu, now, leave),
+            let decision = match (exchange.take(), waiter.take()) {
+                // Refused, it lets others go first, as time stands still: whoever it waits for may be ready on this CPU.
+                (Some(exchange), _) => exchange(&self.x, cpu, now).or_else(|_| self.x.schedule(cpu, now, Leave::Yield)),
+                (None, Some(waiter)) => self.x.exit_and_unpark(cpu, now, 0, self.id(waiter)),
+                (None, None) => self.x.schedule(cpu, now, leave),
             };
             let decision = decision.expect("a CPU that has saved");
             leave = Leave::Ask;
@@ -202,7 +218,8 @@ impl World {
                 self.ring(other);
             }
             let switch = decision.next.is_some_and(|next| next.switch);
-            if switch || decision.vacate {
+            let saves = decision.next.is_none() && live.is_some() && self.idles_apart;
+            if switch || decision.vacate || saves {
                 if let Some(old) = live.take() {
                     self.loaded[old as usize].store(false, Ordering::SeqCst);
                 }
@@ -219,7 +236,7 @@ impl World {
                 self.ended();
             }
             self.count_killed();
-            let soon = decision.until == Some(now + Duration::from_nanos(1));
+            let soon = decision.until.is_some_and(|until| until <= now + Duration::from_nanos(1));
             let Some(next) = decision.next else {
                 if !soon && self.left.load(Ordering::SeqCst) > 0 {
                     match decision.until.filter(|_| self.has_timers) {
@@ -234,6 +251,10 @@ impl World {
                 match act(cpu, next.context, &told) {
                     Act::Leave(how) => {
                         leave = how;
+                        break;
+                    }
+                    Act::Exchange(how) => {
+                        exchange = Some(how);
                         break;
                     }
                     Act::ExitAndUnpark(number) => {
@@ -283,6 +304,17 @@ pub fn check(share: usize, model: fn()) {
     shuttle::Runner::new(random, config.clone()).run(model);
     let preempting = shuttle::scheduler::PctScheduler::new_from_seed(SEED, 3, 1_500 * scale);
     shuttle::Runner::new(preempting, config).run(model);
+}
+
+/// Negative control: the model, from which a step has been taken away, must fail in one of many runs.
+pub fn check_fails(fault: impl std::fmt::Debug, model: impl Fn() + Send + Sync + 'static) {
+    const MOST: usize = 100_000;
+    let mut config = shuttle::Config::new();
+    config.failure_persistence = shuttle::FailurePersistence::None;
+    let random = shuttle::scheduler::RandomScheduler::new_from_seed(SEED, MOST);
+    let runner = shuttle::Runner::new(random, config);
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runner.run(model))).is_err();
+    assert!(failed, "{fault:?} goes unnoticed in {MOST} runs");
 }
 
 /// Starts a thread for each CPU and waits for all.
