@@ -17,9 +17,9 @@ mod shuttled;
 
 use joiner::{Concerned, Dropped, Joiner};
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use shuttle::sync::{Arc, Condvar, Mutex};
+use shuttle::sync::{Arc, Mutex};
 use shuttle::thread;
-use shuttled::{Futex, check, check_fails, dawdle, random};
+use shuttled::{Futex, Parker, check, check_fails, dawdle, random};
 
 /// The joining task's id.
 const ME: u64 = 7;
@@ -39,25 +39,6 @@ enum Fault {
     EndsBlindly,
     /// A joiner that was aborted, or sees the end before it is told, leaves there what came with its name.
     VisitStays,
-}
-
-/// The core's block and unpark, with its token.
-#[derive(Default)]
-struct Parker(Mutex<bool>, Condvar);
-
-impl Parker {
-    fn block(&self) {
-        let mut token = self.0.lock().unwrap();
-        while !*token {
-            token = self.1.wait(token).unwrap();
-        }
-        *token = false;
-    }
-
-    fn unpark(&self) {
-        *self.0.lock().unwrap() = true;
-        self.1.notify_all();
-    }
 }
 
 struct Model {

@@ -25,9 +25,9 @@ mod taken;
 use idle::Idle;
 use ring::Ring;
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use shuttle::sync::{Arc, Condvar, Mutex};
+use shuttle::sync::{Arc, Mutex};
 use shuttle::thread;
-use shuttled::{check, check_fails, dawdle, random};
+use shuttled::{Parker, check, check_fails, dawdle, random};
 use taken::Taken;
 
 const LANES: usize = 2;
@@ -47,25 +47,6 @@ enum Fault {
     NobodyToldOfLane,
     /// What a server has taken out of the ring remains with it when it is displaced.
     TakenAway,
-}
-
-/// The core's block and unpark, with its token.
-#[derive(Default)]
-struct Parker(Mutex<bool>, Condvar);
-
-impl Parker {
-    fn block(&self) {
-        let mut token = self.0.lock().unwrap();
-        while !*token {
-            token = self.1.wait(token).unwrap();
-        }
-        *token = false;
-    }
-
-    fn unpark(&self) {
-        *self.0.lock().unwrap() = true;
-        self.1.notify_all();
-    }
 }
 
 struct Lane {

@@ -84,3 +84,22 @@ impl Futex {
         self.word.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
     }
 }
+
+/// The core's block and unpark, with its token.
+#[derive(Default)]
+pub struct Parker(Mutex<bool>, Condvar);
+
+impl Parker {
+    pub fn block(&self) {
+        let mut token = self.0.lock().unwrap();
+        while !*token {
+            token = self.1.wait(token).unwrap();
+        }
+        *token = false;
+    }
+
+    pub fn unpark(&self) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
+}
