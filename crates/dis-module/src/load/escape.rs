@@ -72,6 +72,21 @@ pub(super) unsafe fn ask(mark: &Mark, function: *const (), this: *mut c_void, ar
     answer
 }
 
+/// Saves what a function must not change, and notes in the frame (rdi) where. Seven words: with the return address the stack is aligned for
+/// a call.
+macro_rules! save {
+    () => {
+        "push rbp; push rbx; push r12; push r13; push r14; push r15; push rdi; mov [rdi], rsp"
+    };
+}
+
+/// Restores that, and returns.
+macro_rules! restore {
+    () => {
+        "pop rdi; pop r15; pop r14; pop r13; pop r12; pop rbx; pop rbp; ret"
+    };
+}
+
 /// Calls `function(this, a, b, c, d)`.
 ///
 /// # Safety
@@ -88,14 +103,7 @@ unsafe extern "C" fn enter_with(
 ) -> Answer {
     naked_asm!(
         "mov r11, [rsp + 8]",
-        "push rbp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "push rdi",
-        "mov [rdi], rsp",
+        save!(),
         "mov rax, rsi",
         "mov rdi, rdx",
         "mov rsi, rcx",
@@ -103,14 +111,7 @@ unsafe extern "C" fn enter_with(
         "mov rcx, r9",
         "mov r8, r11",
         "call rax",
-        "pop rdi",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
+        restore!(),
     )
 }
 
@@ -147,45 +148,13 @@ unsafe extern "C" fn start<F: FnOnce() -> R, R>(job: *mut c_void) {
 /// `start(job)` may be called, and its frames may be abandoned.
 #[unsafe(naked)]
 unsafe extern "C" fn enter(frame: &Frame, start: Start, job: *mut c_void) -> u64 {
-    // Seven words and the return address: the stack is aligned for the call.
-    naked_asm!(
-        "push rbp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "push rdi",
-        "mov [rdi], rsp",
-        "mov rdi, rdx",
-        "call rsi",
-        "xor eax, eax",
-        "pop rdi",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
-    )
+    naked_asm!(save!(), "mov rdi, rdx", "call rsi", "xor eax, eax", restore!(),)
 }
 
 /// The end of [`enter`] and [`enter_with`] when the call is left; the stack pointer is the one in the frame.
 #[unsafe(naked)]
 unsafe extern "C" fn left() {
-    naked_asm!(
-        "mov rax, -1",
-        "mov rdx, -1",
-        "pop rdi",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
-    )
+    naked_asm!("mov rax, -1", "mov rdx, -1", restore!(),)
 }
 
 /// Makes the interrupted context one in which the call of `mark` has been left.
